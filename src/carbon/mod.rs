@@ -1,0 +1,1 @@
+//! Carbon intensity: what an hour in a zone emits per kilowatt-hour.

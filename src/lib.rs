@@ -1,0 +1,12 @@
+//! wattledger works out what a cluster's jobs cost in energy and carbon, after
+//! the fact, from what the cluster already records.
+
+pub mod carbon;
+pub mod jobs;
+pub mod power;
+pub mod report;
+pub mod simulate;
+pub mod sum;
+pub mod time;
+pub mod tsdb;
+pub mod units;

@@ -1,0 +1,1 @@
+//! Power models and hardware tables, for what has no meter.

@@ -1,0 +1,3 @@
+//! Tables and pictures.
+
+pub mod chart;

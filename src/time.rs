@@ -1,0 +1,215 @@
+//! Instants, windows and the calendar.
+//!
+//! An instant is a number of milliseconds since the epoch (UTC), as in
+//! Prometheus, in a plain `i64` whose name ends in `_ms`. A window is
+//! half-open: the start belongs to it, the end does not.
+
+use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// Milliseconds in a second.
+pub const SECOND_MS: i64 = 1000;
+/// Milliseconds in a minute.
+pub const MINUTE_MS: i64 = 60 * SECOND_MS;
+/// Milliseconds in an hour.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Milliseconds in a UTC day (leap seconds do not exist in Unix time).
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// What is wrong with a text that should be a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Not in one of the accepted forms.
+    #[error("`{text}` is not a time: expected `2024-05-01`, `2024-05-01T08:00:00` or `2024-05-01T08:00:00Z`")]
+    Format {
+        /// The text as given.
+        text: String,
+    },
+    /// The clocks were put forward over it, so this local time never was.
+    #[error("`{text}` does not exist in {zone}: the clocks were put forward over it")]
+    Skipped {
+        /// The text as given.
+        text: String,
+        /// The time zone it was read in.
+        zone: Tz,
+    },
+    /// Outside the range of years that can be handled.
+    #[error("`{text}` is out of range")]
+    OutOfRange {
+        /// The text as given.
+        text: String,
+    },
+}
+
+/// A half-open span of time: `start_ms <= t < end_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Window {
+    /// First instant inside.
+    pub start_ms: i64,
+    /// First instant after.
+    pub end_ms: i64,
+}
+
+impl Window {
+    /// Everything that can be expressed.
+    pub const ALL: Self = Self { start_ms: i64::MIN, end_ms: i64::MAX };
+
+    /// The window from `start_ms` up to, not including, `end_ms`.
+    pub const fn new(start_ms: i64, end_ms: i64) -> Self {
+        Self { start_ms, end_ms }
+    }
+
+    /// True where no instant is inside.
+    pub const fn is_empty(self) -> bool {
+        self.end_ms <= self.start_ms
+    }
+
+    /// Length in milliseconds; zero when empty.
+    pub fn length_ms(self) -> i64 {
+        if self.is_empty() { 0 } else { self.end_ms.saturating_sub(self.start_ms) }
+    }
+
+    /// Length in seconds; zero when empty.
+    pub fn length_s(self) -> f64 {
+        self.length_ms() as f64 / 1000.0
+    }
+
+    /// True if `at_ms` is inside.
+    pub const fn contains(self, at_ms: i64) -> bool {
+        self.start_ms <= at_ms && at_ms < self.end_ms
+    }
+
+    /// What both have in common, or `None` if that is nothing.
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        let both = Self::new(self.start_ms.max(other.start_ms), self.end_ms.min(other.end_ms));
+        (!both.is_empty()).then_some(both)
+    }
+}
+
+impl std::fmt::Display for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {}", format_instant(self.start_ms), format_instant(self.end_ms))
+    }
+}
+
+/// The instant as RFC 3339 in UTC: `2024-05-01T08:00:00Z`, with milliseconds
+/// only where there are any.
+pub fn format_instant(at_ms: i64) -> String {
+    match DateTime::<Utc>::from_timestamp_millis(at_ms) {
+        Some(at) if at_ms.rem_euclid(SECOND_MS) == 0 => at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        Some(at) => at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        None => format!("{at_ms} ms"),
+    }
+}
+
+/// Reads a date, a date and time, or an RFC 3339 instant.
+///
+/// A text with an offset or `Z` is taken at its word; one without is local
+/// time in `zone`. Where the clocks were put back, the earlier of the two
+/// instants is meant. A bare date is its local midnight. Whole Unix seconds
+/// (nine digits or more) are taken as such.
+///
+/// # Errors
+///
+/// [`TimeError`] for any other text, and for local times that never were.
+pub fn parse_instant(text: &str, zone: Tz) -> Result<i64, TimeError> {
+    let trimmed = text.trim();
+    if trimmed.len() >= 9 && trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
+        let out_of_range = || TimeError::OutOfRange { text: text.to_owned() };
+        let seconds: i64 = trimmed.parse().map_err(|_| out_of_range())?;
+        let at_ms = seconds.checked_mul(SECOND_MS).ok_or_else(out_of_range)?;
+        return DateTime::<Utc>::from_timestamp_millis(at_ms).map(|_| at_ms).ok_or_else(out_of_range);
+    }
+    if let Ok(at) = DateTime::parse_from_rfc3339(trimmed) {
+        return Ok(at.timestamp_millis());
+    }
+    for form in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"] {
+        if let Ok(at) = DateTime::parse_from_str(trimmed, form) {
+            return Ok(at.timestamp_millis());
+        }
+    }
+    let zone_free = trimmed.strip_suffix(['Z', 'z']);
+    let (body, zone) = zone_free.map_or((trimmed, zone), |body| (body, Tz::UTC));
+    let naive = parse_naive(body).ok_or_else(|| TimeError::Format { text: text.to_owned() })?;
+    match zone.from_local_datetime(&naive) {
+        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Ok(at.timestamp_millis()),
+        LocalResult::None => Err(TimeError::Skipped { text: text.to_owned(), zone }),
+    }
+}
+
+fn parse_naive(body: &str) -> Option<NaiveDateTime> {
+    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+    forms.iter().find_map(|form| NaiveDateTime::parse_from_str(body, form).ok()).or_else(|| {
+        NaiveDate::parse_from_str(body, "%Y-%m-%d").ok().map(|date| date.and_time(NaiveTime::MIN))
+    })
+}
+
+/// The instants at which a new step of `step_ms` begins, strictly inside
+/// `window`: steps are aligned to the epoch, so hours fall on UTC hours.
+pub fn step_edges(window: Window, step_ms: i64) -> Vec<i64> {
+    let step_ms = step_ms.max(1);
+    let mut edges = Vec::new();
+    let mut at = window.start_ms.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+    while at < window.end_ms {
+        edges.push(at);
+        at = at.saturating_add(step_ms);
+    }
+    edges
+}
+
+/// The buckets of `step_ms`, aligned to the epoch, that tile `window`; the
+/// first and the last are cut to it.
+pub fn buckets(window: Window, step_ms: i64) -> Vec<Window> {
+    if window.is_empty() {
+        return Vec::new();
+    }
+    let mut starts = vec![window.start_ms];
+    starts.extend(step_edges(window, step_ms));
+    let ends = starts.iter().skip(1).copied().chain(std::iter::once(window.end_ms));
+    starts.iter().copied().zip(ends).map(|(start, end)| Window::new(start, end)).collect()
+}
+
+/// The UTC day (days since the epoch) in which `at_ms` lies.
+pub fn day_of(at_ms: i64) -> i64 {
+    at_ms.div_euclid(DAY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_times_follow_the_zone_and_its_clock_changes() {
+        let berlin = chrono_tz::Europe::Berlin;
+        assert_eq!(parse_instant("2024-05-01T08:00:00", berlin), Ok(1_714_543_200_000));
+        assert_eq!(parse_instant("2024-05-01T08:00:00Z", berlin), Ok(1_714_550_400_000));
+        assert_eq!(parse_instant("2024-05-01T08:00:00+02:00", Tz::UTC), Ok(1_714_543_200_000));
+        assert_eq!(parse_instant("2024-05-01", Tz::UTC), Ok(1_714_521_600_000));
+        assert_eq!(parse_instant("1714521600", berlin), Ok(1_714_521_600_000));
+        // 2024-10-27 02:30 was there twice in Berlin: 00:30Z and 01:30Z.
+        assert_eq!(parse_instant("2024-10-27T02:30:00", berlin), Ok(1_729_989_000_000));
+        assert!(matches!(parse_instant("2024-03-31T02:30:00", berlin), Err(TimeError::Skipped { .. })));
+        assert!(matches!(parse_instant("yesterday", berlin), Err(TimeError::Format { .. })));
+    }
+
+    #[test]
+    fn buckets_tile_the_window() {
+        let window = Window::new(HOUR_MS / 2, 2 * HOUR_MS + 1);
+        let tiles = buckets(window, HOUR_MS);
+        assert_eq!(
+            tiles,
+            [
+                Window::new(HOUR_MS / 2, HOUR_MS),
+                Window::new(HOUR_MS, 2 * HOUR_MS),
+                Window::new(2 * HOUR_MS, 2 * HOUR_MS + 1)
+            ]
+        );
+        assert!(buckets(Window::new(5, 5), HOUR_MS).is_empty());
+    }
+
+    #[test]
+    fn instants_print_as_rfc_3339() {
+        assert_eq!(format_instant(1_714_543_200_000), "2024-05-01T06:00:00Z");
+        assert_eq!(format_instant(1_714_543_200_007), "2024-05-01T06:00:00.007Z");
+    }
+}
