@@ -3,6 +3,7 @@
 
 pub mod carbon;
 pub mod jobs;
+pub mod meter;
 pub mod power;
 pub mod report;
 pub mod simulate;

@@ -1,0 +1,191 @@
+//! One device's energy: every method that there is, the one chosen for each
+//! bucket (rule C7), and what the balance needs to check it.
+
+use super::method::Method;
+use crate::meter::counter::Tally;
+use crate::meter::curve::{Cursor, Curve, Reading};
+use crate::meter::edges::{EdgeError, EdgeRule, Holders, place};
+use crate::meter::inventory::DeviceKey;
+use crate::meter::presence::Presence;
+use crate::time::Window;
+
+/// Share of the expected time that a method has to know to be good enough.
+const ENOUGH: f64 = 0.9;
+
+/// One way to know a device's energy.
+#[derive(Clone, Debug)]
+pub struct MethodCurve {
+    /// Which.
+    pub method: Method,
+    /// The meter or model in words: metric name, or model, version and match.
+    pub source: String,
+    /// The curve, with run edges placed.
+    pub curve: Curve,
+    /// How far off each run edge may be.
+    pub edge_errors: Vec<EdgeError>,
+    /// What was read and what was dropped.
+    pub tally: Tally,
+}
+
+impl MethodCurve {
+    /// Places the run edges on `intervals` and keeps the result.
+    pub fn new(
+        method: Method,
+        source: String,
+        intervals: Vec<crate::meter::curve::Interval>,
+        holders: &Holders,
+        rule: EdgeRule,
+        tally: Tally,
+    ) -> Self {
+        let (placed, edge_errors) = place(intervals, holders, rule);
+        Self { method, source, curve: Curve::new(placed), edge_errors, tally }
+    }
+
+    /// True if this method alone is good enough in every bucket.
+    pub fn is_enough(&self, buckets: &[Window], presence: &Presence) -> bool {
+        let mut cursor = self.curve.cursor();
+        buckets.iter().all(|bucket| cursor.read(*bucket).known_s() >= ENOUGH * presence.expected_s(*bucket))
+    }
+}
+
+/// A device with its methods.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Which.
+    pub key: DeviceKey,
+    /// Hardware model in words, if known.
+    pub model: String,
+    /// All methods that were needed, best first.
+    pub methods: Vec<MethodCurve>,
+    /// For each bucket the method taken; `None` where there is none at all.
+    pub choice: Vec<Option<usize>>,
+    /// For each bucket the factor on the energy: below 1 where a modelled part had to fit under a node meter (rule T1).
+    pub energy_scale: Vec<f64>,
+    /// For each bucket the factor on the seconds: below 1 where the curve stands for less than its bucket (rule T1).
+    pub coverage_scale: Vec<f64>,
+}
+
+impl Device {
+    /// Chooses for each bucket the best method that knows at least 90 % of the
+    /// expected time, else the one that knows most.
+    pub fn new(
+        key: DeviceKey,
+        model: String,
+        methods: Vec<MethodCurve>,
+        buckets: &[Window],
+        presence: &Presence,
+    ) -> Self {
+        let mut cursors: Vec<Cursor<'_>> = methods.iter().map(|method| method.curve.cursor()).collect();
+        let choice = buckets
+            .iter()
+            .map(|bucket| {
+                let enough_s = ENOUGH * presence.expected_s(*bucket);
+                let mut most: Option<(f64, usize)> = None;
+                let known: Vec<f64> = cursors.iter_mut().map(|cursor| cursor.read(*bucket).known_s()).collect();
+                for (index, known_s) in known.iter().copied().enumerate() {
+                    if known_s > 0.0 && known_s >= enough_s {
+                        return Some(index);
+                    }
+                    if most.is_none_or(|(best_s, _)| known_s > best_s) {
+                        most = Some((known_s, index));
+                    }
+                }
+                most.map(|(_, index)| index)
+            })
+            .collect();
+        drop(cursors);
+        let ones = vec![1.0; buckets.len()];
+        Self { key, model, methods, choice, energy_scale: ones.clone(), coverage_scale: ones }
+    }
+
+    /// The method taken in a bucket.
+    pub fn chosen(&self, bucket: usize) -> Option<&MethodCurve> {
+        self.choice.get(bucket).copied().flatten().and_then(|index| self.methods.get(index))
+    }
+
+    /// What the chosen method says of `window`, which lies inside `bucket`.
+    pub fn read(&self, bucket: usize, window: Window) -> Reading {
+        let reading = self.chosen(bucket).map(|method| method.curve.read(window)).unwrap_or_default();
+        self.scaled(bucket, reading)
+    }
+
+    /// Applies the factors of `bucket`.
+    fn scaled(&self, bucket: usize, reading: Reading) -> Reading {
+        let energy = self.energy_scale.get(bucket).copied().unwrap_or(1.0);
+        let seconds = self.coverage_scale.get(bucket).copied().unwrap_or(1.0);
+        Reading {
+            energy_j: reading.energy_j * energy,
+            covered_s: reading.covered_s * seconds,
+            interpolated_s: reading.interpolated_s * seconds,
+        }
+    }
+
+    /// Uncertainty at a run edge: before it for a start, after it for an end. Zero
+    /// where the edge fell on a sample, or into time of which nothing is known.
+    pub fn edge_error_j(&self, bucket: usize, at_ms: i64, is_start: bool) -> f64 {
+        let Some(method) = self.chosen(bucket) else { return 0.0 };
+        method
+            .edge_errors
+            .binary_search_by_key(&at_ms, |error| error.at_ms)
+            .ok()
+            .and_then(|found| method.edge_errors.get(found))
+            .map_or(0.0, |error| if is_start { error.before_j } else { error.after_j })
+    }
+
+    /// A reader that answers windows in ascending order without searching.
+    pub fn reader(&self) -> DeviceReader<'_> {
+        DeviceReader {
+            device: self,
+            cursors: self.methods.iter().map(|method| method.curve.cursor()).collect(),
+        }
+    }
+}
+
+/// See [`Device::reader`].
+pub struct DeviceReader<'a> {
+    device: &'a Device,
+    cursors: Vec<Cursor<'a>>,
+}
+
+impl DeviceReader<'_> {
+    /// What the method chosen for `bucket` says of `window` inside it; windows must ascend.
+    pub fn read(&mut self, bucket: usize, window: Window) -> Reading {
+        let chosen = self.device.choice.get(bucket).copied().flatten();
+        let reading = chosen.and_then(|index| self.cursors.get_mut(index)).map(|cursor| cursor.read(window));
+        self.device.scaled(bucket, reading.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::catalog::Component;
+    use crate::meter::curve::{Coverage, Interval};
+
+    fn method(method: Method, spans: &[(i64, i64, f64)]) -> MethodCurve {
+        let intervals =
+            spans.iter().map(|(start, end, energy)| Interval::flat(*start, *end, *energy, Coverage::Covered));
+        let source = String::new();
+        let holders = Holders::default();
+        MethodCurve::new(method, source, intervals.collect(), &holders, EdgeRule::Power, Tally::default())
+    }
+
+    #[test]
+    fn the_better_method_wins_only_where_it_knows_enough() {
+        let buckets = [Window::new(0, 100_000), Window::new(100_000, 200_000), Window::new(200_000, 300_000)];
+        let presence = Presence { span: Some(Window::new(0, 300_000)), off: Vec::new() };
+        // The counter knows 95 s, 85 s, nothing; the gauge 100 s, 80 s, 10 s.
+        let counter = method(Method::MeasuredCounter, &[(0, 95_000, 95.0), (100_000, 185_000, 85.0)]);
+        let gauge = method(
+            Method::MeasuredGauge,
+            &[(0, 100_000, 1000.0), (100_000, 180_000, 800.0), (200_000, 210_000, 100.0)],
+        );
+        assert!(!counter.is_enough(&buckets, &presence));
+        let key = DeviceKey { component: Component::Gpu, id: "a".to_owned() };
+        let device = Device::new(key, String::new(), vec![counter, gauge], &buckets, &presence);
+        assert_eq!(device.choice, [Some(0), Some(0), Some(1)]);
+        let energy: Vec<f64> =
+            buckets.iter().enumerate().map(|(n, bucket)| device.read(n, *bucket).energy_j).collect();
+        assert_eq!(energy, [95.0, 85.0, 100.0]);
+    }
+}

@@ -1,0 +1,313 @@
+//! The meter catalog: a table, carried in `data/meters.toml`, that says which
+//! metric of which exporter measures what, in which unit.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::tsdb::Labels;
+
+/// The shipped table.
+const SHIPPED: &str = include_str!("../../data/meters.toml");
+
+/// What kind of hardware a meter or a ledger line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// Processor packages.
+    Cpu,
+    /// Memory.
+    Dram,
+    /// Accelerators.
+    Gpu,
+    /// What a whole-node meter sees beyond the parts: fans, disks, boards, losses of the power supply.
+    Other,
+    /// A whole node: never a ledger line of its own, it closes the balance B3.
+    Node,
+}
+
+impl Component {
+    /// The word used in every table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Dram => "dram",
+            Self::Gpu => "gpu",
+            Self::Other => "other",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a series measures of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Cumulative energy.
+    Energy,
+    /// Power.
+    Power,
+    /// Share of full load, 0 to 1.
+    Utilisation,
+    /// Seconds per mode and logical CPU.
+    CpuTime,
+    /// Installed memory, in bytes.
+    Memory,
+    /// Configured power cap, in watts.
+    PowerLimit,
+    /// Contained in another meter; listed, never added.
+    Part,
+}
+
+impl Quantity {
+    /// The word used in `meters.csv`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Energy => "energy",
+            Self::Power => "power",
+            Self::Utilisation => "utilisation",
+            Self::CpuTime => "cpu-time",
+            Self::Memory => "memory",
+            Self::PowerLimit => "power-limit",
+            Self::Part => "part",
+        }
+    }
+}
+
+/// What a series that is no meter tells about its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Whether Prometheus could scrape the target.
+    Up,
+    /// When the node booted, in seconds since the epoch.
+    BootTime,
+    /// The node's own host name.
+    NodeName,
+    /// Model, package and core of each logical CPU.
+    CpuInfo,
+    /// Vendor and product of the machine.
+    MachineInfo,
+    /// Model and index of each GPU.
+    GpuInfo,
+}
+
+/// Where in the labels a device id stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceRule {
+    label: String,
+    #[serde(default, with = "optional_regex")]
+    pattern: Option<Regex>,
+}
+
+/// One row of the catalog.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeterKind {
+    /// Name of the series.
+    pub metric: String,
+    /// Who exposes it.
+    pub exporter: String,
+    /// What it is about.
+    pub component: Component,
+    /// What it measures.
+    pub quantity: Quantity,
+    /// Factor from the metric's unit to J, W, ratio, s or bytes.
+    pub scale: f64,
+    #[serde(default)]
+    device: Vec<DeviceRule>,
+    /// Ranges at which the counter is known to wrap, in joules, ascending.
+    #[serde(default)]
+    pub wrap_j: Vec<f64>,
+    /// True if the counter starts again with its driver or process, without a reboot.
+    #[serde(default)]
+    pub resets: bool,
+    /// Raw values that mean "no value".
+    #[serde(default)]
+    pub blank: Vec<f64>,
+    /// For [`Quantity::Part`]: the whole that holds it.
+    #[serde(default)]
+    pub contained_in: Option<String>,
+    /// Label that names the hardware.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Label that names the job that holds the device.
+    #[serde(default)]
+    pub binding: Option<String>,
+}
+
+impl MeterKind {
+    /// The device id that `labels` name: empty where the kind has one device a
+    /// node. GPU ids come without their `GPU-` prefix and in lower case
+    /// (rule N2).
+    pub fn device_id(&self, labels: &Labels) -> Option<String> {
+        if self.device.is_empty() {
+            return Some(String::new());
+        }
+        self.device.iter().find_map(|rule| {
+            let value = labels.get(&rule.label)?;
+            let id = match &rule.pattern {
+                Some(pattern) => pattern.captures(value)?.get(1)?.as_str(),
+                None => value,
+            };
+            Some(if self.component == Component::Gpu { gpu_id(id) } else { id.to_owned() })
+        })
+    }
+
+    /// True if `raw` is one of the values by which this exporter says "no value".
+    pub fn is_blank(&self, raw: f64) -> bool {
+        self.blank.iter().any(|blank| ((raw - blank) / blank).abs() < 1e-12)
+    }
+}
+
+/// A GPU id as it is compared: without the `GPU-` prefix, in lower case.
+pub fn gpu_id(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    lower.strip_prefix("gpu-").map_or(lower.clone(), str::to_owned)
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fact {
+    metric: String,
+    role: Role,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    meter: Vec<MeterKind>,
+    fact: Vec<Fact>,
+}
+
+/// What a metric's name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'a> {
+    /// A meter.
+    Meter(&'a MeterKind),
+    /// Something told about the node.
+    Fact(Role),
+}
+
+/// The table, by metric name.
+#[derive(Debug)]
+pub struct Catalog {
+    meters: BTreeMap<String, MeterKind>,
+    facts: BTreeMap<String, Role>,
+}
+
+impl Catalog {
+    /// The table that ships with the program.
+    ///
+    /// # Errors
+    ///
+    /// Only if the shipped table itself is broken, which a test rules out.
+    pub fn shipped() -> Result<&'static Self, toml::de::Error> {
+        static CATALOG: OnceLock<Catalog> = OnceLock::new();
+        if let Some(catalog) = CATALOG.get() {
+            return Ok(catalog);
+        }
+        let catalog = Self::parse(SHIPPED)?;
+        Ok(CATALOG.get_or_init(|| catalog))
+    }
+
+    /// Reads a table of the form of `data/meters.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is not TOML of that form.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        let table: Table = toml::from_str(text)?;
+        Ok(Self {
+            meters: table.meter.into_iter().map(|kind| (kind.metric.clone(), kind)).collect(),
+            facts: table.fact.into_iter().map(|fact| (fact.metric, fact.role)).collect(),
+        })
+    }
+
+    /// What `metric` stands for, if it is in the table.
+    pub fn get(&self, metric: &str) -> Option<Entry<'_>> {
+        self.meters
+            .get(metric)
+            .map(Entry::Meter)
+            .or_else(|| self.facts.get(metric).map(|role| Entry::Fact(*role)))
+    }
+
+    /// All meters, by metric name.
+    pub fn meters(&self) -> impl Iterator<Item = &MeterKind> {
+        self.meters.values()
+    }
+
+    /// All metric names of the table, in order: what has to be read at all.
+    pub fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.meters.keys().chain(self.facts.keys()).map(String::as_str)
+    }
+}
+
+mod optional_regex {
+    use regex::Regex;
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Regex>, D::Error> {
+        Option::<String>::deserialize(from)?
+            .map(|pattern| Regex::new(&pattern).map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(metric: &str) -> &'static MeterKind {
+        match Catalog::shipped().unwrap().get(metric) {
+            Some(Entry::Meter(kind)) => kind,
+            other => panic!("{metric}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_accounting_rules_is_there() {
+        let catalog = Catalog::shipped().unwrap();
+        assert!(matches!(catalog.get("up"), Some(Entry::Fact(Role::Up))));
+        assert!(catalog.get("go_goroutines").is_none());
+        assert_eq!(kind("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION").scale, 1e-3);
+    }
+
+    #[test]
+    fn rapl_zones_of_one_socket_share_a_device_id() {
+        let package = kind("node_rapl_package_joules_total");
+        let id = |path: &str| package.device_id(&Labels::new([("index", "7"), ("path", path)]));
+        assert_eq!(id("/sys/class/powercap/intel-rapl:1").as_deref(), Some("1"));
+        assert_eq!(id("/host/sys/class/powercap/intel-rapl-mmio:1").as_deref(), Some("1"));
+        assert_eq!(package.device_id(&Labels::new([("index", "7")])).as_deref(), Some("7"));
+        let dram = kind("node_rapl_dram_joules_total");
+        let path = "/sys/class/powercap/intel-rapl:1:0";
+        assert_eq!(dram.device_id(&Labels::new([("index", "1"), ("path", path)])).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn gpu_ids_compare_without_prefix_and_case() {
+        let power = kind("DCGM_FI_DEV_POWER_USAGE");
+        let id = power.device_id(&Labels::new([("UUID", "GPU-5B4E07f6"), ("gpu", "0")]));
+        assert_eq!(id.as_deref(), Some("5b4e07f6"));
+    }
+
+    #[test]
+    fn dcgm_blanks_are_known_after_rounding_to_double() {
+        let energy = kind("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION");
+        for blank in [9_223_372_036_854_775_794_i64, i64::MAX - 16] {
+            assert!(energy.is_blank(blank as f64));
+        }
+        assert!(energy.is_blank(140_737_488_355_328.0));
+        assert!(!energy.is_blank(319_159_391.0));
+    }
+}

@@ -1,0 +1,322 @@
+//! Which series measure which device of which node (rules N1 to N4). Looks at
+//! labels only; nothing is decoded here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::catalog::{Catalog, Component, Entry, MeterKind, Quantity, Role, gpu_id};
+use super::names::NodeNames;
+use crate::source::Series;
+use crate::tsdb::Labels;
+
+/// Labels that tell one Prometheus or one exporter from another over the same
+/// hardware: series that differ in them are replicas.
+const STREAM_LABELS: [&str; 8] =
+    ["job", "instance", "replica", "prometheus_replica", "__replica__", "prometheus", "path", "GPU_I_ID"];
+
+/// Words in the machine's description that give away a virtual machine.
+const VIRTUAL: [&str; 10] = [
+    "qemu", "kvm", "vmware", "virtualbox", "xen", "hypervisor", "virtual machine", "openstack", "amazon ec2",
+    "google compute engine",
+];
+
+/// A device of a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceKey {
+    /// What kind of hardware.
+    pub component: Component,
+    /// Socket, GPU UUID, or empty for the only one of its kind.
+    pub id: String,
+}
+
+/// A series that measures something.
+#[derive(Clone, Copy)]
+pub struct MeterSeries<'a> {
+    /// To read it.
+    pub series: &'a dyn Series,
+    /// What it measures.
+    pub kind: &'a MeterKind,
+    /// Position in the list of selected series: its row in `meters.csv`.
+    pub row: usize,
+}
+
+impl MeterSeries<'_> {
+    /// Series with equal stream keys are pieces of one stream; those with
+    /// different keys are replicas if they run side by side.
+    pub fn stream_key(&self) -> String {
+        let labels = self.series.labels();
+        let mut key = labels.metric().to_owned();
+        for label in STREAM_LABELS {
+            key.push('\u{1f}');
+            key.push_str(labels.get(label).unwrap_or_default());
+        }
+        key
+    }
+}
+
+/// What is known about a device before anything is decoded.
+#[derive(Clone, Default)]
+pub struct DeviceSeries<'a> {
+    /// Its series, by quantity.
+    pub by_quantity: BTreeMap<Quantity, Vec<MeterSeries<'a>>>,
+    /// Hardware model, where the labels tell.
+    pub model: Option<String>,
+    /// Index by which the scheduler knows it, where the labels tell.
+    pub index: Option<String>,
+    /// Jobs that the exporter says held it (`hpc_job`).
+    pub jobs: BTreeSet<String>,
+}
+
+impl<'a> DeviceSeries<'a> {
+    /// The series of one quantity.
+    pub fn of(&self, quantity: Quantity) -> &[MeterSeries<'a>] {
+        self.by_quantity.get(&quantity).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The machine, as its exporters describe it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// `node_cpu_info{model_name}`.
+    pub cpu_model: Option<String>,
+    /// Distinct packages of `node_cpu_info`.
+    pub sockets: Option<u32>,
+    /// Logical CPUs that the kernel sees.
+    pub logical_cpus: Option<u32>,
+    /// Logical CPUs ÷ distinct cores.
+    pub threads_per_core: Option<u32>,
+    /// Vendor and product of `node_dmi_info`.
+    pub product: Option<String>,
+    /// Kernel release of `node_uname_info`.
+    pub kernel: Option<String>,
+    /// True if the description gives away a virtual machine.
+    pub is_virtual: bool,
+}
+
+/// Everything that is known about a node before decoding.
+#[derive(Clone, Default)]
+pub struct NodeSeries<'a> {
+    /// Devices with meters of their own.
+    pub devices: BTreeMap<DeviceKey, DeviceSeries<'a>>,
+    /// Whole-node power meters.
+    pub node_power: Vec<MeterSeries<'a>>,
+    /// CPU seconds by mode.
+    pub cpu_time: Vec<MeterSeries<'a>>,
+    /// Installed memory.
+    pub memory: Vec<MeterSeries<'a>>,
+    /// `up` of its targets.
+    pub up: Vec<&'a dyn Series>,
+    /// `node_boot_time_seconds`.
+    pub boot_time: Vec<&'a dyn Series>,
+    /// The machine.
+    pub machine: Machine,
+    /// Exporters recognised on it.
+    pub exporters: BTreeSet<String>,
+}
+
+/// What becomes of one selected series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A meter; how it was used is known after reading.
+    Meter,
+    /// Contained in another meter.
+    Part(String),
+    /// Tells something about the node or target.
+    Fact,
+    /// Not used, and why.
+    Ignored(&'static str),
+}
+
+/// One selected series, as `meters.csv` lists it.
+#[derive(Clone, Debug)]
+pub struct SeriesRow {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its node; empty if none could be found.
+    pub node: String,
+    /// Its kind, for meters.
+    pub meter: Option<(Component, String, Quantity)>,
+    /// Who exposes it.
+    pub exporter: String,
+    /// What becomes of it.
+    pub used: Use,
+}
+
+/// All nodes, and a row for every series.
+#[derive(Default)]
+pub struct Inventory<'a> {
+    /// By node name.
+    pub nodes: BTreeMap<String, NodeSeries<'a>>,
+    /// In the order of the selected series.
+    pub rows: Vec<SeriesRow>,
+}
+
+/// Sorts `series` by node and device. `names` must know the `node_uname_info` series.
+pub fn take_inventory<'a>(
+    series: &'a [Box<dyn Series + 'a>],
+    catalog: &'a Catalog,
+    names: &NodeNames,
+) -> Inventory<'a> {
+    let mut inventory = Inventory::default();
+    let mut cpus: BTreeMap<String, CpuInfo> = BTreeMap::new();
+    let mut gpu_info: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
+    for (row, series) in series.iter().enumerate() {
+        let series: &'a dyn Series = series.as_ref();
+        let labels = series.labels();
+        let Some(entry) = catalog.get(labels.metric()) else {
+            continue;
+        };
+        let node = names.node_of(labels).unwrap_or_default();
+        let mut listed = SeriesRow {
+            labels: labels.clone(),
+            node: node.clone(),
+            meter: None,
+            exporter: String::new(),
+            used: Use::Fact,
+        };
+        match entry {
+            Entry::Fact(role) => {
+                if !node.is_empty() && role != Role::Up {
+                    add_fact(&mut inventory, &node, role, series, &mut cpus, &mut gpu_info);
+                } else if role == Role::Up && !node.is_empty() {
+                    // Kept aside: a target is a node's only if the node has meters or facts of its own.
+                    inventory.nodes.entry(node).or_default().up.push(series);
+                }
+            }
+            Entry::Meter(kind) => {
+                listed.exporter.clone_from(&kind.exporter);
+                listed.used = add_meter(&mut inventory, &node, MeterSeries { series, kind, row }, &mut listed.meter);
+            }
+        }
+        inventory.rows.push(listed);
+    }
+    // A target such as Prometheus itself answers on some machine, but is no node of the cluster.
+    inventory.nodes.retain(|_, node| !node.exporters.is_empty());
+    for (name, node) in &mut inventory.nodes {
+        describe(node, cpus.get(name));
+        for (key, device) in &mut node.devices {
+            if let Some((model, index)) = gpu_info.get(&(name.clone(), key.id.clone())) {
+                device.model = device.model.take().or_else(|| model.clone());
+                device.index = device.index.take().or_else(|| index.clone());
+            }
+        }
+    }
+    inventory
+}
+
+#[derive(Default)]
+struct CpuInfo {
+    model: Option<String>,
+    packages: BTreeSet<String>,
+    cores: BTreeSet<(String, String)>,
+    cpus: BTreeSet<String>,
+}
+
+fn add_fact<'a>(
+    inventory: &mut Inventory<'a>,
+    node: &str,
+    role: Role,
+    series: &'a dyn Series,
+    cpus: &mut BTreeMap<String, CpuInfo>,
+    gpu_info: &mut BTreeMap<(String, String), (Option<String>, Option<String>)>,
+) {
+    let labels = series.labels();
+    let owned = |label: &str| labels.get(label).map(str::to_owned);
+    let here = inventory.nodes.entry(node.to_owned()).or_default();
+    if role != Role::GpuInfo {
+        here.exporters.insert("node_exporter".to_owned());
+    }
+    match role {
+        Role::Up => {}
+        Role::BootTime => here.boot_time.push(series),
+        Role::NodeName => here.machine.kernel = owned("release"),
+        Role::MachineInfo => {
+            let vendor = labels.get("system_vendor").unwrap_or_default();
+            let product = labels.get("product_name").unwrap_or_default();
+            let described = format!("{vendor} {product}").trim().to_owned();
+            let lower = format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()).to_lowercase();
+            here.machine.is_virtual = VIRTUAL.iter().any(|word| lower.contains(word));
+            here.machine.product = (!described.is_empty()).then_some(described);
+        }
+        Role::CpuInfo => {
+            let info = cpus.entry(node.to_owned()).or_default();
+            info.model = info.model.take().or_else(|| owned("model_name"));
+            let package = labels.get("package").unwrap_or_default().to_owned();
+            info.cores.insert((package.clone(), labels.get("core").unwrap_or_default().to_owned()));
+            info.packages.insert(package);
+            info.cpus.insert(labels.get("cpu").unwrap_or_default().to_owned());
+        }
+        Role::GpuInfo => {
+            if let Some(uuid) = labels.get("uuid") {
+                gpu_info.insert((node.to_owned(), gpu_id(uuid)), (owned("name"), owned("index")));
+            }
+        }
+    }
+}
+
+fn add_meter<'a>(
+    inventory: &mut Inventory<'a>,
+    node: &str,
+    meter: MeterSeries<'a>,
+    listed: &mut Option<(Component, String, Quantity)>,
+) -> Use {
+    let kind = meter.kind;
+    let labels = meter.series.labels();
+    let device_id = kind.device_id(labels);
+    *listed = Some((kind.component, device_id.clone().unwrap_or_default(), kind.quantity));
+    if node.is_empty() {
+        return Use::Ignored("names no node");
+    }
+    let here = inventory.nodes.entry(node.to_owned()).or_default();
+    here.exporters.insert(kind.exporter.clone());
+    if kind.quantity == Quantity::Part {
+        return Use::Part(kind.contained_in.clone().unwrap_or_default());
+    }
+    match (kind.component, kind.quantity) {
+        (_, Quantity::CpuTime) => here.cpu_time.push(meter),
+        (_, Quantity::Memory) => here.memory.push(meter),
+        (Component::Node, Quantity::Power) => here.node_power.push(meter),
+        (Component::Node | Component::Other, _) => return Use::Ignored("no rule for this quantity"),
+        _ => {
+            let Some(id) = device_id else {
+                return Use::Ignored("names no device");
+            };
+            let device = here.devices.entry(DeviceKey { component: kind.component, id }).or_default();
+            let label = |name: &Option<String>| name.as_deref().and_then(|name| labels.get(name)).map(str::to_owned);
+            device.model = device.model.take().or_else(|| label(&kind.model));
+            if kind.component == Component::Gpu {
+                device.index = device.index.take().or_else(|| labels.get("gpu").map(str::to_owned));
+            }
+            device.jobs.extend(label(&kind.binding));
+            device.by_quantity.entry(kind.quantity).or_default().push(meter);
+        }
+    }
+    Use::Meter
+}
+
+/// Fills in what several series together tell, and gives a node without
+/// counters the devices that a model can be applied to.
+fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
+    let cpus_with_time: BTreeSet<&str> =
+        node.cpu_time.iter().filter_map(|meter| meter.series.labels().get("cpu")).collect();
+    let count = |len: usize| u32::try_from(len).ok().filter(|count| *count > 0);
+    node.machine.logical_cpus = count(cpus_with_time.len());
+    if let Some(info) = info {
+        node.machine.cpu_model.clone_from(&info.model);
+        node.machine.sockets = count(info.packages.len());
+        node.machine.logical_cpus = node.machine.logical_cpus.or(count(info.cpus.len()));
+        node.machine.threads_per_core = count(info.cpus.len() / info.cores.len().max(1));
+    }
+    let has = |node: &NodeSeries<'_>, component| node.devices.keys().any(|key| key.component == component);
+    if !node.cpu_time.is_empty() && !has(node, Component::Cpu) {
+        let packages: Vec<String> = match info {
+            Some(info) if !info.packages.is_empty() => info.packages.iter().cloned().collect(),
+            _ => vec!["0".to_owned()],
+        };
+        for id in packages {
+            node.devices.entry(DeviceKey { component: Component::Cpu, id }).or_default();
+        }
+    }
+    if !node.memory.is_empty() && !has(node, Component::Dram) {
+        node.devices.entry(DeviceKey { component: Component::Dram, id: "all".to_owned() }).or_default();
+    }
+}

@@ -1,0 +1,10 @@
+//! From series to energy curves: which series measures which device, in which
+//! unit, and how its samples add up to joules.
+
+pub mod catalog;
+pub mod counter;
+pub mod curve;
+pub mod edges;
+pub mod gauge;
+pub mod presence;
+pub mod utilisation;

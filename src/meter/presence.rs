@@ -1,0 +1,179 @@
+//! When a node was there: boots, time known to be off, and how far apart its
+//! samples usually are (rules C2, C5).
+
+use crate::time::{DAY_MS, MINUTE_MS, Window, day_of};
+
+/// A boot time that moved by less is a clock being corrected, not a boot.
+const BOOT_TOLERANCE_MS: i64 = 30_000;
+
+/// The boots of a node, from `node_boot_time_seconds`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Boots {
+    /// Instants at which the node booted after it had been seen before, ascending.
+    at_ms: Vec<i64>,
+}
+
+impl Boots {
+    /// From the samples of the boot time, in seconds, in order of their time.
+    pub fn from_samples(samples: impl IntoIterator<Item = (i64, f64)>) -> Self {
+        let mut at_ms = Vec::new();
+        let mut known: Option<i64> = None;
+        for (_, boot_s) in samples {
+            if !boot_s.is_finite() || boot_s.abs() > 1e12 {
+                continue;
+            }
+            let boot_ms = (boot_s * 1000.0).round() as i64;
+            if known.is_some_and(|known| boot_ms > known.saturating_add(BOOT_TOLERANCE_MS)) {
+                at_ms.push(boot_ms);
+            }
+            known = Some(known.map_or(boot_ms, |known| known.max(boot_ms)));
+        }
+        Self { at_ms }
+    }
+
+    /// The last boot in `(after_ms, until_ms]`, if there was one.
+    pub fn between(&self, after_ms: i64, until_ms: i64) -> Option<i64> {
+        let next = self.at_ms.partition_point(|boot| *boot <= until_ms);
+        next.checked_sub(1).and_then(|last| self.at_ms.get(last)).copied().filter(|boot| *boot > after_ms)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[i64] {
+        &self.at_ms
+    }
+}
+
+/// When a node was there to be measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Presence {
+    /// From its first sample of any kind to its last.
+    pub span: Option<Window>,
+    /// Known to be off: no target answered, and the node booted later.
+    pub off: Vec<Window>,
+}
+
+impl Presence {
+    /// Works out the time off from the instants at which any target of the node
+    /// answered (`up` = 1), ascending, and its boots. Without an `up` series
+    /// nothing is known to be off.
+    pub fn new(span: Option<Window>, answered_ms: &[i64], boots: &Boots) -> Self {
+        let mut off = Vec::new();
+        for boot in boots.all() {
+            let next = answered_ms.partition_point(|at| at <= boot);
+            let last_seen = next.checked_sub(1).and_then(|last| answered_ms.get(last));
+            if let Some(last_seen) = last_seen
+                && next < answered_ms.len()
+                && boot > last_seen
+            {
+                off.push(Window::new(*last_seen, *boot));
+            }
+        }
+        Self { span, off }
+    }
+
+    /// Seconds of `window` in which the node should have been measured.
+    pub fn expected_s(&self, window: Window) -> f64 {
+        let Some(inside) = self.span.and_then(|span| span.intersect(window)) else {
+            return 0.0;
+        };
+        let off_ms: i64 =
+            self.off.iter().filter_map(|off| off.intersect(inside)).map(Window::length_ms).sum();
+        (inside.length_ms() - off_ms) as f64 / 1000.0
+    }
+}
+
+/// The longest stretch without a sample that is no gap: for each UTC day
+/// max(5 min, 2.5 × the median distance of samples that day) (rule C5).
+#[derive(Clone, Debug, Default)]
+pub struct GapLimits {
+    days: Vec<(i64, i64)>,
+}
+
+/// Floor of the gap limit.
+const GAP_FLOOR_MS: i64 = 5 * MINUTE_MS;
+
+impl GapLimits {
+    /// From the instants of a series, ascending. A distance counts for the day in which it begins.
+    pub fn from_times(times_ms: impl IntoIterator<Item = i64>) -> Self {
+        let mut days = Vec::new();
+        let mut distances = Vec::new();
+        let mut previous: Option<i64> = None;
+        for at in times_ms {
+            if let Some(before) = previous {
+                if distances.last().is_some_and(|(day, _)| *day != day_of(before)) {
+                    days.extend(Self::close(&mut distances));
+                }
+                distances.push((day_of(before), at - before));
+            }
+            previous = Some(at);
+        }
+        days.extend(Self::close(&mut distances));
+        Self { days }
+    }
+
+    fn close(distances: &mut Vec<(i64, i64)>) -> Option<(i64, i64)> {
+        let day = distances.first()?.0;
+        let middle = (distances.len() - 1) / 2;
+        let (_, median, _) = distances.select_nth_unstable_by_key(middle, |(_, distance)| *distance);
+        let limit = GAP_FLOOR_MS.max(median.1.saturating_mul(5) / 2);
+        distances.clear();
+        Some((day, limit))
+    }
+
+    /// The limit that holds for an interval that begins at `at_ms`.
+    pub fn at(&self, at_ms: i64) -> i64 {
+        let day = day_of(at_ms);
+        self.days
+            .binary_search_by_key(&day, |(candidate, _)| *candidate)
+            .ok()
+            .and_then(|found| self.days.get(found))
+            .map_or(GAP_FLOOR_MS, |(_, limit)| *limit)
+    }
+}
+
+/// The UTC day that holds `at_ms`, as a window.
+pub fn day_window(day: i64) -> Window {
+    let start_ms = day.saturating_mul(DAY_MS);
+    Window::new(start_ms, start_ms.saturating_add(DAY_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corrected_clock_is_no_boot() {
+        let boots = Boots::from_samples([
+            (0, 1000.0),
+            (1, 1001.0),
+            (2, 1000.0),
+            (3, 5000.0),
+            (4, f64::NAN),
+            (5, 5001.0),
+        ]);
+        assert_eq!(boots.all(), [5_000_000]);
+        assert_eq!(boots.between(4_000_000, 6_000_000), Some(5_000_000));
+        assert_eq!(boots.between(5_000_000, 6_000_000), None);
+        assert_eq!(boots.between(0, 4_999_999), None);
+    }
+
+    #[test]
+    fn time_off_is_not_expected() {
+        let boots = Boots::from_samples([(0, 0.0), (900_000, 800.0)]);
+        let span = Some(Window::new(0, 1_000_000));
+        let presence = Presence::new(span, &[0, 300_000, 900_000], &boots);
+        assert_eq!(presence.off, [Window::new(300_000, 800_000)]);
+        assert_eq!(presence.expected_s(Window::new(0, 2_000_000)), 500.0);
+        assert_eq!(presence.expected_s(Window::new(700_000, 900_000)), 100.0);
+        assert_eq!(Presence::new(span, &[], &boots).expected_s(Window::new(0, 1_000_000)), 1000.0);
+    }
+
+    #[test]
+    fn gap_limit_follows_the_median_of_the_day() {
+        let quarter_hours = (0..20).map(|n| n * 900_000);
+        assert_eq!(GapLimits::from_times(quarter_hours).at(0), 2_250_000);
+        let seconds = (0..100).map(|n| n * 15_000);
+        assert_eq!(GapLimits::from_times(seconds).at(0), 300_000);
+        assert_eq!(GapLimits::default().at(0), 300_000);
+    }
+}

@@ -1,0 +1,75 @@
+//! Where samples come from. One trait, many readers: whoever can list series
+//! and read one of them over a window is a source.
+
+mod snapshot;
+
+pub use snapshot::Snapshot;
+
+use crate::time::Window;
+use crate::tsdb::{Labels, ReadBuffer, ReadStats, TsdbError};
+
+/// A failure to list or read series.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// From Prometheus' on-disk format.
+    #[error(transparent)]
+    Tsdb(#[from] TsdbError),
+}
+
+/// One series that can be read.
+pub trait Series: Send + Sync {
+    /// What identifies it.
+    fn labels(&self) -> &Labels;
+
+    /// Reads its samples inside `window` into `buffer`, in ascending time, each
+    /// instant once; counts what was left out in `stats`.
+    ///
+    /// # Errors
+    ///
+    /// Only where nothing of the series can be read; a damaged piece is
+    /// recorded in `stats` and the rest is read.
+    fn read(&self, window: Window, buffer: &mut ReadBuffer, stats: &mut ReadStats) -> Result<(), SourceError>;
+}
+
+/// A part of the source that could not be used, or was left out on purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What it is, by name.
+    pub what: String,
+    /// Why it was left out.
+    pub why: String,
+    /// True if data was lost by it, false where that is in order.
+    pub is_problem: bool,
+}
+
+/// Something that holds series.
+pub trait Source: Sync {
+    /// How the source is named to the user.
+    fn name(&self) -> String;
+
+    /// From the first sample to after the last; `None` if there are none.
+    fn time_range(&self) -> Option<Window>;
+
+    /// Number of series entries, over all blocks.
+    fn series_count(&self) -> u64;
+
+    /// Values of a label, in order.
+    fn label_values(&self, label: &str) -> Vec<String>;
+
+    /// The series named by any of `metrics` that may have samples inside
+    /// `window`, in label order.
+    ///
+    /// # Errors
+    ///
+    /// Where the source cannot be searched.
+    fn select<'a>(&'a self, metrics: &[&str], window: Window) -> Result<Vec<Box<dyn Series + 'a>>, SourceError>;
+
+    /// What could not be used.
+    fn left_out(&self) -> Vec<LeftOut>;
+
+    /// Identity of the data that was read, for the record: names and hashes.
+    fn identity(&self) -> Vec<(String, String)>;
+
+    /// True for the output of `wattledger simulate`.
+    fn is_simulated(&self) -> bool;
+}
