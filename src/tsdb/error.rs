@@ -47,6 +47,12 @@ pub enum TsdbError {
         /// Why it is refused.
         reason: String,
     },
+    /// A series that came out of another [`Database`](crate::tsdb::Database).
+    #[error("series `{series}` was selected from another database")]
+    ForeignSeries {
+        /// The series' labels.
+        series: String,
+    },
     /// Input handed to the block writer that would make an invalid block.
     #[error("cannot write series `{series}`: {reason}")]
     InvalidSeries {

@@ -27,6 +27,25 @@ impl Labels {
         Self { pairs: sorted.into_iter().filter(|(_, value)| !value.is_empty()).collect() }
     }
 
+    /// A label set of pairs that are likely in order already, as they are in an index.
+    pub(crate) fn from_ordered(pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        let ordered = pairs.is_sorted_by(|(left, _), (right, _)| left < right);
+        if ordered && pairs.iter().all(|(_, value)| !value.is_empty()) {
+            return Self { pairs: pairs.into_boxed_slice() };
+        }
+        Self::new(pairs)
+    }
+
+    /// This label set with the labels of `others` added; theirs replace labels
+    /// of the same name.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        if others.is_empty() {
+            return self.clone();
+        }
+        Self::new(self.pairs.iter().chain(&others.pairs).cloned())
+    }
+
     /// The value of label `name`, if it is there.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.pairs.binary_search_by(|(candidate, _)| candidate.as_ref().cmp(name)).ok()?;
@@ -65,9 +84,30 @@ impl fmt::Display for Labels {
         f.write_str("{")?;
         for (nth, (name, value)) in others.enumerate() {
             let comma = if nth == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}={value:?}")?;
+            write!(f, "{comma}{name}={}", Quoted(value))?;
         }
         f.write_str("}")
+    }
+}
+
+/// A text in double quotes, escaped as PromQL reads it back.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for character in self.0.chars() {
+            match character {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                control if control.is_control() => write!(f, "\\u{:04x}", u32::from(control))?,
+                other => write!(f, "{other}")?,
+            }
+        }
+        f.write_str("\"")
     }
 }
 
@@ -84,5 +124,13 @@ mod tests {
         assert_eq!(labels.to_string(), r#"up{instance="a\"b:9100", job="node"}"#);
         assert_eq!(Labels::new([("__name__", "up")]).to_string(), "up");
         assert_eq!(Labels::default().to_string(), "{}");
+        let odd = Labels::new([("a", "\u{1}é\\\n")]);
+        assert_eq!(odd.to_string(), r#"{a="\u0001é\\\n"}"#);
+    }
+
+    #[test]
+    fn added_labels_replace_their_namesakes() {
+        let labels = Labels::new([("a", "1"), ("b", "2")]).with(&Labels::new([("b", "3"), ("c", "4")]));
+        assert_eq!(labels, Labels::new([("a", "1"), ("b", "3"), ("c", "4")]));
     }
 }

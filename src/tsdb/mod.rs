@@ -1,11 +1,34 @@
 //! Prometheus' on-disk time series format, both ways.
 
+mod block;
+mod bytes;
+mod database;
+mod discover;
 mod error;
 mod format;
+mod index;
 mod labels;
+mod matcher;
+mod merge;
+mod meta;
+mod mmap;
+mod postings;
+mod problem;
+mod read;
+mod segment;
+mod selector;
+mod tombstones;
+mod xor;
 
+pub use block::Block;
+pub use database::{Database, Series};
 pub use error::TsdbError;
-pub use labels::Labels;
+pub use labels::{Labels, METRIC_NAME};
+pub use matcher::Matcher;
+pub use meta::BlockStats;
+pub use problem::{LeftOut, Problem, ReadStats};
+pub use read::ReadBuffer;
+pub use xor::{ChunkError, decode_xor_chunk};
 
 /// Samples of one series in ascending time: two columns of equal length.
 ///

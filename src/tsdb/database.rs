@@ -1,0 +1,252 @@
+//! A directory of blocks as one database: selection over all of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::block::Block;
+use super::bytes::Malformed;
+use super::discover::{Found, discover};
+use super::index::SeriesEntry;
+use super::matcher::Matcher;
+use super::problem::{LeftOut, Problem};
+use super::{Labels, TsdbError};
+use crate::time::Window;
+
+/// The blocks of a snapshot, of a copied data directory, or a single block.
+///
+/// Opening maps files and reads tables of contents; memory grows with the
+/// label names and a thirty-second of the symbols, not with series or samples. May be
+/// read from many threads at once.
+#[derive(Debug)]
+pub struct Database {
+    identity: u64,
+    blocks: Vec<Block>,
+    /// For each block how many blocks have a lower ULID.
+    ranks: Vec<u32>,
+    left_out: Vec<LeftOut>,
+    problems: Mutex<BTreeSet<Problem>>,
+}
+
+/// A series and where its samples lie in the database that it was selected from.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// What identifies it, the block's external labels included.
+    pub labels: Labels,
+    pub(super) database: u64,
+    pub(super) parts: Arc<[Part]>,
+}
+
+/// A series' entry in one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Position among the database's blocks.
+    pub(super) block: usize,
+    /// The series' id in that block's index.
+    pub(super) id: u32,
+}
+
+impl Database {
+    /// Opens a snapshot, a data directory or one block. Links to blocks are followed.
+    ///
+    /// # Errors
+    ///
+    /// [`TsdbError`] if the path cannot be read or holds no block at all. A
+    /// block that cannot be read is in [`left_out`](Self::left_out).
+    pub fn open(path: &Path) -> Result<Self, TsdbError> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let Found { blocks, left_out } = discover(path)?;
+        let lower = |block: &Block| blocks.iter().filter(|other| other.ulid < block.ulid).count() as u32;
+        Ok(Self {
+            identity: OPENED.fetch_add(1, Ordering::Relaxed),
+            ranks: blocks.iter().map(lower).collect(),
+            blocks,
+            left_out,
+            problems: Mutex::default(),
+        })
+    }
+
+    /// The blocks that are read, by the beginning of their time, then ULID.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The blocks and other parts that are not read, and why.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// From the beginning of the first block to the end of the last, as they
+    /// say themselves; `None` without a readable block.
+    pub fn time_range(&self) -> Option<Window> {
+        let start_ms = self.blocks.iter().map(|block| block.window.start_ms).min()?;
+        let end_ms = self.blocks.iter().map(|block| block.window.end_ms).max()?;
+        Some(Window::new(start_ms, end_ms))
+    }
+
+    /// The number of series, summed over the blocks: a series in three blocks
+    /// counts three times.
+    pub fn series_count(&self) -> usize {
+        let count = |block: &Block| {
+            let counted = block.index.postings.series_count(block.index.bytes());
+            counted.unwrap_or_else(|wrong| {
+                self.note(block, wrong, "");
+                0
+            })
+        };
+        self.blocks.iter().map(count).sum()
+    }
+
+    /// All values of the label `name`, external labels included.
+    pub fn label_values(&self, name: &str) -> BTreeSet<String> {
+        let mut values = BTreeSet::new();
+        for block in &self.blocks {
+            if let Some(value) = block.external_labels.get(name) {
+                values.insert(value.to_owned());
+                continue;
+            }
+            let walked = block.index.postings.values(block.index.bytes(), name, |value, _| {
+                if !values.contains(value) {
+                    values.insert(value.to_owned());
+                }
+            });
+            if let Err(wrong) = walked {
+                self.note(block, wrong, "");
+            }
+        }
+        values
+    }
+
+    /// The series that all `matchers` select and that have chunks in `window`,
+    /// in the order of their labels. A series in several blocks is one.
+    ///
+    /// Damage costs the series or the block that has it and is kept in
+    /// [`index_problems`](Self::index_problems).
+    ///
+    /// # Errors
+    ///
+    /// [`TsdbError::Corrupt`] if not one of the blocks in the window could be asked.
+    pub fn select(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Series>, TsdbError> {
+        let mut selected = BTreeMap::new();
+        let mut asked = 0_usize;
+        let mut failed = Vec::new();
+        for (position, block) in self.blocks.iter().enumerate() {
+            if !overlaps(block.window, window) {
+                continue;
+            }
+            asked += 1;
+            if let Err(wrong) = self.select_in(position, block, matchers, window, &mut selected) {
+                self.note(block, wrong.clone(), "");
+                failed.push(wrong.in_file(block.index.path()));
+            }
+        }
+        if failed.len() == asked
+            && let Some(first) = failed.into_iter().next()
+        {
+            return Err(first);
+        }
+        let series = |(labels, parts): (Labels, Vec<Part>)| Series {
+            labels,
+            database: self.identity,
+            parts: parts.into(),
+        };
+        Ok(selected.into_iter().map(series).collect())
+    }
+
+    /// What was found damaged in the indexes so far, by any selection: series
+    /// that could not be returned for it, or whole blocks.
+    pub fn index_problems(&self) -> Vec<Problem> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn select_in(
+        &self,
+        position: usize,
+        block: &Block,
+        matchers: &[Matcher],
+        window: Window,
+        selected: &mut BTreeMap<Labels, Vec<Part>>,
+    ) -> Result<(), Malformed> {
+        // External labels are not in the index: decide on them here.
+        let (external, indexed): (Vec<_>, Vec<_>) =
+            matchers.iter().partition(|matcher| block.external_labels.get(matcher.name()).is_some());
+        if !external.iter().all(|matcher| matcher.matches_labels(&block.external_labels)) {
+            return Ok(());
+        }
+        let mut symbols = HashMap::new();
+        for id in block.index.postings.select(block.index.bytes(), &indexed)? {
+            match series_in(block, id, window, &mut symbols) {
+                Ok(Some(labels)) => selected.entry(labels).or_default().push(Part { block: position, id }),
+                Ok(None) => {}
+                Err(wrong) => self.note(block, wrong, &format!("id {id}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The block of a part, and how many blocks have a lower ULID.
+    pub(super) fn block(&self, part: Part) -> Option<(&Block, u32)> {
+        self.blocks.get(part.block).zip(self.ranks.get(part.block).copied())
+    }
+
+    /// True if the series was selected from this database.
+    pub(super) fn owns(&self, series: &Series) -> bool {
+        series.database == self.identity
+    }
+
+    fn note(&self, block: &Block, wrong: Malformed, series: &str) {
+        let problem = Problem::new(block.index.path(), wrong, series);
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).insert(problem);
+    }
+}
+
+/// As [`Window::intersect`], but a block that ends where it begins has one instant.
+fn overlaps(block: Window, window: Window) -> bool {
+    let end_ms = block.end_ms.max(block.start_ms.saturating_add(1));
+    Window::new(block.start_ms, end_ms).intersect(window).is_some()
+}
+
+/// The labels of series `id`, or `None` if it has no chunk in the window.
+fn series_in(
+    block: &Block,
+    id: u32,
+    window: Window,
+    symbols: &mut HashMap<u32, Arc<str>>,
+) -> Result<Option<Labels>, Malformed> {
+    let entry = block.index.series(id)?;
+    let mut in_window = false;
+    for chunk in entry.chunks()? {
+        let chunk = chunk?;
+        if chunk.first_ms < window.end_ms && window.start_ms <= chunk.last_ms {
+            in_window = true;
+            break;
+        }
+    }
+    if !in_window {
+        return Ok(None);
+    }
+    Ok(Some(labels_of(block, &entry, symbols)?.with(&block.external_labels)))
+}
+
+fn labels_of(
+    block: &Block,
+    entry: &SeriesEntry<'_>,
+    symbols: &mut HashMap<u32, Arc<str>>,
+) -> Result<Labels, Malformed> {
+    // Series share most of their texts: each is made once per selection.
+    let mut text = |ordinal: u32| -> Result<Arc<str>, Malformed> {
+        if let Some(known) = symbols.get(&ordinal) {
+            return Ok(Arc::clone(known));
+        }
+        let made: Arc<str> = block.index.symbol(ordinal)?.into();
+        symbols.insert(ordinal, Arc::clone(&made));
+        Ok(made)
+    };
+    let mut pairs = Vec::new();
+    for pair in entry.label_symbols() {
+        let (name, value) = pair?;
+        pairs.push((text(name)?, text(value)?));
+    }
+    Ok(Labels::from_ordered(pairs))
+}

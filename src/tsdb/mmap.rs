@@ -1,0 +1,44 @@
+//! A file's bytes, mapped into memory.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use super::TsdbError;
+
+/// The bytes of a regular file, read by the system as they are touched.
+#[derive(Debug)]
+pub(crate) struct FileBytes(Mmap);
+
+impl FileBytes {
+    pub(crate) fn open(path: &Path) -> Result<Self, TsdbError> {
+        let failed = |doing| move |source| TsdbError::Io { doing, path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed("open"))?;
+        if !file.metadata().map_err(failed("look at"))?.is_file() {
+            return Err(failed("read")(std::io::Error::other("not a regular file")));
+        }
+        map(&file).map(Self).map_err(failed("map"))
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a memory map is undefined behaviour if the file is changed while it is mapped. Prometheus never \
+              changes the files of a finished block, it only replaces whole blocks; the user's manual asks \
+              that a snapshot is left alone while it is read. Bytes that change are only ever read as plain \
+              integers and checked against their CRC"
+)]
+fn map(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: see the reason above; the map is read-only and private to this program.
+    unsafe { Mmap::map(file) }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
