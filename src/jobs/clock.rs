@@ -1,0 +1,153 @@
+//! Times of a job log: with an offset, as Unix seconds, or local without one.
+
+use chrono::{DateTime, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use crate::time::{HOUR_MS, MINUTE_MS, TimeError, parse_instant};
+
+/// A time as it stands in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// `Unknown`, `None`, empty: not yet, or never.
+    Never,
+    /// A time that was given.
+    At(Instant),
+}
+
+/// An instant, and a second one where the local time was there twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instant {
+    /// The instant (UTC, ms), the earlier of two.
+    pub(super) at_ms: i64,
+    /// The later one, in the hour after the clocks were put back.
+    pub(super) later_ms: Option<i64>,
+    /// No offset stood with it: it was read in the log's zone.
+    pub(super) zone_assumed: bool,
+}
+
+/// Reads a time; `zone` is for those without offset.
+pub(super) fn parse(text: &str, zone: Tz) -> Result<When, TimeError> {
+    let text = text.trim();
+    let none = ["", "unknown", "none", "n/a", "(null)", "invalid", "0"];
+    if none.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Ok(When::Never);
+    }
+    let at_ms = parse_instant(text, zone)?;
+    // A text that means another instant in another zone carries no offset.
+    let zone_assumed = parse_instant(text, Tz::UTC) != parse_instant(text, Tz::Etc__GMTMinus12);
+    let later_ms = if zone_assumed { later_twin(at_ms, zone) } else { None };
+    Ok(When::At(Instant { at_ms, later_ms, zone_assumed }))
+}
+
+/// The later instant with the same local time, if the clocks were put back in between.
+fn later_twin(at_ms: i64, zone: Tz) -> Option<i64> {
+    let local = |instant_ms: i64| {
+        let utc = DateTime::<Utc>::from_timestamp_millis(instant_ms)?.naive_utc();
+        Some(utc + zone.offset_from_utc_datetime(&utc).fix())
+    };
+    // Lord Howe Island moves its clocks by half an hour, everyone else by one.
+    [HOUR_MS, 30 * MINUTE_MS].into_iter().find_map(|step_ms| {
+        let later_ms = at_ms.checked_add(step_ms)?;
+        (local(later_ms)? == local(at_ms)?).then_some(later_ms)
+    })
+}
+
+/// Start and end of a run. Where the clocks were put back, what was recorded
+/// as elapsed decides between the instants a local time may mean; without it
+/// the first pair in which the end is not before the start.
+pub(super) fn settle(start: Instant, end: Option<Instant>, elapsed_ms: Option<i64>) -> (i64, Option<i64>) {
+    let Some(end) = end else {
+        return (start.at_ms, None);
+    };
+    let starts = [Some(start.at_ms), start.later_ms];
+    let ends = [Some(end.at_ms), end.later_ms];
+    let pairs = || {
+        starts
+            .into_iter()
+            .flatten()
+            .flat_map(move |from| ends.into_iter().flatten().map(move |to| (from, to)))
+    };
+    let best = match elapsed_ms {
+        Some(elapsed_ms) => pairs()
+            .min_by_key(|(from, to)| to.saturating_sub(*from).saturating_sub(elapsed_ms).saturating_abs()),
+        None => pairs().find(|(from, to)| from <= to),
+    };
+    let (from, to) = best.unwrap_or((start.at_ms, end.at_ms));
+    (from, Some(to))
+}
+
+/// Slurm's `Elapsed`, in ms: `MM:SS`, `HH:MM:SS`, `D-HH:MM:SS`, with or without a fraction.
+pub(super) fn parse_elapsed(text: &str) -> Option<i64> {
+    let (days, clock) = match text.trim().split_once('-') {
+        Some((days, clock)) => (days.parse::<i64>().ok()?, clock),
+        None => (0, text.trim()),
+    };
+    let whole = clock.split('.').next()?;
+    let mut seconds = 0_i64;
+    let mut parts = 0;
+    for part in whole.split(':') {
+        let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let number: i64 = if plain { part.parse().ok()? } else { return None };
+        seconds = seconds.checked_mul(60)?.checked_add(number)?;
+        parts += 1;
+    }
+    if !(2..=3).contains(&parts) || days < 0 {
+        return None;
+    }
+    days.checked_mul(86_400)?.checked_add(seconds)?.checked_mul(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, zone: Tz) -> Instant {
+        match parse(text, zone) {
+            Ok(When::At(instant)) => instant,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn with_and_without_offset() {
+        // 2026-11-23T13:30:47Z is 1795440647, as `sacct` printed it in both forms.
+        let plain = |at_ms, zone_assumed| Instant { at_ms, later_ms: None, zone_assumed };
+        let new_york = chrono_tz::America::New_York;
+        assert_eq!(at("1795440647", new_york), plain(1_795_440_647_000, false));
+        assert_eq!(at("2026-11-23T13:30:47", Tz::UTC), plain(1_795_440_647_000, true));
+        assert_eq!(at("2026-11-23T08:30:47", new_york), plain(1_795_440_647_000, true));
+        assert_eq!(at("2026-11-23T08:30:47-0500", Tz::UTC), plain(1_795_440_647_000, false));
+        for none in ["Unknown", "None", "", "0"] {
+            assert_eq!(parse(none, Tz::UTC), Ok(When::Never));
+        }
+        assert!(parse("2026-13-01T00:00:00", Tz::UTC).is_err());
+    }
+
+    /// Berlin put its clocks back from 03:00 to 02:00 on 27 October 2024, at 01:00Z.
+    #[test]
+    fn a_job_over_the_hour_that_was_there_twice() {
+        let berlin = chrono_tz::Europe::Berlin;
+        let (start, end) = (at("2024-10-27T02:50:00", berlin), at("2024-10-27T02:10:00", berlin));
+        let first = 1_729_990_200_000; // 00:50Z
+        assert_eq!(start.at_ms, first);
+        assert_eq!(start.later_ms, Some(first + HOUR_MS));
+        assert_eq!(settle(start, Some(end), None), (first, Some(first + 20 * MINUTE_MS)));
+        // 02:10 to 02:50 may be 40, 100 or −20 minutes; `Elapsed` knows.
+        let elapsed = |text| settle(end, Some(start), parse_elapsed(text));
+        assert_eq!(elapsed("00:40:00").0, first - 40 * MINUTE_MS);
+        assert_eq!(elapsed("00:40:00").1, Some(first));
+        assert_eq!(elapsed("01:40:00").1, Some(first + HOUR_MS));
+    }
+
+    #[test]
+    fn elapsed_in_all_its_forms() {
+        assert_eq!(parse_elapsed("00:10.773"), Some(10_000));
+        assert_eq!(parse_elapsed("01:02:03"), Some(3_723_000));
+        assert_eq!(parse_elapsed("2-01:00:00"), Some(176_400_000));
+        for wrong in
+            ["", "12", "-1-00:00:00", "a:b", "1:2:3:4", "99999999999999999999:00", "9999999999999-00:00:00"]
+        {
+            assert_eq!(parse_elapsed(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What can be wrong with a job log, and with one line of it.
+
+use std::path::{Path, PathBuf};
+
+use super::hostlist::HostListError;
+use super::tres::TresError;
+use crate::time::TimeError;
+
+/// The command that exports everything there is a use for: all users, requeued
+/// runs too, times that need no zone, and the only free text in the last columns.
+pub const SACCT_COMMAND: &str = "SLURM_TIME_FORMAT=%s sacct --allusers --duplicates --parsable2 \
+    --starttime=2024-05-01 --endtime=2024-06-01 --format=JobID,User,Account,Partition,State,Submit,Start,End,\
+    ElapsedRaw,NNodes,NodeList,AllocCPUS,AllocTRES,ReqMem,ConsumedEnergyRaw,Comment,JobName";
+
+/// A job log that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum JobsError {
+    /// The operating system refused.
+    #[error("cannot {doing} job log `{}`", path.display())]
+    Io {
+        /// What was being done, as an infinitive.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// No line in it.
+    #[error("job log `{}` is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The first line is the header of no kind of log that is known.
+    #[error("`{}` is not a job log that can be read: {reason}", path.display())]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        reason: String,
+    },
+    /// The header lacks columns that are needed.
+    #[error("job log `{}` has no column {}", path.display(), quoted(missing))]
+    MissingColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that are not there.
+        missing: Vec<&'static str>,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+impl JobsError {
+    /// What to try, for the line after the error.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } => None,
+            Self::Empty { .. } | Self::Unrecognised { .. } => Some(format!(
+                "export the jobs with `{SACCT_COMMAND}`, or write a CSV with the columns run_id,start,end,nodes"
+            )),
+            Self::MissingColumns { hint, .. } => Some(hint.clone()),
+        }
+    }
+
+    /// Names what the first line of an unknown file looks like.
+    pub(super) fn unrecognised(path: &Path, first_line: &str) -> Self {
+        let first_line = first_line.trim();
+        let lower = first_line.to_ascii_lowercase();
+        let reason = if first_line.starts_with(['{', '[']) {
+            "it looks like JSON; export separated text instead".to_owned()
+        } else if lower.starts_with("jobid") {
+            "it looks like `sacct` output in columns of fixed width, which cuts off values".to_owned()
+        } else if first_line.contains('|') && super::sacct::looks_like_row(first_line) {
+            "it looks like `sacct` output without its header".to_owned()
+        } else {
+            format!("its first line is `{}`", shorten(first_line))
+        };
+        Self::Unrecognised { path: path.to_path_buf(), reason }
+    }
+}
+
+fn quoted(columns: &[&str]) -> String {
+    columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A line that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The log.
+    pub path: PathBuf,
+    /// The line's number, counted from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: RejectReason,
+    /// The line's beginning.
+    pub text: String,
+}
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` line {}: {}", self.path.display(), self.line, self.reason)
+    }
+}
+
+/// Why a line was left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// The end lies before the start.
+    #[error("ends at `{end}`, before it starts at `{start}`")]
+    EndBeforeStart {
+        /// The start as given.
+        start: String,
+        /// The end as given.
+        end: String,
+    },
+    /// A time that cannot be read.
+    #[error("column `{column}`: {source}")]
+    BadTime {
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        source: TimeError,
+    },
+    /// A value that must be there is not.
+    #[error("column `{column}` is empty")]
+    MissingField {
+        /// The column.
+        column: &'static str,
+    },
+    /// Fewer fields than the header has.
+    #[error("has {found} fields, the header has {expected}")]
+    TooFewFields {
+        /// Fields in the line.
+        found: usize,
+        /// Columns in the header.
+        expected: usize,
+    },
+    /// More fields than the header has, and no way, or more than one, to make
+    /// them fit by taking separators as part of a free text.
+    #[error("has {found} fields, the header has {expected}, and they cannot be told apart")]
+    TooManyFields {
+        /// Fields in the line.
+        found: usize,
+        /// Columns in the header.
+        expected: usize,
+    },
+    /// A host list that cannot be read.
+    #[error("host list `{text}`: {source}")]
+    BadHostList {
+        /// The list's beginning.
+        text: String,
+        /// What is wrong with it.
+        source: HostListError,
+    },
+    /// It ran, but no node is named.
+    #[error("it ran, but no node is named")]
+    NoNodes,
+    /// A job id that is none.
+    #[error("`{text}` is not a job id")]
+    BadJobId {
+        /// The id's beginning.
+        text: String,
+    },
+    /// A resource list or an amount that cannot be read.
+    #[error("column `{column}`: {source}")]
+    BadResource {
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        source: TresError,
+    },
+    /// A number that cannot be read.
+    #[error("column `{column}`: `{text}` is not a number")]
+    BadNumber {
+        /// The column.
+        column: &'static str,
+        /// The value's beginning.
+        text: String,
+    },
+    /// Longer than any line of a job log.
+    #[error("is longer than {limit} bytes")]
+    LineTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Quotes that do not match, or the like.
+    #[error("is not a row of CSV: {reason}")]
+    BadCsv {
+        /// The reader's own words.
+        reason: String,
+    },
+}
+
+/// The beginning of a text, short enough for a message.
+pub(super) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let clean = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    let mut short: String = text.chars().take(LONGEST).map(clean).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
+}
