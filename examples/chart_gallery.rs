@@ -3,7 +3,12 @@
 //! ```text
 //! cargo run --release --example chart_gallery -- target/gallery
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example for developers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "an example for developers"
+)]
 
 use std::f64::consts::TAU;
 use std::path::PathBuf;

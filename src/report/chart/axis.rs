@@ -173,6 +173,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn every_axis_holds_its_values_and_wastes_little(exponent in -99.0_f64..99.0, steps in 3_u32..8) {
             let max = 10_f64.powf(exponent);

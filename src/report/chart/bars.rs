@@ -8,13 +8,13 @@ use super::{ChartError, Text, palette};
 
 const WIDTH: u32 = 1280;
 /// A picture is as high as its bars need, between these.
-const LEAST_HEIGHT: f64 = 360.0;
+const LEAST_HEIGHT: f64 = 280.0;
 const SLIDE_HEIGHT: f64 = 720.0;
 const MOST_HEIGHT: f64 = 1600.0;
 /// Height of a row: what looks well, and what a label needs.
-const WIDEST_ROW: f64 = 42.0;
+const WIDEST_ROW: f64 = 50.0;
 const NARROWEST_ROW: f64 = 20.0;
-const LABEL_ROW: f64 = 15.0;
+const LABEL_ROW: f64 = 13.5;
 /// More bars than this are no longer visible as such.
 const MOST_BARS: usize = 1000;
 const NAME_WIDTH: f64 = 300.0;
@@ -28,7 +28,7 @@ pub struct Bars {
     /// The words around it.
     pub text: Text,
     /// The bars, at most 1,000: of more only the first 1,000 are drawn, and the picture says so.
-    /// Where they are too many for a label each, every second, third … is labelled.
+    /// Where they are too many for a label each, every second, third … is named and none has its total at its end.
     pub items: Vec<BarItem>,
     /// What the segments of each bar are, from the left. More than one makes a legend.
     pub segments: Vec<SegmentStyle>,
@@ -54,7 +54,7 @@ pub struct SegmentStyle {
     pub muted: bool,
 }
 
-/// Draws the bars with their totals at their ends: 1280 pixels wide, 360 to 1600 high, PNG.
+/// Draws the bars, with their totals at their ends where there is room: 1280 pixels wide, 280 to 1600 high, PNG.
 ///
 /// # Errors
 ///
@@ -151,14 +151,16 @@ impl Layout {
         colours: &[plotters::style::RGBColor],
         x_label: &str,
     ) -> Result<(), ChartError> {
-        let label = text::AXIS.sized(if self.row < 18.0 { 12.0 } else { 14.0 });
+        let label = text::AXIS.sized(if self.row < 18.0 { 11.5 } else { 14.0 });
         let name = text::Type { colour: palette::INK, ..label };
         let mut names = Vec::new();
         let (mut name_width, mut value_width) = (0.0_f64, 0.0_f64);
         for row in rows.iter().step_by(self.labelled) {
             let short = name.shorten(row.name, NAME_WIDTH)?;
             name_width = name_width.max(name.width(&short)?);
-            value_width = value_width.max(label.width(&row.label())?);
+            if self.labelled == 1 {
+                value_width = value_width.max(label.width(&row.label())?);
+            }
             names.push(short);
         }
         let max = rows.iter().filter_map(|row| row.total).fold(0.0, f64::max);
@@ -190,16 +192,13 @@ impl Layout {
         canvas.rule(base, palette::BASELINE)?;
 
         let baseline = |index: usize| region.top + middle(index) + label.size * 0.36;
-        for (index, (row, short)) in rows
-            .iter()
-            .enumerate()
-            .step_by(self.labelled)
-            .zip(&names)
-            .map(|((index, row), short)| (index, (row, short)))
-        {
+        for ((index, row), short) in rows.iter().enumerate().step_by(self.labelled).zip(&names) {
             canvas.text(short, name, Anchor::Right, (region.left - 10.0, baseline(index)))?;
-            let end = region.left + row.total.unwrap_or(0.0) / axis.top() * region.width();
-            canvas.text(&row.label(), label, Anchor::Left, (end + 7.0, baseline(index)))?;
+            // Higher than its row a number would run into the bars beside it.
+            if self.labelled == 1 {
+                let end = region.left + row.total.unwrap_or(0.0) / axis.top() * region.width();
+                canvas.text(&row.label(), label, Anchor::Left, (end + 7.0, baseline(index)))?;
+            }
         }
         Ok(())
     }

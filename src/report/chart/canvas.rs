@@ -4,6 +4,7 @@
 //! strokes. So all is drawn [`OVERSAMPLING`] times as large and averaged down.
 
 use super::ChartError;
+use super::frame::MARGIN;
 use super::text::{Anchor, Type};
 use plotters::backend::BitMapBackend;
 use plotters::chart::{ChartBuilder, ChartContext};
@@ -22,7 +23,7 @@ const PIXELS_PER_METRE: u32 = 3780;
 const BYTES_PER_PIXEL: usize = 3;
 
 /// Border of the picture that no text enters.
-const EDGE: f64 = 8.0;
+const EDGE: f64 = MARGIN;
 
 /// A rectangle in logical pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,24 +160,23 @@ pub(super) fn render(
 
 /// Averages squares of [`OVERSAMPLING`] × [`OVERSAMPLING`] pixels into one.
 fn average(large: &[u8], width: usize) -> Vec<u8> {
-    let side = OVERSAMPLING as usize;
-    let row_bytes = width * BYTES_PER_PIXEL;
-    let mut small = Vec::with_capacity(large.len() / (side * side));
-    let mut sums = vec![0_u16; row_bytes];
-    for rows in large.chunks_exact(row_bytes * side * side) {
-        sums.fill(0);
-        for row in rows.chunks_exact(row_bytes * side) {
-            let squares = row.chunks_exact(BYTES_PER_PIXEL * side);
-            for (sums, square) in sums.chunks_exact_mut(BYTES_PER_PIXEL).zip(squares) {
-                for pixel in square.chunks_exact(BYTES_PER_PIXEL) {
-                    for (sum, channel) in sums.iter_mut().zip(pixel) {
-                        *sum += u16::from(*channel);
-                    }
-                }
+    const SIDE: usize = OVERSAMPLING as usize;
+    const COUNT: u16 = (SIDE * SIDE) as u16;
+    let mean = |sum: &u16| u8::try_from((sum + COUNT / 2) / COUNT).unwrap_or(u8::MAX);
+    let mut small = Vec::with_capacity(large.len() / (SIDE * SIDE));
+    let mut sums = vec![[0_u16; BYTES_PER_PIXEL]; width];
+    for rows in large.chunks_exact(width * BYTES_PER_PIXEL * SIDE * SIDE) {
+        sums.fill([0; BYTES_PER_PIXEL]);
+        for row in rows.chunks_exact(width * BYTES_PER_PIXEL * SIDE) {
+            let (squares, _) = row.as_chunks::<{ BYTES_PER_PIXEL * SIDE }>();
+            for ([red, green, blue], square) in sums.iter_mut().zip(squares) {
+                let [r0, g0, b0, r1, g1, b1, r2, g2, b2, r3, g3, b3] = square.map(u16::from);
+                *red += r0 + r1 + r2 + r3;
+                *green += g0 + g1 + g2 + g3;
+                *blue += b0 + b1 + b2 + b3;
             }
         }
-        let count = u16::try_from(side * side).unwrap_or(u16::MAX);
-        small.extend(sums.iter().map(|sum| u8::try_from((sum + count / 2) / count).unwrap_or(u8::MAX)));
+        small.extend(sums.as_flattened().iter().map(mean));
     }
     small
 }

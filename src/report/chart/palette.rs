@@ -12,7 +12,7 @@ pub(super) const GRID: RGBColor = RGBColor(0xE2, 0xE2, 0xE2);
 /// The line that bars and areas stand on.
 pub(super) const BASELINE: RGBColor = RGBColor(0x80, 0x80, 0x80);
 /// Times of which nothing is known.
-pub(super) const NO_DATA: RGBColor = RGBColor(0xF1, 0xF1, 0xF1);
+pub(super) const NO_DATA: RGBColor = RGBColor(0xEC, 0xEC, 0xEC);
 /// Background, and the casing of a line over the data.
 pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 

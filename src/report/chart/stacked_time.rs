@@ -5,18 +5,35 @@ use super::canvas::{Canvas, Plot, Region, render};
 use super::frame::{Entry, Frame, MARGIN, message};
 use super::text::{self, Anchor};
 use super::{ChartError, Text, palette, time_axis};
-use crate::time::Window;
+use crate::time::{self, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window};
 use plotters::style::RGBColor;
-use std::collections::BTreeMap;
 
 const WIDTH: u32 = 1280;
 const HEIGHT: u32 = 720;
 /// Grid steps aimed at.
 const STEPS: u32 = 5;
-/// Logical pixels of an area's finest step; more buckets than that are averaged.
-const COLUMN: f64 = 0.5;
-/// Logical pixels between points of a line that has more points than fit.
-const LINE_COLUMN: f64 = 3.0;
+/// Lengths of time over which buckets are averaged where there are more of them than pixels, each with its name.
+/// Nothing between 6 hours and a day: it would beat with the day's own rhythm.
+const MEANS: [(i64, &str); 18] = [
+    (10, "10 ms"),
+    (100, "100 ms"),
+    (SECOND_MS, "1 s"),
+    (5 * SECOND_MS, "5 s"),
+    (15 * SECOND_MS, "15 s"),
+    (MINUTE_MS, "1 min"),
+    (5 * MINUTE_MS, "5 min"),
+    (15 * MINUTE_MS, "15 min"),
+    (30 * MINUTE_MS, "30 min"),
+    (HOUR_MS, "1 h"),
+    (2 * HOUR_MS, "2 h"),
+    (3 * HOUR_MS, "3 h"),
+    (6 * HOUR_MS, "6 h"),
+    (DAY_MS, "1 day"),
+    (7 * DAY_MS, "7 days"),
+    (28 * DAY_MS, "28 days"),
+    (364 * DAY_MS, "364 days"),
+    (3640 * DAY_MS, "3640 days"),
+];
 const LINE_WIDTH: f64 = 2.5;
 
 /// Layers stacked over time, as steps: one for each bucket.
@@ -77,7 +94,7 @@ struct Slice {
 
 /// Draws the layers and the line: 1280 × 720 pixels, PNG.
 ///
-/// Where there are more buckets than columns of pixels, a column shows their mean over time.
+/// Where there are more buckets than pixels, means over a round length of time are drawn, and the time axis says so.
 ///
 /// # Errors
 ///
@@ -121,7 +138,7 @@ fn room(frame: &Frame) -> Region {
         left: MARGIN,
         top: frame.head(),
         right: f64::from(WIDTH) - MARGIN,
-        bottom: f64::from(HEIGHT) - frame.foot(),
+        bottom: f64::from(HEIGHT) - frame.foot() - 4.0,
     }
 }
 
@@ -159,36 +176,38 @@ fn unknown(slices: &[Slice], layers: usize, whole: Window) -> Vec<Window> {
     unknown
 }
 
-/// At most one slice for each of `columns` equal parts of `whole`: the mean of what is known, weighted by time.
-fn thin(slices: &[Slice], whole: Window, columns: f64) -> Vec<Slice> {
-    if slices.len() as f64 <= columns {
-        return slices.to_vec();
+/// The slices, or where they are more than `width` pixels their means over the shortest of [`MEANS`] that
+/// fills a pixel, with its name. A mean is weighted by time and takes in only what is known.
+fn thin(slices: &[Slice], whole: Window, width: f64) -> (Vec<Slice>, Option<&'static str>) {
+    if slices.len() as f64 <= width {
+        return (slices.to_vec(), None);
     }
-    let columns = columns.max(1.0) as i64;
-    let edge = |column: i64| whole.start_ms + whole.length_ms() * column / columns;
-    let column_of = |at_ms: i64| (at_ms - whole.start_ms) * columns / whole.length_ms().max(1);
-    let mut sums: BTreeMap<i64, Vec<(f64, f64)>> = BTreeMap::new();
+    let ms_per_pixel = whole.length_ms() as f64 / width.max(1.0);
+    let fitting = MEANS.iter().find(|(step_ms, _)| *step_ms as f64 >= ms_per_pixel);
+    let Some((step_ms, name)) = fitting.or(MEANS.last()) else { return (slices.to_vec(), None) };
+    let tiles = time::buckets(whole, *step_ms);
+    let values = slices.first().map_or(0, |slice| slice.values.len());
+    let mut sums = vec![vec![(0.0, 0.0); values]; tiles.len()];
     for slice in slices {
-        for column in column_of(slice.window.start_ms)..=column_of(slice.window.end_ms) {
-            let Some(both) = Window::new(edge(column), edge(column + 1)).intersect(slice.window) else {
-                continue;
-            };
-            let sums = sums.entry(column).or_insert_with(|| vec![(0.0, 0.0); slice.values.len()]);
+        let first = slice.window.start_ms.div_euclid(*step_ms) - whole.start_ms.div_euclid(*step_ms);
+        let from = tiles.iter().zip(&mut sums).skip(usize::try_from(first).unwrap_or(0));
+        for (tile, sums) in from.take_while(|(tile, _)| tile.start_ms < slice.window.end_ms) {
+            let seconds = tile.intersect(slice.window).map_or(0.0, Window::length_s);
             for ((sum, weight), value) in sums.iter_mut().zip(&slice.values) {
                 if let Some(value) = value {
-                    *sum += value * both.length_s();
-                    *weight += both.length_s();
+                    *sum += value * seconds;
+                    *weight += seconds;
                 }
             }
         }
     }
     let mean = |(sum, weight): (f64, f64)| (weight > 0.0).then(|| sum / weight);
-    sums.into_iter()
-        .map(|(column, sums)| Slice {
-            window: Window::new(edge(column), edge(column + 1)),
-            values: sums.into_iter().map(mean).collect(),
-        })
-        .collect()
+    let means = tiles
+        .into_iter()
+        .zip(sums)
+        .map(|(window, sums)| Slice { window, values: sums.into_iter().map(mean).collect() })
+        .collect();
+    (means, Some(name))
 }
 
 /// All that is needed to draw a chart with data in it.
@@ -204,14 +223,13 @@ impl Scene<'_> {
     fn draw(&self, canvas: &Canvas<'_>, frame: &Frame) -> Result<(), ChartError> {
         let layers = self.chart.layers.len();
         let room = room(frame);
-        // Too wide by the axes' labels, whose width depends on the numbers drawn.
-        let steps = thin(self.slices, self.whole, room.width() / COLUMN);
+        // Without the axes' labels, whose width depends on the numbers drawn.
+        let (steps, mean) = thin(self.slices, self.whole, room.width() - 100.0);
         let total = |slice: &Slice| slice.values.iter().take(layers).flatten().sum::<f64>();
         let max = steps.iter().map(total).fold(0.0, f64::max);
         let axis = Axis::up_to(max, STEPS);
-        let line = thin(self.slices, self.whole, room.width() / LINE_COLUMN);
         let line: Vec<(Window, Option<f64>)> =
-            line.iter().map(|slice| (slice.window, slice.values.get(layers).copied().flatten())).collect();
+            steps.iter().map(|slice| (slice.window, slice.values.get(layers).copied().flatten())).collect();
         let line_max = line.iter().filter_map(|(_, value)| *value).fold(0.0, f64::max);
         let right_axis =
             self.chart.overlay.as_ref().map(|overlay| (overlay, Axis::with_steps(line_max, axis.steps)));
@@ -223,7 +241,7 @@ impl Scene<'_> {
             None => 16.0,
         };
         region.top += 20.0;
-        region.bottom -= 66.0;
+        region.bottom -= 62.0;
 
         let span = self.whole.length_ms() as f64;
         let x = |at_ms: i64| at_ms.saturating_sub(self.whole.start_ms) as f64;
@@ -235,24 +253,29 @@ impl Scene<'_> {
         self.draw_layers(&mut plot, &steps, span / region.width())?;
         let base = Region { top: region.bottom, bottom: region.bottom + 1.0, ..region };
         canvas.rule(base, palette::BASELINE)?;
+        if max == 0.0 && right_axis.is_none() {
+            let middle = (region.left.midpoint(region.right), region.top.midpoint(region.bottom) + 8.0);
+            canvas.text("All values are zero", text::MESSAGE, Anchor::Centre, middle)?;
+        }
 
         if !self.chart.y_label.is_empty() {
-            canvas.text(&self.chart.y_label, text::AXIS, Anchor::Left, (room.left, room.top + 6.0))?;
+            let short = text::AXIS.shorten(&self.chart.y_label, room.width() / 2.0 - 20.0)?;
+            canvas.text(&short, text::AXIS, Anchor::Left, (room.left, room.top + 6.0))?;
         }
         if let Some((overlay, axis)) = right_axis {
             for (at, label) in axis.ticks() {
                 let y = region.bottom - at / axis.top() * region.height();
                 canvas.text(&label, text::AXIS, Anchor::Left, (region.right + 10.0, y + 5.0))?;
             }
-            let room_for_label = text::AXIS.shorten(&overlay.y_label, room.width() / 2.0)?;
-            canvas.text(&room_for_label, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))?;
+            let short = text::AXIS.shorten(&overlay.y_label, room.width() / 2.0 - 20.0)?;
+            canvas.text(&short, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))?;
             let mut plot = canvas.plot(region, 0.0..span, 0.0..axis.top())?;
             for points in polylines(&line, x) {
                 plot.line(&points, LINE_WIDTH + 2.0, palette::PAPER)?;
                 plot.line(&points, LINE_WIDTH, palette::INK)?;
             }
         }
-        self.draw_times(canvas, region)
+        self.draw_times(canvas, region, mean)
     }
 
     /// Stacks the layers; where buckets are wide enough to be seen as bars, a little space parts them.
@@ -277,7 +300,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn draw_times(&self, canvas: &Canvas<'_>, region: Region) -> Result<(), ChartError> {
+    fn draw_times(&self, canvas: &Canvas<'_>, region: Region, mean: Option<&str>) -> Result<(), ChartError> {
         let per_ms = region.width() / self.whole.length_ms() as f64;
         for tick in time_axis::ticks(self.whole, region.width()) {
             let x = region.left + tick.at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
@@ -290,7 +313,8 @@ impl Scene<'_> {
             }
         }
         let middle = (region.left + region.right) / 2.0;
-        canvas.text("Time (UTC)", text::AXIS, Anchor::Centre, (middle, region.bottom + 61.0))
+        let means = mean.map_or_else(String::new, |mean| format!("; each step is the mean of {mean}"));
+        canvas.text(&format!("Time (UTC){means}"), text::AXIS, Anchor::Centre, (middle, region.bottom + 61.0))
     }
 }
 
@@ -308,7 +332,7 @@ fn draw_grid(canvas: &Canvas<'_>, region: Region, axis: Axis) -> Result<(), Char
 fn polylines(line: &[(Window, Option<f64>)], x: impl Fn(i64) -> f64) -> Vec<Vec<(f64, f64)>> {
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut end_ms = None;
-    let mut close = |pieces: &mut Vec<Vec<(f64, f64)>>, end_ms: Option<i64>| {
+    let close = |pieces: &mut Vec<Vec<(f64, f64)>>, end_ms: Option<i64>| {
         if let (Some(piece), Some(end_ms)) = (pieces.last_mut(), end_ms)
             && let Some((_, value)) = piece.last().copied()
         {
@@ -340,17 +364,29 @@ mod tests {
     }
 
     #[test]
-    fn columns_show_the_mean_over_time_of_what_is_known() {
+    fn steps_are_means_over_time_of_what_is_known() {
         let whole = Window::new(0, 40);
-        let slices = [slice(0, 5, 4.0), slice(5, 20, 8.0), slice(20, 22, f64::NAN), slice(30, 40, 1.0)];
-        assert_eq!(thin(&slices, whole, 4.0), slices);
-        // (5 × 4 + 15 × 8) ÷ 20 = 7; the second half knows 1 only.
-        assert_eq!(thin(&slices, whole, 2.0), [slice(0, 20, 7.0), slice(20, 40, 1.0)]);
-        // 10 to 13 is all 8; 13 to 26 is 8 for 7 of 7 known.
-        assert_eq!(
-            thin(&slices, whole, 3.0),
-            [slice(0, 13, 84.0 / 13.0), slice(13, 26, 8.0), slice(26, 40, 1.0)]
-        );
+        let nothing = f64::NAN;
+        let slices = [
+            slice(0, 3, 4.0),
+            slice(3, 5, 4.0),
+            slice(5, 18, 8.0),
+            slice(20, 30, nothing),
+            slice(30, 40, 1.0),
+        ];
+        assert_eq!(thin(&slices, whole, 5.0), (slices.to_vec(), None));
+        // (5 × 4 + 5 × 8) ÷ 10 = 6; of 10 to 20 only 8 ms are known, all of them 8.
+        let means = vec![slice(0, 10, 6.0), slice(10, 20, 8.0), slice(20, 30, nothing), slice(30, 40, 1.0)];
+        assert_eq!(thin(&slices, whole, 4.0), (means, Some("10 ms")));
+    }
+
+    #[test]
+    fn a_year_of_hours_is_drawn_as_days() {
+        let hours: Vec<Slice> =
+            (0..8760).map(|hour| slice(hour * HOUR_MS, (hour + 1) * HOUR_MS, (hour % 24) as f64)).collect();
+        let (days, name) = thin(&hours, Window::new(0, 8760 * HOUR_MS), 1100.0);
+        assert_eq!((days.len(), name), (365, Some("1 day")));
+        assert!(days.iter().all(|day| day.values == [Some(11.5)]), "the mean of 0 to 23 is 11.5");
     }
 
     #[test]

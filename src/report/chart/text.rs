@@ -169,6 +169,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_was_shortened_fits(text in "\\PC{0,200}", width in 30.0_f64..400.0) {
             register().unwrap();
