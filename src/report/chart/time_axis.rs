@@ -1,0 +1,256 @@
+//! Ticks of a time axis, in UTC.
+
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+
+/// What is drawn lies in the years 1 to 9999.
+const FIRST_MS: i64 = -62_135_596_800_000;
+const END_MS: i64 = 253_402_300_800_000;
+
+/// True if a chart can show the window: not empty, in the years 1 to 9999.
+pub(super) fn drawable(window: Window) -> bool {
+    !window.is_empty() && window.start_ms >= FIRST_MS && window.end_ms <= END_MS
+}
+
+/// One tick of a time axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tick {
+    pub(super) at_ms: i64,
+    /// `06:00`, `13 Nov`, `Nov` or `2026`.
+    pub(super) label: String,
+    /// What the label leaves out, where it is new: the date under a time, the year under a date.
+    pub(super) context: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    /// A length that divides a day, or whole days since a Monday.
+    Length(i64),
+    Months(i32),
+    Years(i32),
+}
+
+/// Steps, finest first, each with the least distance in pixels at which its labels stand apart.
+const LADDER: [(Step, f64); 33] = {
+    use Step::{Length, Months, Years};
+    [
+        (Length(SECOND_MS), 84.0),
+        (Length(2 * SECOND_MS), 84.0),
+        (Length(5 * SECOND_MS), 84.0),
+        (Length(10 * SECOND_MS), 84.0),
+        (Length(15 * SECOND_MS), 84.0),
+        (Length(30 * SECOND_MS), 84.0),
+        (Length(MINUTE_MS), 68.0),
+        (Length(2 * MINUTE_MS), 68.0),
+        (Length(5 * MINUTE_MS), 68.0),
+        (Length(10 * MINUTE_MS), 68.0),
+        (Length(15 * MINUTE_MS), 68.0),
+        (Length(30 * MINUTE_MS), 68.0),
+        (Length(HOUR_MS), 68.0),
+        (Length(2 * HOUR_MS), 68.0),
+        (Length(3 * HOUR_MS), 68.0),
+        (Length(6 * HOUR_MS), 68.0),
+        (Length(12 * HOUR_MS), 68.0),
+        (Length(DAY_MS), 68.0),
+        (Length(2 * DAY_MS), 68.0),
+        (Length(7 * DAY_MS), 68.0),
+        (Months(1), 60.0),
+        (Months(3), 60.0),
+        (Months(6), 60.0),
+        (Years(1), 60.0),
+        (Years(2), 60.0),
+        (Years(5), 60.0),
+        (Years(10), 60.0),
+        (Years(20), 60.0),
+        (Years(50), 60.0),
+        (Years(100), 60.0),
+        (Years(200), 60.0),
+        (Years(500), 60.0),
+        (Years(1000), 60.0),
+    ]
+};
+
+impl Step {
+    fn length_ms(self) -> i64 {
+        match self {
+            Self::Length(length_ms) => length_ms,
+            // The shortest month and year there are, so that no two ticks are too close.
+            Self::Months(months) => 28 * DAY_MS * i64::from(months),
+            Self::Years(years) => 365 * DAY_MS * i64::from(years),
+        }
+    }
+
+    /// The instants of this step in the window, both ends included.
+    fn instants(self, window: Window) -> Vec<i64> {
+        match self {
+            Self::Length(length_ms) => {
+                // The epoch was a Thursday; weeks begin on Mondays.
+                let origin_ms = if length_ms == 7 * DAY_MS { 4 * DAY_MS } else { 0 };
+                let first = (window.start_ms - origin_ms).div_euclid(length_ms);
+                let last = (window.end_ms - origin_ms).div_euclid(length_ms);
+                (first..=last)
+                    .map(|index| index * length_ms + origin_ms)
+                    .filter(|at| *at >= window.start_ms)
+                    .collect()
+            }
+            Self::Months(months) => calendar(window, months),
+            Self::Years(years) => calendar(window, years * 12),
+        }
+    }
+}
+
+/// The first instants of every `step`-th month.
+fn calendar(window: Window, step: i32) -> Vec<i64> {
+    let month_of = |at_ms| instant(at_ms).map(|at| at.year() * 12 + at.month0() as i32);
+    let (Some(first), Some(last)) = (month_of(window.start_ms), month_of(window.end_ms)) else {
+        return Vec::new();
+    };
+    let months = (first.div_euclid(step)..=last.div_euclid(step)).map(|index| index * step);
+    months
+        .filter_map(|month| NaiveDate::from_ymd_opt(month.div_euclid(12), month.rem_euclid(12) as u32 + 1, 1))
+        .map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis())
+        .filter(|at_ms| (window.start_ms..=window.end_ms).contains(at_ms))
+        .collect()
+}
+
+fn instant(at_ms: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(at_ms)
+}
+
+/// Ticks for a [`drawable`] window on `width` pixels, at the finest step at which labels stand apart.
+pub(super) fn ticks(window: Window, width: f64) -> Vec<Tick> {
+    let per_pixel = window.length_ms() as f64 / width.max(1.0);
+    let fitting = LADDER.iter().find(|(step, distance)| step.length_ms() as f64 >= distance * per_pixel);
+    let Some((step, _)) = fitting.or(LADDER.last()) else { return Vec::new() };
+    let mut instants = step.instants(window);
+    if instants.is_empty() {
+        // Less than a second between two seconds.
+        instants.push(window.start_ms);
+    }
+    let (label, short, long) = match step {
+        _ if window.length_ms() < SECOND_MS => ("%H:%M:%S%.3f", "%-d %b", "%-d %b %Y"),
+        Step::Length(length_ms) if *length_ms < MINUTE_MS => ("%H:%M:%S", "%-d %b", "%-d %b %Y"),
+        Step::Length(length_ms) if *length_ms < DAY_MS => ("%H:%M", "%-d %b", "%-d %b %Y"),
+        Step::Length(_) => ("%-d %b", "%Y", "%Y"),
+        Step::Months(_) => ("%b", "%Y", "%Y"),
+        Step::Years(_) => ("%Y", "", ""),
+    };
+    let mut ticks: Vec<Tick> = Vec::new();
+    let (mut last_context, mut last_year) = (String::new(), None);
+    for at_ms in instants {
+        let Some(at) = instant(at_ms) else { continue };
+        let is_new = at.format(short).to_string();
+        let context = (is_new != last_context).then(|| {
+            let form = if last_year == Some(at.year()) { short } else { long };
+            at.format(form).to_string()
+        });
+        last_context = is_new;
+        last_year = Some(at.year());
+        ticks.push(Tick { at_ms, label: at.format(label).to_string(), context });
+    }
+    // A date with its year is wide: where the next date follows at once, that one carries the year.
+    if let [first, second, ..] = ticks.as_mut_slice()
+        && short != long
+        && first.context.is_some()
+        && second.context.is_some()
+    {
+        first.context = None;
+        second.context = instant(second.at_ms).map(|at| at.format(long).to_string());
+    }
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(from: &str, to: &str) -> Vec<String> {
+        let at = |text| crate::time::parse_instant(text, chrono_tz::UTC).unwrap();
+        let ticks = ticks(Window::new(at(from), at(to)), 1100.0);
+        ticks
+            .into_iter()
+            .map(|tick| {
+                tick.context.map_or(tick.label.clone(), |context| format!("{} {context}", tick.label))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_day_has_a_tick_every_two_hours_and_names_each_date_once() {
+        assert_eq!(
+            written("2026-11-13T17:00:00", "2026-11-14T17:00:00"),
+            [
+                "18:00 13 Nov 2026",
+                "20:00",
+                "22:00",
+                "00:00 14 Nov",
+                "02:00",
+                "04:00",
+                "06:00",
+                "08:00",
+                "10:00",
+                "12:00",
+                "14:00",
+                "16:00"
+            ]
+        );
+    }
+
+    #[test]
+    fn months_are_calendar_months_and_years_stand_under_the_first_of_each() {
+        let ticks = written("2025-11-15", "2026-11-15");
+        assert_eq!(ticks.first().map(String::as_str), Some("Dec 2025"));
+        assert_eq!(ticks.get(1).map(String::as_str), Some("Jan 2026"));
+        assert_eq!(ticks.get(2).map(String::as_str), Some("Feb"));
+        assert_eq!(ticks.len(), 12);
+    }
+
+    #[test]
+    fn a_quarter_has_mondays() {
+        // 5 January 2026 was a Monday.
+        let ticks = written("2026-01-01", "2026-04-01");
+        assert_eq!(ticks[..2], ["5 Jan 2026".to_owned(), "12 Jan".to_owned()]);
+        assert_eq!(ticks.len(), 13);
+    }
+
+    #[test]
+    fn an_hour_a_second_and_less_have_ticks() {
+        assert_eq!(written("2026-11-13T06:00:00", "2026-11-13T07:00:00").len(), 13);
+        let window = Window::new(1_500, 1_501);
+        assert_eq!(
+            ticks(window, 1100.0),
+            [Tick { at_ms: 1_500, label: "00:00:01.500".into(), context: Some("1 Jan 1970".into()) }]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// On windows of a millisecond to ten thousand years: ticks in the window, no label on another.
+        #[test]
+        fn labels_never_touch(
+            start_ms in FIRST_MS..END_MS - 1,
+            length in 0.0_f64..14.5,
+            width in 600.0_f64..1200.0,
+        ) {
+            text::register().unwrap();
+            let window = Window::new(start_ms, start_ms.saturating_add(10_f64.powf(length) as i64).min(END_MS));
+            let ticks = ticks(window, width);
+            let x = |at_ms: i64| (at_ms - window.start_ms) as f64 / window.length_ms() as f64 * width;
+            let (mut label_end, mut context_end) = (f64::MIN, f64::MIN);
+            for tick in &ticks {
+                prop_assert!((window.start_ms..=window.end_ms).contains(&tick.at_ms));
+                let half = text::AXIS.width(&tick.label).unwrap() / 2.0;
+                prop_assert!(x(tick.at_ms) - half > label_end, "{ticks:?}");
+                label_end = x(tick.at_ms) + half;
+                if let Some(context) = &tick.context {
+                    let half = text::AXIS.width(context).unwrap() / 2.0;
+                    prop_assert!(x(tick.at_ms) - half > context_end, "{ticks:?}");
+                    context_end = x(tick.at_ms) + half;
+                }
+            }
+        }
+    }
+}
