@@ -11,12 +11,8 @@ use crate::time::Window;
 pub struct Claim {
     /// Position of the run in the list of runs.
     pub run: usize,
-    /// While the run was there, cut to the window of the report.
+    /// While the run was there, cut to the time that is read.
     pub window: Window,
-    /// False where the report's window cut the start off.
-    pub starts_inside: bool,
-    /// False where the report's window cut the end off.
-    pub ends_inside: bool,
     /// CPUs, as the scheduler counts them.
     pub cpus: Option<f64>,
     /// Memory, in bytes.
@@ -308,8 +304,6 @@ mod tests {
         Claim {
             run: 0,
             window,
-            starts_inside: true,
-            ends_inside: true,
             cpus,
             memory_bytes: None,
             gpus,

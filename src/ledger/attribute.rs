@@ -1,0 +1,239 @@
+//! Slices a node's curves at every edge and gives each piece to whom it
+//! belongs (rules W1 to W3, S1 to S5).
+
+use std::collections::BTreeMap;
+
+use super::claims::{Claim, NodeSize, ShareMethod, Slice, Split, Splits, Timeline};
+use super::device::Device;
+use super::entry::{Beneficiary, Entry};
+use crate::meter::catalog::Component;
+use crate::meter::presence::Presence;
+use crate::sum::Sum;
+use crate::time::{MINUTE_MS, Window, step_edges};
+
+/// What attribution needs to know of a node.
+pub struct Node<'a> {
+    /// Its devices.
+    pub devices: &'a [Device],
+    /// When it was there.
+    pub presence: &'a Presence,
+    /// Who held what.
+    pub claims: &'a [Claim],
+    /// What it has.
+    pub size: NodeSize,
+    /// True if the scheduler knows it.
+    pub known: bool,
+    /// Time for which the job log tells who was there.
+    pub jobs_covered: Option<Window>,
+}
+
+/// Mean power of a run on this node in each UTC minute that lies wholly inside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinutePower {
+    /// Position of the run.
+    pub run: usize,
+    /// The first whole minute.
+    pub first_minute_ms: i64,
+    /// Energy of each whole minute, in joules.
+    pub energy_j: Vec<f64>,
+}
+
+/// What attribution gives.
+#[derive(Debug, Default)]
+pub struct Attributed {
+    /// The node's rows, by bucket, device and beneficiary.
+    pub entries: Vec<Entry>,
+    /// For the runs' peak power.
+    pub minutes: Vec<MinutePower>,
+    /// The least and the greatest share given: rule B1 wants them in [0, 1].
+    pub share_bounds: (f64, f64),
+}
+
+/// Energy that adds up in one row.
+#[derive(Default)]
+struct Row {
+    energy_j: Sum,
+    edge_error_j: f64,
+    covered_s: f64,
+    interpolated_s: f64,
+    expected_s: f64,
+    share_method: Option<ShareMethod>,
+}
+
+/// Attributes everything that the node's devices used in `buckets`.
+pub fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
+    let covered_edges: Vec<i64> =
+        node.jobs_covered.iter().flat_map(|covered| [covered.start_ms, covered.end_ms]).collect();
+    let timeline = Timeline::new(node.claims, buckets, &covered_edges);
+    let splits: Vec<Splits> =
+        timeline.sets.iter().map(|set| Splits::new(node.claims, set, node.size)).collect();
+    let mut minutes: Vec<MinutePower> =
+        node.claims.iter().map(|claim| whole_minutes(claim, buckets)).collect();
+    let mut attributed = Attributed { share_bounds: (0.0, 0.0), ..Attributed::default() };
+    let mut gpu = 0;
+    for (index, device) in node.devices.iter().enumerate() {
+        let gpu_position = gpu;
+        if device.key.component == Component::Gpu {
+            gpu += 1;
+        }
+        let mut sweep = Sweep { node, device, index, rows: BTreeMap::new(), out: &mut attributed };
+        let mut reader = device.reader();
+        let mut bucket = 0;
+        for slice in &timeline.slices {
+            if slice.bucket != bucket {
+                sweep.flush(bucket);
+                bucket = slice.bucket;
+            }
+            let Some(split) = splits.get(slice.set).and_then(|splits| split_of(splits, device, gpu_position))
+            else {
+                continue;
+            };
+            sweep.slice(slice, split, &mut reader, &mut minutes);
+        }
+        sweep.flush(bucket);
+    }
+    attributed.entries.sort_by_key(|entry| (entry.bucket, entry.device, entry.beneficiary));
+    attributed.minutes = minutes;
+    attributed
+}
+
+fn split_of<'a>(splits: &'a Splits, device: &Device, gpu: usize) -> Option<&'a Split> {
+    match device.key.component {
+        Component::Cpu => Some(&splits.cpu),
+        Component::Dram => Some(&splits.dram),
+        Component::Gpu => splits.gpus.get(gpu),
+        Component::Other | Component::Node => Some(&splits.other),
+    }
+}
+
+/// The whole minutes of a claim inside the report.
+fn whole_minutes(claim: &Claim, buckets: &[Window]) -> MinutePower {
+    let report_start = buckets.first().map_or(i64::MAX, |bucket| bucket.start_ms);
+    let report_end = buckets.last().map_or(i64::MIN, |bucket| bucket.end_ms);
+    let start_ms = claim.window.start_ms.max(report_start);
+    let end_ms = claim.window.end_ms.min(report_end);
+    let first = start_ms.div_euclid(MINUTE_MS) + i64::from(start_ms.rem_euclid(MINUTE_MS) != 0);
+    let end = end_ms.div_euclid(MINUTE_MS);
+    MinutePower {
+        run: claim.run,
+        first_minute_ms: first.saturating_mul(MINUTE_MS),
+        energy_j: vec![0.0; usize::try_from(end.saturating_sub(first)).unwrap_or_default()],
+    }
+}
+
+/// One device on its way through the slices.
+struct Sweep<'a> {
+    node: &'a Node<'a>,
+    device: &'a Device,
+    index: usize,
+    rows: BTreeMap<Beneficiary, Row>,
+    out: &'a mut Attributed,
+}
+
+impl Sweep<'_> {
+    fn slice(
+        &mut self,
+        slice: &Slice,
+        split: &Split,
+        reader: &mut super::device::DeviceReader<'_>,
+        minutes: &mut [MinutePower],
+    ) {
+        let expected_s = self.node.presence.expected_s(slice.window);
+        // Minute by minute only where a run's peak needs it.
+        let mut whole = crate::meter::curve::Reading::default();
+        let mut energy_j = Sum::new();
+        let edges = if split.shares.is_empty() { Vec::new() } else { step_edges(slice.window, MINUTE_MS) };
+        let mut start_ms = slice.window.start_ms;
+        for end_ms in edges.into_iter().chain([slice.window.end_ms]) {
+            let reading = reader.read(slice.bucket, Window::new(start_ms, end_ms));
+            energy_j.add(reading.energy_j);
+            whole.covered_s += reading.covered_s;
+            whole.interpolated_s += reading.interpolated_s;
+            for share in &split.shares {
+                if let Some(power) = minutes.get_mut(share.claim) {
+                    let minute = (start_ms.div_euclid(MINUTE_MS) * MINUTE_MS - power.first_minute_ms) / MINUTE_MS;
+                    let cell = usize::try_from(minute).ok().and_then(|minute| power.energy_j.get_mut(minute));
+                    if let Some(cell) = cell {
+                        *cell += reading.energy_j * share.share;
+                    }
+                }
+            }
+            start_ms = end_ms;
+        }
+        whole.energy_j = energy_j.value();
+        for share in &split.shares {
+            let Some(claim) = self.node.claims.get(share.claim) else { continue };
+            let edge_error_j = self.edge_error_j(claim, slice) * share.share;
+            self.give(Beneficiary::Run(claim.run), share.share, share.method, whole, expected_s, edge_error_j);
+        }
+        if split.remainder > 0.0 {
+            let rest = self.rest(slice.window);
+            self.give(rest, split.remainder, ShareMethod::Remainder, whole, expected_s, 0.0);
+        }
+    }
+
+    /// Rule C6: the uncertainty at the claim's edges, if they are this slice's edges.
+    fn edge_error_j(&self, claim: &Claim, slice: &Slice) -> f64 {
+        let mut error_j = 0.0;
+        if claim.window.start_ms == slice.window.start_ms {
+            error_j += self.device.edge_error_j(slice.bucket, slice.window.start_ms, true);
+        }
+        if claim.window.end_ms == slice.window.end_ms {
+            error_j += self.device.edge_error_j(slice.bucket, slice.window.end_ms, false);
+        }
+        error_j
+    }
+
+    /// Who has what no run has.
+    fn rest(&self, window: Window) -> Beneficiary {
+        if !self.node.known {
+            Beneficiary::Infrastructure
+        } else if self.node.jobs_covered.is_some_and(|covered| covered.contains(window.start_ms)) {
+            Beneficiary::Idle
+        } else {
+            Beneficiary::Unattributed
+        }
+    }
+
+    fn give(
+        &mut self,
+        to: Beneficiary,
+        share: f64,
+        method: ShareMethod,
+        reading: crate::meter::curve::Reading,
+        expected_s: f64,
+        edge_error_j: f64,
+    ) {
+        let (least, most) = self.out.share_bounds;
+        self.out.share_bounds = (least.min(share), most.max(share));
+        let row = self.rows.entry(to).or_default();
+        row.energy_j.add(reading.energy_j * share);
+        row.edge_error_j += edge_error_j;
+        row.covered_s += reading.covered_s;
+        row.interpolated_s += reading.interpolated_s;
+        row.expected_s += expected_s;
+        // A row that was shared in two ways says the weaker one.
+        row.share_method = row.share_method.max(Some(method));
+    }
+
+    /// Ends a bucket.
+    fn flush(&mut self, bucket: usize) {
+        for (beneficiary, row) in std::mem::take(&mut self.rows) {
+            let energy_j = row.energy_j.value();
+            if energy_j == 0.0 && row.covered_s == 0.0 && row.interpolated_s == 0.0 && row.expected_s == 0.0 {
+                continue;
+            }
+            self.out.entries.push(Entry {
+                bucket,
+                device: self.index,
+                beneficiary,
+                energy_j,
+                edge_error_j: row.edge_error_j,
+                covered_s: row.covered_s,
+                interpolated_s: row.interpolated_s,
+                expected_s: row.expected_s,
+                share_method: row.share_method.unwrap_or(ShareMethod::Remainder),
+            });
+        }
+    }
+}

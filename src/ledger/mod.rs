@@ -1,0 +1,400 @@
+//! The join: device energy × runs × hours, with the books closed.
+//!
+//! [`close_books`] takes a source of series, the runs of a job log and the
+//! site's rules, works through the cluster node by node in parallel, and
+//! returns for each node its rows and the proof that they add up.
+
+mod attribute;
+mod balance;
+mod claims;
+mod device;
+mod entry;
+mod measure;
+mod method;
+mod rules;
+mod whole;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+pub use attribute::MinutePower;
+pub use balance::{Balance, Balances, Difference};
+pub use claims::{Claim, NodeSize, ShareMethod};
+pub use device::{Device, MethodCurve};
+pub use entry::{Beneficiary, Entry};
+pub use method::Method;
+pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
+pub use whole::NodeBucket;
+
+use crate::jobs::Run;
+use crate::meter::catalog::{Catalog, Component, gpu_id};
+use crate::meter::inventory::{DeviceSeries, Inventory, Machine, NodeSeries, SeriesRow, take_inventory};
+use crate::meter::names::{NodeNames, nearest};
+use crate::meter::presence::Presence;
+use crate::meter::stream::{Scratch, SeriesUse};
+use crate::source::{Series, Source, SourceError};
+use crate::time::{HOUR_MS, Window, buckets};
+use crate::tsdb::ReadStats;
+
+/// Read beyond the window on either side, so that the intervals at its edges
+/// and the power beside run edges are known.
+const MARGIN_MS: i64 = HOUR_MS;
+
+/// Why the books could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The source failed.
+    #[error("cannot read the series")]
+    Source(#[from] SourceError),
+    /// The shipped meter catalog is broken.
+    #[error("the meter catalog cannot be read")]
+    Catalog(#[from] toml::de::Error),
+}
+
+/// The runs and what is known about their log.
+#[derive(Clone, Copy, Debug)]
+pub struct Jobs<'a> {
+    /// All runs.
+    pub runs: &'a [Run],
+    /// Time for which the log tells who was there; `None` without a log.
+    pub covered: Option<Window>,
+}
+
+/// The books of one node.
+#[derive(Debug, Default)]
+pub struct NodeBooks {
+    /// The node.
+    pub name: String,
+    /// The machine, as its exporters describe it.
+    pub machine: Machine,
+    /// True if the scheduler knows it.
+    pub known: bool,
+    /// What it has, for shares.
+    pub size: Option<NodeSize>,
+    /// How that was found, in words.
+    pub size_origin: String,
+    /// Zone stated for this node.
+    pub zone: Option<String>,
+    /// When it was there.
+    pub presence: Presence,
+    /// Its devices, with every method that was read.
+    pub devices: Vec<Device>,
+    /// Its rows.
+    pub entries: Vec<Entry>,
+    /// For the runs' peak power.
+    pub minutes: Vec<MinutePower>,
+    /// Its whole-node meter by bucket.
+    pub node_buckets: Vec<NodeBucket>,
+    /// Metric of the whole-node meter.
+    pub node_meter: Option<String>,
+    /// How each series was used.
+    pub uses: Vec<SeriesUse>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// The books of the cluster.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// The buckets, in order.
+    pub buckets: Vec<Window>,
+    /// Nodes, by name.
+    pub nodes: Vec<NodeBooks>,
+    /// Every series that was looked at.
+    pub series: Vec<SeriesRow>,
+    /// The proof.
+    pub balances: Balances,
+    /// What decoding left out.
+    pub read: ReadStats,
+    /// Nodes of the job log without any series, each with the likely partner.
+    pub nodes_without_series: Vec<(String, Option<String>)>,
+    /// Time for which the job log tells who was there.
+    pub jobs_covered: Option<Window>,
+}
+
+/// What is known before anything is decoded: which node has which meters.
+pub struct Survey<'a> {
+    /// Nodes and series.
+    pub inventory: Inventory<'a>,
+    /// To find the node of a name.
+    pub names: NodeNames,
+}
+
+/// Sorts the source's series by node and device, without decoding any.
+///
+/// # Errors
+///
+/// Where the shipped catalog is broken.
+pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &Rules) -> Result<Survey<'a>, LedgerError> {
+    let catalog = Catalog::shipped()?;
+    let uname = series.iter().map(|series| series.labels()).filter(|labels| labels.metric() == "node_uname_info");
+    let names = NodeNames::new(rules.aliases.clone(), uname);
+    Ok(Survey { inventory: take_inventory(series, catalog, &names), names })
+}
+
+/// The series that the catalog knows and that have samples in or near the window.
+///
+/// # Errors
+///
+/// Where the source cannot be searched.
+pub fn select<'a>(source: &'a dyn Source, rules: &Rules) -> Result<Vec<Box<dyn Series + 'a>>, LedgerError> {
+    let metrics: Vec<&str> = Catalog::shipped()?.metrics().collect();
+    Ok(source.select(&metrics, read_window(rules))?)
+}
+
+fn read_window(rules: &Rules) -> Window {
+    Window::new(
+        rules.window.start_ms.saturating_sub(MARGIN_MS),
+        rules.window.end_ms.saturating_add(MARGIN_MS),
+    )
+}
+
+/// Makes the books. `progress` is called with the number of nodes done and of all nodes.
+///
+/// # Errors
+///
+/// Where the source cannot be searched or a series cannot be read at all; a
+/// damaged piece is counted in [`Books::read`] and the rest goes on.
+pub fn close_books(
+    source: &dyn Source,
+    jobs: Jobs<'_>,
+    rules: &Rules,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Books, LedgerError> {
+    let series = select(source, rules)?;
+    let Survey { inventory, names } = survey(&series, rules)?;
+    let covered = jobs.covered.map(|covered| {
+        Window::new(
+            rules.jobs_from_ms.unwrap_or(covered.start_ms),
+            rules.jobs_to_ms.unwrap_or(covered.end_ms),
+        )
+    });
+    let buckets = buckets(rules.window, rules.bucket_ms);
+    let (holds, known) = holds_by_node(jobs.runs, &names, rules);
+    let done = AtomicUsize::new(0);
+    let total = inventory.nodes.len();
+    let context =
+        Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.covered.is_some() };
+    let nodes: Vec<(&String, &NodeSeries<'_>)> = inventory.nodes.iter().collect();
+    let results: Vec<Result<_, LedgerError>> = nodes
+        .into_par_iter()
+        .map_init(Scratch::default, |scratch, (name, series)| {
+            let held = holds.get(name).map_or(&[][..], Vec::as_slice);
+            let made = context.node(name, series, held, known.contains(name), scratch);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            made.map(|(books, balances)| (books, balances, std::mem::take(&mut scratch.stats)))
+        })
+        .collect();
+
+    let mut books = Books { buckets, jobs_covered: covered, ..Books::default() };
+    for result in results {
+        let (node, balances, read) = result?;
+        books.balances.merge(balances);
+        books.read.merge(read);
+        books.nodes.push(node);
+    }
+    books.nodes_without_series = known
+        .iter()
+        .filter(|name| !inventory.nodes.contains_key(*name))
+        .map(|name| {
+            let partner = nearest(name, inventory.nodes.keys().map(String::as_str));
+            (name.clone(), partner.map(str::to_owned))
+        })
+        .collect();
+    books.series = inventory.rows;
+    Ok(books)
+}
+
+/// What a run holds on a node, before its GPUs are matched with devices.
+#[derive(Clone, Debug)]
+struct Hold {
+    run: usize,
+    window: Window,
+    cpus: Option<f64>,
+    memory_bytes: Option<f64>,
+    gpus: Option<f64>,
+    gpu_ids: Vec<String>,
+}
+
+/// Every node's holds in the time that is read, and all nodes that the scheduler knows.
+fn holds_by_node(
+    runs: &[Run],
+    names: &NodeNames,
+    rules: &Rules,
+) -> (BTreeMap<String, Vec<Hold>>, BTreeSet<String>) {
+    let read = read_window(rules);
+    let mut known: BTreeSet<String> =
+        rules.scheduler_nodes.iter().map(|name| names.aliases().canonical(name)).collect();
+    let mut canonical: BTreeMap<&str, String> = BTreeMap::new();
+    let mut holds: BTreeMap<String, Vec<Hold>> = BTreeMap::new();
+    for (index, run) in runs.iter().enumerate() {
+        let end_ms = run.end_ms.or(rules.jobs_to_ms).unwrap_or(i64::MAX);
+        let window = Window::new(run.start_ms, end_ms).intersect(read);
+        for allocation in &run.allocations {
+            let node =
+                canonical.entry(&allocation.node).or_insert_with(|| names.aliases().canonical(&allocation.node));
+            if !known.contains(node.as_str()) {
+                known.insert(node.clone());
+            }
+            let Some(window) = window else { continue };
+            let here = holds.entry(node.clone()).or_default();
+            let add = |left: Option<f64>, right: Option<f64>| Some(left? + right?);
+            match here.last_mut().filter(|last| last.run == index) {
+                // Two of the scheduler's nodes are one machine: the run holds both parts of it.
+                Some(last) => {
+                    last.cpus = add(last.cpus, allocation.cpus);
+                    last.memory_bytes = add(last.memory_bytes, allocation.memory_bytes);
+                    last.gpus = add(last.gpus, allocation.gpus);
+                    last.gpu_ids.extend(allocation.gpu_ids.iter().flatten().cloned());
+                }
+                None => here.push(Hold {
+                    run: index,
+                    window,
+                    cpus: allocation.cpus,
+                    memory_bytes: allocation.memory_bytes,
+                    gpus: allocation.gpus,
+                    gpu_ids: allocation.gpu_ids.clone().unwrap_or_default(),
+                }),
+            }
+        }
+    }
+    (holds, known)
+}
+
+struct Context<'a> {
+    rules: &'a Rules,
+    buckets: &'a [Window],
+    runs: &'a [Run],
+    covered: Option<Window>,
+    has_log: bool,
+}
+
+impl Context<'_> {
+    fn node(
+        &self,
+        name: &str,
+        series: &NodeSeries<'_>,
+        holds: &[Hold],
+        known: bool,
+        scratch: &mut Scratch,
+    ) -> Result<(NodeBooks, Balances), LedgerError> {
+        let stated = self.rules.hardware_of(name);
+        let claims: Vec<Claim> = holds.iter().map(|hold| self.claim(hold, series)).collect();
+        let reading = measure::Reading {
+            rules: self.rules,
+            stated: &stated,
+            window: read_window(self.rules),
+            buckets: self.buckets,
+            claims: &claims,
+        };
+        let mut measured = measure::measure(series, &reading, scratch)?;
+        let whole = whole::add_other(
+            &mut measured.devices,
+            measured.node_meter.as_ref(),
+            self.rules.gpu_in_node_meter,
+            stated.other_w,
+            self.buckets,
+            &measured.presence,
+        );
+        measured.notes.extend(whole.note);
+        let (size, size_origin) = node_size(&series.machine, &stated, &claims, measured.memory_bytes, series);
+        let node = attribute::Node {
+            devices: &measured.devices,
+            presence: &measured.presence,
+            claims: &claims,
+            size,
+            // Without a job log nobody can tell infrastructure from compute nodes.
+            known: known || !self.has_log,
+            jobs_covered: self.covered,
+        };
+        let attributed = attribute::attribute(&node, self.buckets);
+        let balances =
+            Balances::of_node(name, &measured.devices, &attributed, &whole.buckets, self.buckets);
+        let books = NodeBooks {
+            name: name.to_owned(),
+            machine: series.machine.clone(),
+            known: known || !self.has_log,
+            size: Some(size),
+            size_origin,
+            zone: stated.zone,
+            presence: measured.presence,
+            devices: measured.devices,
+            entries: attributed.entries,
+            minutes: attributed.minutes,
+            node_buckets: whole.buckets,
+            node_meter: measured.node_meter.map(|meter| meter.source),
+            uses: measured.uses,
+            notes: measured.notes,
+        };
+        Ok((books, balances))
+    }
+
+    fn claim(&self, hold: &Hold, series: &NodeSeries<'_>) -> Claim {
+        let bound_gpus = series
+            .devices
+            .iter()
+            .filter(|(key, _)| key.component == Component::Gpu)
+            .enumerate()
+            .filter(|(_, (key, device))| self.is_bound(hold, &key.id, device))
+            .map(|(position, _)| position)
+            .collect();
+        Claim {
+            run: hold.run,
+            window: hold.window,
+            cpus: hold.cpus,
+            memory_bytes: hold.memory_bytes,
+            gpus: hold.gpus,
+            bound_gpus,
+        }
+    }
+
+    /// Rule S1: an index or UUID in the log, or `hpc_job` on the GPU's series.
+    fn is_bound(&self, hold: &Hold, id: &str, device: &DeviceSeries<'_>) -> bool {
+        let named = hold.gpu_ids.iter().any(|named| {
+            gpu_id(named) == id || device.index.as_deref().is_some_and(|index| index == named)
+        });
+        let run = self.runs.get(hold.run);
+        named || run.is_some_and(|run| device.jobs.contains(&run.job_id) || device.jobs.contains(&run.run_id))
+    }
+}
+
+/// Rule W4: what the site states, else the largest allocation seen against
+/// logical CPUs ÷ threads per core.
+fn node_size(
+    machine: &Machine,
+    stated: &NodeHardware,
+    claims: &[Claim],
+    memory_bytes: Option<f64>,
+    series: &NodeSeries<'_>,
+) -> (NodeSize, String) {
+    let gpus = series.devices.keys().filter(|key| key.component == Component::Gpu).count();
+    let mut edges: Vec<(i64, f64)> = claims
+        .iter()
+        .flat_map(|claim| {
+            let cpus = claim.cpus.unwrap_or(0.0);
+            [(claim.window.start_ms, cpus), (claim.window.end_ms, -cpus)]
+        })
+        .collect();
+    // At one instant what ends is given back before what starts is taken.
+    edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
+    let (mut held, mut most) = (0.0, 0.0_f64);
+    for (_, change) in edges {
+        held += change;
+        most = most.max(held);
+    }
+    let cores = machine
+        .logical_cpus
+        .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
+    let (cpus, origin) = match (stated.cpus, machine.logical_cpus, cores) {
+        (Some(cpus), _, _) => (Some(cpus), "stated".to_owned()),
+        (None, Some(logical), Some(cores)) if most > cores => {
+            (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
+        }
+        (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
+        _ if most > 0.0 => (Some(most), "most that was allocated at once".to_owned()),
+        _ => (None, "unknown".to_owned()),
+    };
+    (NodeSize { cpus, memory_bytes: stated.memory_bytes.or(memory_bytes), gpus }, origin)
+}

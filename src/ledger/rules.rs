@@ -1,0 +1,88 @@
+//! What a site has decided about its accounting: the checked settings that the
+//! ledger works by.
+
+use crate::meter::edges::EdgeRule;
+use crate::meter::names::Aliases;
+use crate::power::CpuModel;
+use crate::time::Window;
+
+/// Whether a whole-node power meter sees the GPUs (rule T1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GpuInNodeMeter {
+    /// It does.
+    Yes,
+    /// They have a supply of their own.
+    No,
+    /// Not stated: no `other` is worked out on nodes that have both.
+    #[default]
+    Unknown,
+}
+
+/// Hardware of the nodes whose names fit a pattern. What is `None` is found
+/// out from the series and the shipped tables.
+#[derive(Clone, Debug, Default)]
+pub struct NodeHardware {
+    /// Anchored pattern on the node's name.
+    pub pattern: Option<regex::Regex>,
+    /// CPUs, counted as the scheduler counts them.
+    pub cpus: Option<f64>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<f64>,
+    /// Processor packages.
+    pub sockets: Option<u32>,
+    /// Thermal design power of one processor, in watts.
+    pub cpu_tdp_w: Option<f64>,
+    /// Thermal design power of one GPU, in watts.
+    pub gpu_tdp_w: Option<f64>,
+    /// Power of everything without a meter, in watts (rule T2).
+    pub other_w: Option<f64>,
+    /// Zone of the node, if it differs from the report's.
+    pub zone: Option<String>,
+}
+
+/// The settings.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How run edges are placed.
+    pub edges: EdgeRule,
+    /// Power model for processors and GPUs without a meter.
+    pub cpu_model: CpuModel,
+    /// Memory without a meter, in watts per 10⁹ bytes installed.
+    pub memory_w_per_gb: f64,
+    /// Whether node meters see the GPUs.
+    pub gpu_in_node_meter: GpuInNodeMeter,
+    /// Node names.
+    pub aliases: Aliases,
+    /// Hardware by node pattern; the first that fits and states a figure wins.
+    pub hardware: Vec<NodeHardware>,
+    /// Nodes that the scheduler knows beyond those in the job log.
+    pub scheduler_nodes: Vec<String>,
+    /// Time that the job log covers, where the user states it.
+    pub jobs_from_ms: Option<i64>,
+    /// See `jobs_from_ms`.
+    pub jobs_to_ms: Option<i64>,
+    /// What is reported on.
+    pub window: Window,
+    /// Length of a bucket: an hour, or the finest step of the intensity data.
+    pub bucket_ms: i64,
+}
+
+impl Rules {
+    /// What the site states of the hardware of `node`, first statement first.
+    pub fn hardware_of(&self, node: &str) -> NodeHardware {
+        let mut merged = NodeHardware::default();
+        for stated in &self.hardware {
+            if stated.pattern.as_ref().is_none_or(|pattern| pattern.is_match(node)) {
+                merged.cpus = merged.cpus.or(stated.cpus);
+                merged.memory_bytes = merged.memory_bytes.or(stated.memory_bytes);
+                merged.sockets = merged.sockets.or(stated.sockets);
+                merged.cpu_tdp_w = merged.cpu_tdp_w.or(stated.cpu_tdp_w);
+                merged.gpu_tdp_w = merged.gpu_tdp_w.or(stated.gpu_tdp_w);
+                merged.other_w = merged.other_w.or(stated.other_w);
+                merged.zone = merged.zone.or_else(|| stated.zone.clone());
+            }
+        }
+        merged
+    }
+}

@@ -1,0 +1,104 @@
+//! A Prometheus snapshot, or any directory of TSDB blocks, as a source.
+
+use std::path::{Path, PathBuf};
+
+use super::{LeftOut, Series, Source, SourceError};
+use crate::hash;
+use crate::simulate;
+use crate::time::Window;
+use crate::tsdb::{self, Database, Labels, Matcher, ReadBuffer, ReadStats};
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+    database: Database,
+}
+
+impl Snapshot {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read or holds no block.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        Ok(Self { path: path.to_owned(), database: Database::open(path)? })
+    }
+
+    /// The blocks behind it.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+struct SnapshotSeries<'a> {
+    database: &'a Database,
+    series: tsdb::Series,
+}
+
+impl Series for SnapshotSeries<'_> {
+    fn labels(&self) -> &Labels {
+        &self.series.labels
+    }
+
+    fn read(&self, window: Window, buffer: &mut ReadBuffer, stats: &mut ReadStats) -> Result<(), SourceError> {
+        Ok(self.database.read(&self.series, window, buffer, stats)?)
+    }
+}
+
+impl Source for Snapshot {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn time_range(&self) -> Option<Window> {
+        self.database.time_range()
+    }
+
+    fn series_count(&self) -> u64 {
+        self.database.series_count() as u64
+    }
+
+    fn label_values(&self, label: &str) -> Vec<String> {
+        self.database.label_values(label).into_iter().collect()
+    }
+
+    fn select<'a>(&'a self, metrics: &[&str], window: Window) -> Result<Vec<Box<dyn Series + 'a>>, SourceError> {
+        let pattern = metrics.iter().map(|metric| regex::escape(metric)).collect::<Vec<_>>().join("|");
+        let matcher = Matcher::regex(tsdb::METRIC_NAME, &pattern)?;
+        let found = self.database.select(&[matcher], window)?;
+        Ok(found
+            .into_iter()
+            .map(|series| Box::new(SnapshotSeries { database: &self.database, series }) as Box<dyn Series + 'a>)
+            .collect())
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        let blocks = self.database.left_out().iter().map(|left| LeftOut {
+            what: left.name.clone(),
+            why: left.reason.clone(),
+            is_problem: left.is_problem,
+        });
+        let damage = self.database.index_problems().into_iter().map(|problem| LeftOut {
+            what: problem.path.display().to_string(),
+            why: format!("byte {}: {}", problem.offset, problem.reason),
+            is_problem: true,
+        });
+        blocks.chain(damage).collect()
+    }
+
+    fn identity(&self) -> Vec<(String, String)> {
+        self.database
+            .blocks()
+            .iter()
+            .map(|block| {
+                let meta = block.path.join("meta.json");
+                (format!("{}/meta.json", block.ulid), hash::file_sha256(&meta).unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn is_simulated(&self) -> bool {
+        simulate::is_simulated(&self.path)
+    }
+}
