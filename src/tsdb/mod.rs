@@ -3,6 +3,7 @@
 mod error;
 mod format;
 mod labels;
+pub mod writer;
 
 pub use error::TsdbError;
 pub use labels::Labels;
