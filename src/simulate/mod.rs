@@ -1,1 +1,152 @@
-//! A simulated cluster with known truth.
+//! A plausible cluster whose true energy is known.
+//!
+//! Every device's power is a function that is integrated by formula. From the
+//! same functions come a real Prometheus snapshot, a real `sacct -P` log, and
+//! the truth that neither of them shows in full. Nothing here knows how the
+//! rest of the program turns the first two back into energy.
+
+mod cluster;
+mod describe;
+mod exporters;
+mod faults;
+mod hardware;
+mod placement;
+mod profile;
+mod random;
+mod sacct;
+mod scenario;
+mod scrape;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod workload;
+
+pub use scenario::{Scenario, SimulateError, Summary};
+
+use crate::time::{DAY_MS, Window};
+use crate::tsdb::Samples;
+use crate::tsdb::writer::{BlockOptions, DataSetWriter};
+use cluster::Cluster;
+use exporters::Scraped;
+use rand::RngExt;
+use random::{Purpose, stream};
+use rayon::prelude::*;
+use std::path::Path;
+use truth::Truth;
+use ulid::Ulid;
+
+/// Series that are sampled and encoded before they are written together.
+const BATCH: usize = 128;
+
+/// The section of `meta.json` that marks a block as simulated.
+const META_SECTION: &str = "wattledger";
+
+/// How far a simulation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Series written.
+    pub done: usize,
+    /// Series to write.
+    pub total: usize,
+}
+
+/// Simulates `scenario` into the directory `out`:
+///
+/// - `snapshot/<ULID>/`: a block for each UTC day;
+/// - `sacct.txt`: the job log;
+/// - `truth.csv`, `truth_runs.csv`: the true energy by device and by run;
+/// - `wattledger.toml`: the node names that cannot be guessed;
+/// - `SIMULATED.txt`: what is in all of these.
+///
+/// The same scenario gives the same bytes. `progress` is called from this
+/// thread after each batch of series.
+///
+/// # Errors
+///
+/// [`SimulateError`] for a scenario out of bounds, for an `out` that holds a
+/// snapshot already, and where files cannot be written.
+pub fn simulate(
+    scenario: &Scenario,
+    out: &Path,
+    progress: &dyn Fn(Progress),
+) -> Result<Summary, SimulateError> {
+    scenario.check()?;
+    let snapshot = out.join("snapshot");
+    if snapshot.exists() {
+        return Err(SimulateError::Exists { path: snapshot });
+    }
+    std::fs::create_dir_all(&snapshot).map_err(|source| SimulateError::Io {
+        doing: "create",
+        path: snapshot.clone(),
+        source,
+    })?;
+    let cluster = Cluster::draw(scenario);
+    let truth = Truth::of(&cluster);
+    let scraped = Scraped::of(&cluster, scenario);
+    let mut writer = DataSetWriter::create(&snapshot, cluster.window, DAY_MS, |window| {
+        block_options(scenario.seed, window)
+    })?;
+    let encoder = writer.encoder();
+    let total = scraped.series.len();
+    let mut written = 0;
+    for (nth, batch) in scraped.series.chunks(BATCH).enumerate() {
+        let encoded = batch.par_iter().map_init(Samples::default, |samples, series| {
+            samples.timestamps_ms.clear();
+            samples.values.clear();
+            scraped.sample(&cluster, series, samples);
+            encoder.encode(&series.labels, samples).map(|encoded| (!samples.values.is_empty(), encoded))
+        });
+        let encoded = encoded.collect::<Result<Vec<_>, _>>()?;
+        for (series, (any, encoded)) in batch.iter().zip(&encoded) {
+            writer.add_encoded(&series.labels, encoded)?;
+            written += u64::from(*any);
+        }
+        progress(Progress { done: (nth * BATCH + batch.len()).min(total), total });
+    }
+    let samples = writer.samples();
+    let summary = Summary {
+        window: cluster.window,
+        blocks: writer.finish()?,
+        series: written,
+        samples,
+        runs: cluster.runs.iter().filter(|run| run.started()).count(),
+        energy_j: crate::sum::sum(truth.devices.iter().map(|device| device.energy_j)),
+    };
+    let files = [
+        ("sacct.txt", sacct::log(&cluster)),
+        ("truth.csv", truth::devices_csv(&cluster, &truth)),
+        ("truth_runs.csv", truth::runs_csv(&cluster, &truth)),
+        ("wattledger.toml", describe::config(&cluster)),
+        ("SIMULATED.txt", describe::text(scenario, &cluster, &summary)),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        std::fs::write(&path, text).map_err(|source| SimulateError::Io { doing: "write", path, source })?;
+    }
+    Ok(summary)
+}
+
+fn block_options(seed: u64, window: Window) -> BlockOptions {
+    // A real block is named by the time it was cut at, soon after its end.
+    let mut chance = stream(seed, Purpose::BlockName, window.start_ms as u64);
+    let ulid = Ulid::from_parts(u64::try_from(window.end_ms).unwrap_or_default(), chance.random());
+    let section = serde_json::json!({ "simulated": true, "seed": seed });
+    BlockOptions {
+        ulid: Some(ulid),
+        meta_sections: [(META_SECTION.to_owned(), section)].into(),
+        ..BlockOptions::default()
+    }
+}
+
+/// True if `directory` is a simulated block, or holds one: what is made from it
+/// has to say so.
+pub fn is_simulated(directory: &Path) -> bool {
+    let block = |path: &Path| {
+        let text = std::fs::read(path.join("meta.json")).unwrap_or_default();
+        let meta: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let mark = meta.get(META_SECTION).and_then(|section| section.get("simulated"));
+        mark.and_then(serde_json::Value::as_bool) == Some(true)
+    };
+    let mut entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    block(directory) || entries.any(|entry| block(&entry.path()))
+}

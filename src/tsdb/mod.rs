@@ -19,6 +19,7 @@ mod segment;
 mod selector;
 mod tombstones;
 mod xor;
+pub mod writer;
 
 pub use block::Block;
 pub use database::{Database, Series};
