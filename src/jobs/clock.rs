@@ -1,6 +1,6 @@
 //! Times of a job log: with an offset, as Unix seconds, or local without one.
 
-use chrono::{DateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::time::{HOUR_MS, MINUTE_MS, TimeError, parse_instant};
@@ -32,11 +32,43 @@ pub(super) fn parse(text: &str, zone: Tz) -> Result<When, TimeError> {
     if none.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(When::Never);
     }
+    // Nearly every time of a log has this form, and trying them all takes most of the reading time.
+    if let Some(local) = plain_local(text) {
+        return match zone.from_local_datetime(&local) {
+            LocalResult::Single(at) => Ok(local_time(at.timestamp_millis(), None)),
+            LocalResult::Ambiguous(at, later) => {
+                Ok(local_time(at.timestamp_millis(), Some(later.timestamp_millis())))
+            }
+            LocalResult::None => Err(TimeError::Skipped { text: text.to_owned(), zone }),
+        };
+    }
     let at_ms = parse_instant(text, zone)?;
     // A text that means another instant in another zone carries no offset.
-    let zone_assumed = parse_instant(text, Tz::UTC) != parse_instant(text, Tz::Etc__GMTMinus12);
+    let elsewhere = if zone == Tz::Etc__GMTMinus12 { Tz::UTC } else { Tz::Etc__GMTMinus12 };
+    let zone_assumed = parse_instant(text, elsewhere) != Ok(at_ms);
     let later_ms = if zone_assumed { later_twin(at_ms, zone) } else { None };
     Ok(When::At(Instant { at_ms, later_ms, zone_assumed }))
+}
+
+fn local_time(at_ms: i64, later_ms: Option<i64>) -> When {
+    When::At(Instant { at_ms, later_ms, zone_assumed: true })
+}
+
+/// Reads `2026-11-23T13:30:47` and nothing else.
+fn plain_local(text: &str) -> Option<NaiveDateTime> {
+    let bytes: &[u8; 19] = text.as_bytes().try_into().ok()?;
+    let number = |from: usize, to: usize| {
+        bytes
+            .get(from..to)?
+            .iter()
+            .try_fold(0_u32, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
+    };
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if marks.iter().any(|&(at, mark)| bytes.get(at) != Some(&mark)) {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 7)?, number(8, 10)?)?;
+    date.and_hms_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?)
 }
 
 /// The later instant with the same local time, if the clocks were put back in between.
@@ -100,6 +132,7 @@ pub(super) fn parse_elapsed(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn at(text: &str, zone: Tz) -> Instant {
         match parse(text, zone) {
@@ -137,6 +170,37 @@ mod tests {
         assert_eq!(elapsed("00:40:00").0, first - 40 * MINUTE_MS);
         assert_eq!(elapsed("00:40:00").1, Some(first));
         assert_eq!(elapsed("01:40:00").1, Some(first + HOUR_MS));
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_and_the_long_way_agree(
+            (year, month, day) in (1970_i32..2100, 0_u32..14, 0_u32..33),
+            (hour, minute, second) in (0_u32..26, 0_u32..62, 0_u32..62),
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+            for zone in [Tz::UTC, chrono_tz::Europe::Berlin, chrono_tz::Australia::Lord_Howe] {
+                let long = parse_instant(&text, zone);
+                match parse(&text, zone) {
+                    Ok(When::At(instant)) => prop_assert_eq!(Ok(instant.at_ms), long),
+                    Ok(When::Never) => prop_assert!(false, "{} is a time", text),
+                    Err(error) => prop_assert_eq!(Err(error), long),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_find_the_later_twin() {
+        // With a blank for the `T` the long way is taken. Lord Howe went back by 30 minutes on 2024-04-07 at 02:00.
+        for (zone, text, apart_ms) in [
+            (chrono_tz::Europe::Berlin, "2024-10-27T02:30:00", HOUR_MS),
+            (chrono_tz::Australia::Lord_Howe, "2024-04-07T01:45:00", 30 * MINUTE_MS),
+        ] {
+            let short = at(text, zone);
+            assert_eq!(short.later_ms, Some(short.at_ms + apart_ms));
+            assert_eq!(at(&text.replace('T', " "), zone), short);
+        }
     }
 
     #[test]

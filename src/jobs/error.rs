@@ -66,10 +66,10 @@ impl JobsError {
     /// Names what the first line of an unknown file looks like.
     pub(super) fn unrecognised(path: &Path, first_line: &str) -> Self {
         let first_line = first_line.trim();
-        let lower = first_line.to_ascii_lowercase();
+        let names_jobs = first_line.split_whitespace().any(|word| word.eq_ignore_ascii_case("jobid"));
         let reason = if first_line.starts_with(['{', '[']) {
             "it looks like JSON; export separated text instead".to_owned()
-        } else if lower.starts_with("jobid") {
+        } else if names_jobs {
             "it looks like `sacct` output in columns of fixed width, which cuts off values".to_owned()
         } else if first_line.contains('|') && super::sacct::looks_like_row(first_line) {
             "it looks like `sacct` output without its header".to_owned()

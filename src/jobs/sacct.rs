@@ -1,5 +1,6 @@
 //! The text of `sacct` with separators: `-P`, `-p`, `--delimiter`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
@@ -147,15 +148,16 @@ impl Columns {
     }
 
     fn is_header(&self, line: &str) -> bool {
-        let mut fields = line.split(self.separator).map(column_key);
-        // Every header names the start; a row would need a job called so.
-        line.len() < 10_000
-            && fields.any(|key| key == "start")
-            && line.split(self.separator).map(column_key).any(|key| key == self.id_key())
+        // A look over the bytes first: this is asked of every line.
+        if !line.as_bytes().windows(5).any(|bytes| bytes.eq_ignore_ascii_case(b"jobid")) {
+            return false;
+        }
+        let names = |wanted: &str| line.split(self.separator).any(|field| column_key(field) == wanted);
+        names(self.id_key()) && names("start") && names("end")
     }
 
     /// The texts of a line's columns, and whether stray separators had to be put right.
-    fn fields(&self, line: &str) -> Result<(Vec<String>, bool), RejectReason> {
+    fn fields<'a>(&self, line: &'a str) -> Result<(Vec<Cow<'a, str>>, bool), RejectReason> {
         let line = if self.trailing { line.strip_suffix(self.separator).unwrap_or(line) } else { line };
         let fields: Vec<&str> = line.split(self.separator).collect();
         let (found, expected) = (fields.len(), self.kinds.len());
@@ -163,10 +165,10 @@ impl Columns {
             return Err(RejectReason::TooFewFields { found, expected });
         }
         if found == expected {
-            return Ok((fields.into_iter().map(str::to_owned).collect(), false));
+            return Ok((fields.into_iter().map(Cow::Borrowed).collect(), false));
         }
         match realign(&self.kinds, &fields, self.separator) {
-            Some(fields) => Ok((fields, true)),
+            Some(fields) => Ok((fields.into_iter().map(Cow::Owned).collect(), true)),
             None => Err(RejectReason::TooManyFields { found, expected }),
         }
     }
@@ -175,7 +177,7 @@ impl Columns {
 /// One line's fields by column name.
 struct Row<'a> {
     columns: &'a Columns,
-    fields: &'a [String],
+    fields: &'a [Cow<'a, str>],
 }
 
 impl Row<'_> {
