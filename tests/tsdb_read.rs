@@ -1,5 +1,13 @@
 //! Reading databases whose bytes are made here, well formed and damaged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod block_builder;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,14 @@
 //! The decoder of XOR chunks against published vectors, an encoder and a
 //! decoder that reads one bit at a time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod block_builder;
 
 use block_builder::{BitWriter, STALE, decode_xor_slowly, encode_xor, varint};

@@ -19,7 +19,7 @@ pub(crate) struct BitWriter {
 impl BitWriter {
     pub(crate) fn push(&mut self, value: u64, count: usize) {
         for nth in (0..count).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if (value >> nth) & 1 == 1 {
@@ -209,12 +209,15 @@ pub(crate) fn chunk(samples: &[(i64, f64)]) -> TestChunk {
     }
 }
 
+/// Labels by name and value, and the chunks.
+pub(crate) type TestSeries = (Vec<(String, String)>, Vec<TestChunk>);
+
 #[derive(Clone)]
 pub(crate) struct TestBlock {
     pub(crate) ulid: String,
     pub(crate) window: (i64, i64),
     /// Series in the order of their labels; labels in the order of their names.
-    pub(crate) series: Vec<(Vec<(String, String)>, Vec<TestChunk>)>,
+    pub(crate) series: Vec<TestSeries>,
     /// Position of a series, first and last millisecond.
     pub(crate) tombstones: Vec<(usize, i64, i64)>,
     /// More members of `meta.json`, each after a comma.
