@@ -1,0 +1,256 @@
+//! Reading blocks that real servers wrote, compared with what they themselves say.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wattledger::time::Window;
+use wattledger::tsdb::{Database, Labels, ReadBuffer, ReadStats, Samples, is_stale};
+
+/// The directory `name` of the recorded data, if it is there.
+fn real(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real").join(name);
+    if !path.is_dir() {
+        eprintln!("skipped: `{}` is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn read_all(database: &Database, mut visit: impl FnMut(&Labels, &Samples)) -> ReadStats {
+    let mut buffer = ReadBuffer::default();
+    let mut stats = ReadStats::default();
+    for series in database.select(&[], Window::ALL).unwrap() {
+        database.read(&series, Window::ALL, &mut buffer, &mut stats).unwrap();
+        visit(&series.labels, buffer.samples());
+    }
+    assert_eq!(database.index_problems(), []);
+    stats
+}
+
+/// What the blocks' own `meta.json` count; the total is also what the
+/// published description of the data says.
+#[test]
+fn a_server_with_seven_blocks() {
+    let Some(path) = real("ai_co2_tsdb") else { return };
+    let database = Database::open(&path).unwrap();
+    let counts: Vec<u64> = database.blocks().iter().map(|block| block.stats.samples).collect();
+    assert_eq!(counts, [198_541, 1_115_912, 2_099_520, 2_099_520, 2_099_520, 233_280, 130_680]);
+    assert_eq!(database.series_count(), 653 + 5 * 486 + 630);
+    let mut ascending = true;
+    let stats =
+        read_all(&database, |_, samples| ascending &= samples.timestamps_ms.is_sorted_by(|a, b| a < b));
+    assert!(ascending);
+    assert_eq!((stats.samples, stats.decoded), (7_976_973, 7_976_973));
+    let chunks: u64 = database.blocks().iter().map(|block| block.stats.chunks).sum();
+    assert_eq!(stats.chunks, chunks);
+    assert!(stats.problems.is_empty() && stats.chunks_skipped.is_empty());
+    assert_eq!((stats.duplicates_dropped, stats.deleted), (0, 0));
+    let left_out: Vec<&str> = database.left_out().iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(left_out, ["wal"]);
+    assert!(database.label_values("job").contains("prometheus"));
+}
+
+/// Native histograms stand beside floats; deletions hide some.
+#[test]
+fn snapshots_with_histograms_and_deletions() {
+    let Some(path) = real("prometheus_live/snapshot_20261123T135522Z") else { return };
+    let database = Database::open(&path).unwrap();
+    assert_eq!((database.blocks().len(), database.left_out()), (6, &[][..]));
+    let before = read_all(&database, |_, _| {});
+    let written: u64 = database.blocks().iter().map(|block| block.stats.samples).sum();
+    assert!(before.problems.is_empty() && before.stale_markers > 0);
+    assert!(before.samples < written, "histogram samples are not floats");
+    assert!(before.chunks_skipped.keys().eq(["float histogram", "histogram"]), "{:?}", before.chunks_skipped);
+    let Some(path) = real("prometheus_live/snapshot_20261123T135540Z") else { return };
+    let after = read_all(&Database::open(&path).unwrap(), |_, _| {});
+    assert!(after.problems.is_empty() && after.chunks_deleted > 0);
+}
+
+#[test]
+fn an_index_of_version_1_and_a_meta_of_version_2_are_refused_by_name() {
+    let Some(path) = real("prometheus_fixtures/index_format_v1") else { return };
+    let database = Database::open(&path).unwrap();
+    assert!(database.blocks().is_empty());
+    assert!(database.left_out()[0].reason.contains("index version 1"));
+    let Some(path) = real("prometheus_fixtures/repair_index_version") else { return };
+    let database = Database::open(&path).unwrap();
+    assert!(database.blocks().is_empty());
+    assert!(database.left_out()[0].is_problem);
+    assert!(database.left_out()[0].reason.contains("version 2 of `meta.json`"));
+}
+
+/// Blocks of Prometheus 3.13 in XOR2: nothing is misread, all is counted.
+#[test]
+fn chunks_in_xor2_are_counted() {
+    for name in ["prometheus_3/xor2_zstd", "prometheus_3/xor2_st_snappy"] {
+        let Some(path) = real(name) else { return };
+        let database = Database::open(&path).unwrap();
+        assert!(!database.blocks().is_empty());
+        let stats = read_all(&database, |_, _| {});
+        assert!(stats.problems.is_empty(), "{:?}", stats.problems);
+        assert!(stats.chunks_skipped["XOR2"] > 0);
+        let skipped: u64 = stats.chunks_skipped.values().sum();
+        let written: u64 = database.blocks().iter().map(|block| block.stats.chunks).sum();
+        assert_eq!(stats.chunks + skipped + stats.chunks_deleted, written);
+    }
+}
+
+/// A copy of the blocks in `from` that promtool takes: writable, with an empty `wal`.
+fn copy_for_promtool(from: &Path, only: Option<&str>) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+            }
+        }
+    }
+    let to = tempfile::tempdir().unwrap();
+    std::fs::create_dir(to.path().join("wal")).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let wanted = only.map_or(name.len() == 26, |only| name == only);
+        if wanted && entry.path().join("meta.json").exists() {
+            copy(&entry.path(), &to.path().join(name));
+        }
+    }
+    to
+}
+
+/// A label set as promtool prints it: Go's `%q` for the values.
+fn printed(labels: &Labels) -> String {
+    let mut text = String::from("{");
+    for (nth, (name, value)) in labels.iter().enumerate() {
+        write!(text, "{}{name}=\"", if nth == 0 { "" } else { ", " }).unwrap();
+        for character in value.chars() {
+            match character {
+                '"' => text.push_str("\\\""),
+                '\\' => text.push_str("\\\\"),
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    text + "}"
+}
+
+/// Compares every sample that `promtool tsdb dump` prints for the directory
+/// with every sample that is read from it; returns how many there are.
+fn same_as_promtool(root: &Path) -> u64 {
+    let database = Database::open(root).unwrap();
+    assert!(database.left_out().iter().all(|part| !part.is_problem), "{:?}", database.left_out());
+    let mut series: HashMap<String, Samples> = HashMap::new();
+    let stats = read_all(&database, |labels, samples| {
+        assert!(series.insert(printed(labels), samples.clone()).is_none());
+    });
+    assert_eq!((&stats.problems[..], stats.conflicts), (&[][..], 0));
+
+    let mut promtool = Command::new("promtool")
+        .args(["tsdb", "dump"])
+        .arg(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    let mut lines = 0_u64;
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    let mut current = (String::new(), 0_usize);
+    for line in BufReader::new(promtool.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let mut fields = line.rsplitn(3, ' ');
+        let at: i64 = fields.next().unwrap().parse().unwrap();
+        let value: f64 = fields.next().unwrap().parse().unwrap();
+        let labels = fields.next().unwrap();
+        if labels != current.0 {
+            positions.insert(std::mem::take(&mut current.0), current.1);
+            current = (labels.to_owned(), positions.remove(labels).unwrap_or_default());
+        }
+        let samples = series.get(labels).unwrap_or_else(|| panic!("promtool alone has {labels}"));
+        let ours = (samples.timestamps_ms[current.1], samples.values[current.1]);
+        // It prints every NaN alike, stale markers too.
+        let same_value = ours.1.to_bits() == value.to_bits() || ours.1.is_nan() && value.is_nan();
+        assert!(ours.0 == at && same_value, "{line}: read {ours:?}");
+        current.1 += 1;
+        lines += 1;
+    }
+    assert!(promtool.wait().unwrap().success());
+    assert_eq!(lines, stats.samples, "as many as were read");
+    lines
+}
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_dumps_the_same_samples_of_compacted_blocks() {
+    let Some(path) = real("ai_co2_tsdb") else { return };
+    let copy = copy_for_promtool(&path, None);
+    assert_eq!(same_as_promtool(copy.path()), 7_976_973);
+}
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_dumps_the_same_samples_of_snapshots() {
+    for name in ["snapshot_20261123T135522Z", "snapshot_20261123T135540Z"] {
+        let Some(path) = real(&format!("prometheus_live/{name}")) else { return };
+        let copy = copy_for_promtool(&path, None);
+        assert!(same_as_promtool(copy.path()) > 100_000);
+    }
+    for name in ["data_after_kill9", "data_ooo_wbl_kill9"] {
+        let Some(path) = real(&format!("prometheus_live/{name}")) else { return };
+        let copy = copy_for_promtool(&path, None);
+        assert!(same_as_promtool(copy.path()) > 100_000);
+    }
+}
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_dumps_the_same_samples_of_overlapping_blocks() {
+    let Some(path) = real("prometheus_fixtures/tsdb2columnar") else { return };
+    let blocks = [
+        ("01JNEESHZDHVFFMBMDGE7RJPQK", 5000),
+        ("01JNJW5SEDF7KY5MSWGZWEN46E", 5000),
+        ("01JNKD9FDDMFY4Y19GSP8ZKT94", 25_000),
+    ];
+    for (block, samples) in blocks {
+        let copy = copy_for_promtool(&path, Some(block));
+        assert_eq!(same_as_promtool(copy.path()), samples, "{block}");
+    }
+    let copy = copy_for_promtool(&path, None);
+    assert!(same_as_promtool(copy.path()) >= 25_000);
+}
+
+/// A stale marker is told from the NaN beside it.
+#[test]
+fn specials_of_a_live_server() {
+    let Some(path) = real("prometheus_live/snapshot_20261123T135522Z") else { return };
+    let database = Database::open(&path).unwrap();
+    let mut specials = Vec::new();
+    read_all(&database, |labels, samples| {
+        if labels.metric() == "lab_specials" {
+            specials.extend(samples.values.iter().copied());
+        }
+    });
+    assert!(specials.iter().any(|value| is_stale(*value)));
+    assert!(specials.iter().any(|value| value.is_nan() && !is_stale(*value)));
+    for wanted in [f64::INFINITY, f64::NEG_INFINITY, -0.0] {
+        assert!(specials.iter().any(|value| value.to_bits() == wanted.to_bits()), "{wanted}");
+    }
+}
