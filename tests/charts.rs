@@ -11,7 +11,6 @@ use wattledger::time::{HOUR_MS, Window};
 const BLUE: [u8; 3] = [0, 114, 178];
 const ORANGE: [u8; 3] = [230, 159, 0];
 const GREY: [u8; 3] = [189, 189, 189];
-const WHITE: [u8; 3] = [255; 3];
 const NO_DATA: [u8; 3] = [236; 3];
 const INK: [u8; 3] = [26; 3];
 
@@ -47,7 +46,8 @@ impl Picture {
 
     /// Pixels of exactly this colour in the chart proper: not in the legend, which lies above `y` = 100.
     fn count(&self, colour: [u8; 3]) -> f64 {
-        self.points().filter(|(_, y, pixel)| *y > 100 && *pixel == colour).count() as f64
+        let (pixels, _) = self.pixels[100 * self.width * 3..].as_chunks::<3>();
+        pixels.iter().filter(|pixel| **pixel == colour).count() as f64
     }
 
     fn assert_margins_are_white(&self) {
@@ -165,9 +165,9 @@ fn the_height_of_bar_charts_follows_the_bars_up_to_a_limit() {
         }
         picture.height
     };
-    let heights = [1, 5, 25, 60, 200, 500, 3000].map(height);
+    let heights = [1, 5, 25, 60, 200, 3000].map(height);
     assert!(heights.is_sorted(), "{heights:?}");
-    assert_eq!((heights[2], heights[4], heights[6]), (720, 1600, 1600), "{heights:?}");
+    assert_eq!((heights[2], heights[4], heights[5]), (720, 1600, 1600), "{heights:?}");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn any_window() -> impl Strategy<Value = Window> {
 
 proptest! {
     // Each case draws and decodes two pictures.
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_numbers_and_no_words_make_it_fail(

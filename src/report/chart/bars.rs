@@ -8,7 +8,7 @@ use super::{ChartError, Text, palette};
 
 const WIDTH: u32 = 1280;
 /// A picture is as high as its bars need, between these.
-const LEAST_HEIGHT: f64 = 280.0;
+const LEAST_HEIGHT: f64 = 240.0;
 const SLIDE_HEIGHT: f64 = 720.0;
 const MOST_HEIGHT: f64 = 1600.0;
 /// Height of a row: what looks well, and what a label needs.
@@ -54,7 +54,7 @@ pub struct SegmentStyle {
     pub muted: bool,
 }
 
-/// Draws the bars, with their totals at their ends where there is room: 1280 pixels wide, 280 to 1600 high, PNG.
+/// Draws the bars, with their totals at their ends where there is room: 1280 pixels wide, 240 to 1600 high, PNG.
 ///
 /// # Errors
 ///
@@ -77,14 +77,15 @@ pub fn bars(chart: &Bars) -> Result<Vec<u8>, ChartError> {
         words.footnote.insert_str(0, &note);
     }
     let frame = Frame::new(&words, legend, f64::from(WIDTH))?;
-    let layout = Layout::new(&frame, rows.len());
+    // Words alone take the room of a few bars.
+    let layout = Layout::new(&frame, if known { rows.len() } else { 3 });
     render(WIDTH, layout.height as u32, |canvas| {
         frame.draw(canvas, layout.height)?;
         if known {
             return layout.draw(canvas, &rows, &colours, &chart.x_label);
         }
-        let room =
-            Region { left: MARGIN, right: f64::from(WIDTH) - MARGIN, top: layout.top, bottom: layout.bottom };
+        let bottom = layout.height - frame.foot() - 4.0;
+        let room = Region { left: MARGIN, right: f64::from(WIDTH) - MARGIN, top: layout.top, bottom };
         message(canvas, room, "No data to show")
     })
 }
@@ -123,8 +124,9 @@ struct Layout {
 }
 
 impl Layout {
+    /// For at least one row.
     fn new(frame: &Frame, rows: usize) -> Self {
-        let count = rows.max(1) as f64;
+        let count = rows as f64;
         let chrome = frame.head() + AXIS_HEIGHT + frame.foot();
         let slide = ((SLIDE_HEIGHT - chrome) / count).clamp(NARROWEST_ROW, WIDEST_ROW);
         let height = (chrome + count * slide).clamp(LEAST_HEIGHT, MOST_HEIGHT).ceil();
@@ -134,14 +136,7 @@ impl Layout {
         let bottom = height - frame.foot() - AXIS_HEIGHT;
         let row = ((bottom - top) / count).min(WIDEST_ROW);
         let labelled = (LABEL_ROW / row).ceil().max(1.0) as usize;
-        Self {
-            height,
-            top,
-            bottom: if rows == 0 { bottom } else { top + row * count },
-            row,
-            labelled,
-            axis_on_top,
-        }
+        Self { height, top, bottom: top + row * count, row, labelled, axis_on_top }
     }
 
     fn draw(
@@ -156,7 +151,10 @@ impl Layout {
         let mut names = Vec::new();
         let (mut name_width, mut value_width) = (0.0_f64, 0.0_f64);
         for row in rows.iter().step_by(self.labelled) {
-            let short = name.shorten(row.name, NAME_WIDTH)?;
+            let mut short = name.shorten(row.name, NAME_WIDTH)?;
+            if short.is_empty() {
+                short.push_str("(no name)");
+            }
             name_width = name_width.max(name.width(&short)?);
             if self.labelled == 1 {
                 value_width = value_width.max(label.width(&row.label())?);
@@ -197,6 +195,10 @@ impl Layout {
             // Higher than its row a number would run into the bars beside it.
             if self.labelled == 1 {
                 let end = region.left + row.total.unwrap_or(0.0) / axis.top() * region.width();
+                // No grid line through the number.
+                let (top, bottom) = (region.top + middle(index) - 6.0, region.top + middle(index) + 6.0);
+                let right = end + 9.0 + label.width(&row.label())?;
+                canvas.rectangle(Region { left: end + 5.0, top, right, bottom }, palette::PAPER)?;
                 canvas.text(&row.label(), label, Anchor::Left, (end + 7.0, baseline(index)))?;
             }
         }

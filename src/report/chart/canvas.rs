@@ -68,7 +68,7 @@ impl<'a> Canvas<'a> {
         self.area.draw(&Rectangle::new(corners, colour.filled())).map_err(ChartError::draw)
     }
 
-    /// Draws a line of one logical-pixel width or another along whole pixel rows or columns.
+    /// Fills a rectangle moved to whole pixels: for straight lines.
     pub(super) fn rule(&self, region: Region, colour: RGBColor) -> Result<(), ChartError> {
         // Half a pixel off would smear a thin line over two rows.
         let whole = Region {
@@ -170,10 +170,10 @@ fn average(large: &[u8], width: usize) -> Vec<u8> {
         for row in rows.chunks_exact(width * BYTES_PER_PIXEL * SIDE) {
             let (squares, _) = row.as_chunks::<{ BYTES_PER_PIXEL * SIDE }>();
             for ([red, green, blue], square) in sums.iter_mut().zip(squares) {
-                let [r0, g0, b0, r1, g1, b1, r2, g2, b2, r3, g3, b3] = square.map(u16::from);
-                *red += r0 + r1 + r2 + r3;
-                *green += g0 + g1 + g2 + g3;
-                *blue += b0 + b1 + b2 + b3;
+                let [r0, g0, b0, r1, g1, b1, r2, g2, b2, r3, g3, b3] = *square;
+                *red += r0 as u16 + r1 as u16 + r2 as u16 + r3 as u16;
+                *green += g0 as u16 + g1 as u16 + g2 as u16 + g3 as u16;
+                *blue += b0 as u16 + b1 as u16 + b2 as u16 + b3 as u16;
             }
         }
         small.extend(sums.as_flattened().iter().map(mean));

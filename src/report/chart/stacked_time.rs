@@ -34,7 +34,10 @@ const MEANS: [(i64, &str); 18] = [
     (364 * DAY_MS, "364 days"),
     (3640 * DAY_MS, "3640 days"),
 ];
+/// Width of the line in pixels, and of one with more points than [`MANY_POINTS`], which would hide the layers.
 const LINE_WIDTH: f64 = 2.5;
+const FINE_LINE_WIDTH: f64 = 1.5;
+const MANY_POINTS: usize = 300;
 
 /// Layers stacked over time, as steps: one for each bucket.
 #[derive(Clone, Debug, Default)]
@@ -270,9 +273,10 @@ impl Scene<'_> {
             let short = text::AXIS.shorten(&overlay.y_label, room.width() / 2.0 - 20.0)?;
             canvas.text(&short, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))?;
             let mut plot = canvas.plot(region, 0.0..span, 0.0..axis.top())?;
+            let width = if line.len() > MANY_POINTS { FINE_LINE_WIDTH } else { LINE_WIDTH };
             for points in polylines(&line, x) {
-                plot.line(&points, LINE_WIDTH + 2.0, palette::PAPER)?;
-                plot.line(&points, LINE_WIDTH, palette::INK)?;
+                plot.line(&points, width + 2.0, palette::PAPER)?;
+                plot.line(&points, width, palette::INK)?;
             }
         }
         self.draw_times(canvas, region, mean)
