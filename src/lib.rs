@@ -2,11 +2,14 @@
 //! the fact, from what the cluster already records.
 
 pub mod carbon;
+pub mod hash;
 pub mod jobs;
+pub mod ledger;
 pub mod meter;
 pub mod power;
 pub mod report;
 pub mod simulate;
+pub mod source;
 pub mod sum;
 pub mod time;
 pub mod tsdb;

@@ -34,6 +34,9 @@ pub use error::{JobsError, RejectReason, Rejected, SACCT_COMMAND};
 pub struct Run {
     /// The scheduler's id as people write it: `1234`, `1234_7` for an array task, `28+0` for a het job's part.
     pub run_id: String,
+    /// The number by which the scheduler's daemons and exporters know it (`JobIDRaw`, `SLURM_JOB_ID`), where
+    /// the log has it: an array task has one of its own. Empty if unknown.
+    pub job_id: String,
     /// 0 for the first run of this id in the log, 1 for the next, in order of their starts.
     pub restart: u32,
     /// Job name.

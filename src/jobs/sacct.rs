@@ -301,6 +301,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
     collector.record(Record {
         run: Run {
             run_id: id.job.to_owned(),
+            job_id: row.get("jobidraw").to_owned(),
             name: row.get("jobname").to_owned(),
             user: row.get("user").to_owned(),
             account: row.get("account").to_owned(),

@@ -6,5 +6,8 @@ pub mod counter;
 pub mod curve;
 pub mod edges;
 pub mod gauge;
+pub mod inventory;
+pub mod names;
 pub mod presence;
+pub mod stream;
 pub mod utilisation;
