@@ -291,9 +291,6 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
     let cpus = ["alloccpus", "ncpus"].iter().find_map(|key| tres::plain_number(row.get(key)));
 
     collector.zone_assumed |= start.zone_assumed || end.is_some_and(|end| end.zone_assumed);
-    if let Some(submit) = submit {
-        collector.reaches(submit.at_ms);
-    }
     if let (None, Some(elapsed_ms)) = (end_ms, elapsed_ms) {
         // Still running: the log was written when this much had passed.
         collector.reaches(start_ms.saturating_add(elapsed_ms.max(0)));
