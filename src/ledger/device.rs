@@ -25,6 +25,8 @@ pub struct MethodCurve {
     pub edge_errors: Vec<EdgeError>,
     /// What was read and what was dropped.
     pub tally: Tally,
+    /// The known intervals between readings, before any was cut at a run edge.
+    full: Vec<Window>,
 }
 
 impl MethodCurve {
@@ -37,8 +39,17 @@ impl MethodCurve {
         rule: EdgeRule,
         tally: Tally,
     ) -> Self {
+        let known = intervals.iter().filter(|interval| interval.is_known());
+        let full = known.map(|interval| interval.window).collect();
         let (placed, edge_errors) = place(intervals, holders, rule);
-        Self { method, source, curve: Curve::new(placed), edge_errors, tally }
+        Self { method, source, curve: Curve::new(placed), edge_errors, tally, full }
+    }
+
+    /// True if two readings next to each other lie inside `window` (rule C6:
+    /// a run without such a pair is `short`).
+    pub fn has_full_interval(&self, window: Window) -> bool {
+        let first = self.full.partition_point(|interval| interval.start_ms < window.start_ms);
+        self.full.get(first).is_some_and(|interval| interval.end_ms <= window.end_ms)
     }
 
     /// True if this method alone is good enough in every bucket.

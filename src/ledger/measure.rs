@@ -15,7 +15,7 @@ use crate::meter::inventory::{DeviceKey, DeviceSeries, Machine, MeterSeries, Nod
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
 use crate::meter::utilisation::{Load, LoadBuilder};
-use crate::power;
+use crate::power::{self, DeviceKind};
 use crate::source::SourceError;
 use crate::time::Window;
 use crate::tsdb::is_stale;
@@ -353,7 +353,7 @@ impl Builder<'_> {
             }
             return Ok(None);
         };
-        let model = &self.reading.rules.cpu_model;
+        let model = &self.reading.rules.power_model;
         let mut tally = Tally::default();
         let intervals: Vec<Interval> = self
             .loads(scratch, node)?
@@ -388,7 +388,7 @@ impl Builder<'_> {
         };
         let mut meter = read_meter(series, self.reading.window, scratch)?;
         node.uses.extend(meter.uses.iter().cloned());
-        let model = &self.reading.rules.cpu_model;
+        let model = &self.reading.rules.power_model;
         let before = meter.samples.len();
         meter.samples.retain(|(_, utilisation)| (0.0..=1.0).contains(utilisation));
         let mut tally = meter.tally.clone();
@@ -411,7 +411,7 @@ impl Builder<'_> {
             .memory
             .samples
             .iter()
-            .map(|(at_ms, bytes)| (*at_ms, power::memory_power(*bytes, w_per_gb).value() / drams as f64))
+            .map(|(at_ms, bytes)| (*at_ms, power::memory_power_at(*bytes, w_per_gb).value() / drams as f64))
             .collect();
         let mut tally = self.memory.tally.clone();
         let intervals =
@@ -445,7 +445,7 @@ impl Builder<'_> {
                 let limit_w = limit.samples.iter().map(|(_, watts)| *watts).filter(|watts| *watts > 0.0).reduce(f64::max);
                 Ok(gpu_hardware(device, stated, limit_w))
             }
-            _ => Ok(Hardware { max_power_w: power::SOCKET_MAX_POWER.value(), ..Hardware::default() }),
+            _ => Ok(Hardware { max_power_w: power::P_MAX_SOCKET.value(), ..Hardware::default() }),
         }
     }
 }
@@ -487,7 +487,7 @@ fn cpu_hardware(machine: &Machine, stated: &NodeHardware) -> Hardware {
         tdp_w,
         origin,
         scale,
-        max_power_w: power::max_power(tdp_w.map(Watts), power::SOCKET_MAX_POWER).value(),
+        max_power_w: power::p_max(tdp_w.map(Watts), DeviceKind::CpuSocket).value(),
     }
 }
 
@@ -507,7 +507,7 @@ fn gpu_hardware(device: &DeviceSeries<'_>, stated: &NodeHardware, limit_w: Optio
         tdp_w,
         origin,
         scale: 1.0,
-        max_power_w: power::max_power(most_w.map(Watts), power::GPU_MAX_POWER).value(),
+        max_power_w: power::p_max(most_w.map(Watts), DeviceKind::Gpu).value(),
     }
 }
 

@@ -9,8 +9,10 @@ mod balance;
 mod claims;
 mod device;
 mod entry;
+mod frame;
 mod measure;
 mod method;
+mod pricing;
 mod rules;
 mod whole;
 
@@ -24,7 +26,9 @@ pub use balance::{Balance, Balances, Difference};
 pub use claims::{Claim, NodeSize, ShareMethod};
 pub use device::{Device, MethodCurve};
 pub use entry::{Beneficiary, Entry};
+pub use frame::entries_frame;
 pub use method::Method;
+pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use whole::NodeBucket;
 
@@ -85,6 +89,8 @@ pub struct NodeBooks {
     pub entries: Vec<Entry>,
     /// For the runs' peak power.
     pub minutes: Vec<MinutePower>,
+    /// Runs that some meter of the node read twice in a row: all others are `short` (rule C6).
+    pub runs_with_full_interval: BTreeSet<usize>,
     /// Its whole-node meter by bucket.
     pub node_buckets: Vec<NodeBucket>,
     /// Metric of the whole-node meter.
@@ -312,7 +318,13 @@ impl Context<'_> {
         let attributed = attribute::attribute(&node, self.buckets);
         let balances =
             Balances::of_node(name, &measured.devices, &attributed, &whole.buckets, self.buckets);
+        let seen_in_full = |claim: &&Claim| {
+            let parts = measured.devices.iter().filter(|device| device.key.component != Component::Other);
+            parts.flat_map(|device| &device.methods).any(|method| method.has_full_interval(claim.window))
+        };
+        let runs_with_full_interval = claims.iter().filter(seen_in_full).map(|claim| claim.run).collect();
         let books = NodeBooks {
+            runs_with_full_interval,
             name: name.to_owned(),
             machine: series.machine.clone(),
             known: known || !self.has_log,

@@ -3,7 +3,7 @@
 
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
-use crate::power::CpuModel;
+use crate::power::UtilisationModel;
 use crate::time::Window;
 
 /// Whether a whole-node power meter sees the GPUs (rule T1).
@@ -47,7 +47,7 @@ pub struct Rules {
     /// How run edges are placed.
     pub edges: EdgeRule,
     /// Power model for processors and GPUs without a meter.
-    pub cpu_model: CpuModel,
+    pub power_model: UtilisationModel,
     /// Memory without a meter, in watts per 10⁹ bytes installed.
     pub memory_w_per_gb: f64,
     /// Whether node meters see the GPUs.

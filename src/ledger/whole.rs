@@ -7,6 +7,7 @@ use super::rules::GpuInNodeMeter;
 use crate::meter::catalog::Component;
 use crate::meter::counter::Tally;
 use crate::meter::curve::{Coverage, Curve, Interval, Missing};
+use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
@@ -197,7 +198,8 @@ fn other(
 ) -> Device {
     let mut tally = Tally::default();
     tally.increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
-    let curve = MethodCurve { method, source, curve: Curve::new(intervals), edge_errors: Vec::new(), tally };
+    let (holders, rule) = (Holders::default(), EdgeRule::Linear);
+    let curve = MethodCurve::new(method, source, intervals, &holders, rule, tally);
     let key = DeviceKey { component: Component::Other, id: String::new() };
     Device::new(key, String::new(), vec![curve], buckets, presence)
 }
@@ -205,7 +207,6 @@ fn other(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::edges::{EdgeRule, Holders};
 
     const HOUR: Window = Window::new(0, 3_600_000);
 

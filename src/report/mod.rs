@@ -1,3 +1,139 @@
-//! Tables and pictures.
+//! Tables and pictures: what a user gets to see of the books.
+//!
+//! [`Report::new`] groups the ledger's rows into tables; [`Report::write`]
+//! writes them, the summary and the charts, each file whole or not at all.
 
 pub mod chart;
+mod group;
+mod meters;
+mod output;
+mod pictures;
+mod summary;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{DataFrame, PolarsError};
+
+pub use output::{Outputs, WriteError};
+pub use summary::{InputFile, Provenance};
+
+use crate::jobs::Run;
+use crate::ledger::{Books, Prices, entries_frame};
+use chart::ChartError;
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A table could not be built.
+    #[error("cannot build the tables")]
+    Table(#[from] PolarsError),
+    /// A chart could not be drawn.
+    #[error("cannot draw `{name}`")]
+    Chart {
+        /// The file.
+        name: &'static str,
+        /// What the renderer says.
+        source: ChartError,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What a report is made from.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The books.
+    pub books: &'a Books,
+    /// The runs of the job log.
+    pub runs: &'a [Run],
+    /// What emissions are worked out with.
+    pub prices: Prices<'a>,
+    /// Everything needed to repeat the report.
+    pub provenance: &'a Provenance,
+}
+
+/// All tables of a report.
+pub struct Report<'a> {
+    subject: Subject<'a>,
+    /// The ledger's rows.
+    pub entries: DataFrame,
+    /// A row for each run.
+    pub runs: DataFrame,
+    /// Hour × node × component × kind of beneficiary.
+    pub hourly: DataFrame,
+    /// A row for each user, and for what nobody used.
+    pub by_user: DataFrame,
+    /// The same for accounts.
+    pub by_account: DataFrame,
+    /// The same for stages.
+    pub by_stage: DataFrame,
+    /// A row for each node.
+    pub by_node: DataFrame,
+    /// A row for each series.
+    pub meters: DataFrame,
+}
+
+impl<'a> Report<'a> {
+    /// Groups the books into tables.
+    ///
+    /// # Errors
+    ///
+    /// Only if Polars refuses a table.
+    pub fn new(subject: Subject<'a>) -> Result<Self, ReportError> {
+        let entries = entries_frame(subject.books, subject.runs, subject.prices)?;
+        Ok(Self {
+            runs: tables::runs(&entries, subject.books, subject.runs)?,
+            hourly: tables::hourly(&entries)?,
+            by_user: tables::by_run_text(&entries, subject.runs, "user", |run| &run.user)?,
+            by_account: tables::by_run_text(&entries, subject.runs, "account", |run| &run.account)?,
+            by_stage: tables::by_run_text(&entries, subject.runs, "stage", |run| &run.stage)?,
+            by_node: tables::by_node(&entries, subject.books)?,
+            meters: meters::table(subject.books)?,
+            entries,
+            subject,
+        })
+    }
+
+    /// Totals, balances, methods, coverage and inputs, as `summary.json` has them.
+    ///
+    /// # Errors
+    ///
+    /// Only if Polars refuses a grouping.
+    pub fn summary(&self) -> Result<serde_json::Value, ReportError> {
+        Ok(summary::summary(&self.entries, &self.subject)?)
+    }
+
+    /// Writes everything into the directory `out`. Where a balance does not
+    /// close, every file's name ends in `.unbalanced`. Returns what was written.
+    ///
+    /// # Errors
+    ///
+    /// Where a chart cannot be drawn or a file cannot be written; a file that
+    /// was there before is then as it was.
+    pub fn write(&self, out: &Path, with_charts: bool) -> Result<Vec<PathBuf>, ReportError> {
+        let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
+        let mut outputs = Outputs::new(out, suffix);
+        for (name, table) in [
+            ("runs.csv", &self.runs),
+            ("hourly.csv", &self.hourly),
+            ("by_user.csv", &self.by_user),
+            ("by_account.csv", &self.by_account),
+            ("by_node.csv", &self.by_node),
+            ("by_stage.csv", &self.by_stage),
+            ("meters.csv", &self.meters),
+        ] {
+            outputs.add(name, tables::csv(table)?);
+        }
+        outputs.add("summary.json", format!("{:#}\n", self.summary()?).into_bytes());
+        if with_charts {
+            for (name, png) in pictures::all(self)? {
+                outputs.add(name, png);
+            }
+        }
+        Ok(outputs.write()?)
+    }
+}

@@ -1,0 +1,135 @@
+//! The ledger as a Polars frame: one row for each entry, with the columns of
+//! the ledger's schema. Everything after this is grouping.
+
+use polars::prelude::{Column, DataFrame, PolarsResult};
+
+use super::entry::Beneficiary;
+use super::method::Method;
+use super::pricing::{Pricer, Prices};
+use super::Books;
+use crate::jobs::Run;
+
+/// Number of a run in the frame's `run` column; rows of nobody's run have none.
+fn run_number(beneficiary: Beneficiary) -> Option<u32> {
+    match beneficiary {
+        Beneficiary::Run(run) => u32::try_from(run).ok(),
+        _ => None,
+    }
+}
+
+/// Below this share of the expected time nothing is extrapolated (rule C5).
+const EXTRAPOLATE_FROM: f64 = 0.5;
+
+#[derive(Default)]
+struct Columns {
+    bucket: Vec<u32>,
+    bucket_start_ms: Vec<i64>,
+    node: Vec<String>,
+    component: Vec<&'static str>,
+    device: Vec<String>,
+    beneficiary: Vec<&'static str>,
+    run: Vec<Option<u32>>,
+    energy_j: Vec<f64>,
+    energy_extrapolated_j: Vec<Option<f64>>,
+    edge_error_j: Vec<f64>,
+    covered_s: Vec<f64>,
+    interpolated_s: Vec<f64>,
+    expected_s: Vec<f64>,
+    method: Vec<&'static str>,
+    share_method: Vec<&'static str>,
+    facility_energy_j: Vec<f64>,
+    zone: Vec<Option<String>>,
+    intensity: Vec<Option<f64>>,
+    tier: Vec<Option<String>>,
+    estimated: Vec<Option<bool>>,
+    source: Vec<Option<String>>,
+    release: Vec<Option<String>>,
+    emissions_gco2e: Vec<Option<f64>>,
+}
+
+/// All entries of `books`, in the order node, device, bucket, beneficiary
+/// being that of the nodes' own rows: bucket, device, beneficiary.
+///
+/// # Errors
+///
+/// Only if Polars refuses the columns.
+pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsResult<DataFrame> {
+    let mut columns = Columns::default();
+    let mut pricer = Pricer::new(prices, runs);
+    for node in &books.nodes {
+        for entry in &node.entries {
+            let (Some(device), Some(bucket)) =
+                (node.devices.get(entry.device), books.buckets.get(entry.bucket))
+            else {
+                continue;
+            };
+            let priced = pricer.price(books, node.zone.as_deref(), entry);
+            let known_s = entry.covered_s + entry.interpolated_s;
+            let extrapolated = (known_s > 0.0 && known_s >= EXTRAPOLATE_FROM * entry.expected_s)
+                .then(|| entry.energy_j * (entry.expected_s / known_s).max(1.0));
+            let method = device.chosen(entry.bucket).map_or(Method::None, |chosen| chosen.method);
+            columns.bucket.push(u32::try_from(entry.bucket).unwrap_or(u32::MAX));
+            columns.bucket_start_ms.push(bucket.start_ms);
+            columns.node.push(node.name.clone());
+            columns.component.push(device.key.component.as_str());
+            columns.device.push(device.key.id.clone());
+            columns.beneficiary.push(entry.beneficiary.kind());
+            columns.run.push(run_number(entry.beneficiary));
+            columns.energy_j.push(entry.energy_j);
+            columns.energy_extrapolated_j.push(extrapolated);
+            columns.edge_error_j.push(entry.edge_error_j);
+            columns.covered_s.push(entry.covered_s);
+            columns.interpolated_s.push(entry.interpolated_s);
+            columns.expected_s.push(entry.expected_s);
+            columns.method.push(method.as_str());
+            columns.share_method.push(entry.share_method.as_str());
+            columns.facility_energy_j.push(priced.facility_energy_j);
+            columns.zone.push(priced.zone.map(|zone| zone.as_str().to_owned()));
+            columns.emissions_gco2e.push(priced.emissions_gco2e);
+            let factor = priced.factor;
+            columns.intensity.push(factor.as_ref().map(|factor| factor.intensity.value()));
+            columns.tier.push(factor.as_ref().map(|factor| factor.tier.to_string()));
+            columns.estimated.push(factor.as_ref().map(|factor| factor.estimated));
+            columns.source.push(factor.as_ref().map(|factor| factor.source.to_string()));
+            columns.release.push(factor.as_ref().map(|factor| factor.release.to_string()));
+        }
+    }
+    columns.into_frame(prices)
+}
+
+impl Columns {
+    fn into_frame(self, prices: Prices<'_>) -> PolarsResult<DataFrame> {
+        let rows = self.bucket.len();
+        let basis = prices.intensity.basis().to_string();
+        DataFrame::new(
+            rows,
+            vec![
+                Column::new("bucket".into(), self.bucket),
+                Column::new("bucket_start_ms".into(), self.bucket_start_ms),
+                Column::new("node".into(), self.node),
+                Column::new("component".into(), self.component),
+                Column::new("device".into(), self.device),
+                Column::new("beneficiary".into(), self.beneficiary),
+                Column::new("run".into(), self.run),
+                Column::new("energy_j".into(), self.energy_j),
+                Column::new("energy_extrapolated_j".into(), self.energy_extrapolated_j),
+                Column::new("edge_error_j".into(), self.edge_error_j),
+                Column::new("covered_s".into(), self.covered_s),
+                Column::new("interpolated_s".into(), self.interpolated_s),
+                Column::new("expected_s".into(), self.expected_s),
+                Column::new("method".into(), self.method),
+                Column::new("share_method".into(), self.share_method),
+                Column::new("pue".into(), vec![prices.pue; rows]),
+                Column::new("facility_energy_j".into(), self.facility_energy_j),
+                Column::new("zone".into(), self.zone),
+                Column::new("intensity_gco2e_per_kwh".into(), self.intensity),
+                Column::new("intensity_tier".into(), self.tier),
+                Column::new("intensity_estimated".into(), self.estimated),
+                Column::new("basis".into(), vec![basis; rows]),
+                Column::new("factor_source".into(), self.source),
+                Column::new("factor_release".into(), self.release),
+                Column::new("emissions_gco2e".into(), self.emissions_gco2e),
+            ],
+        )
+    }
+}

@@ -1,0 +1,86 @@
+//! Each joule at its hour, its zone and one basis (rules G1 to G3, T3).
+
+use std::collections::BTreeMap;
+
+use super::Books;
+use super::entry::{Beneficiary, Entry};
+use crate::carbon::{Factor, Intensity, Zone};
+use crate::jobs::Run;
+use crate::units::Joules;
+
+/// What emissions are worked out with.
+#[derive(Clone, Copy)]
+pub struct Prices<'a> {
+    /// Factors.
+    pub intensity: &'a Intensity,
+    /// Zone of nodes and runs that name none; `None` leaves them unpriced.
+    pub zone: Option<&'a Zone>,
+    /// Facility energy ÷ IT energy.
+    pub pue: f64,
+}
+
+/// A row's price.
+#[derive(Clone, Debug)]
+pub struct Priced {
+    /// Whose factors apply.
+    pub zone: Option<Zone>,
+    /// The factor; `None` where nothing of the basis is known.
+    pub factor: Option<Factor>,
+    /// Energy at the meter of the building, in joules.
+    pub facility_energy_j: f64,
+    /// Emissions in gCO2e; `None` where unpriced.
+    pub emissions_gco2e: Option<f64>,
+}
+
+/// Looks factors up once for each zone and bucket.
+pub struct Pricer<'a> {
+    prices: Prices<'a>,
+    runs: &'a [Run],
+    named: BTreeMap<String, Option<Zone>>,
+    factors: BTreeMap<(Zone, usize), Option<Factor>>,
+}
+
+impl<'a> Pricer<'a> {
+    /// With the zones that `runs` may name.
+    pub fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
+        Self { prices, runs, named: BTreeMap::new(), factors: BTreeMap::new() }
+    }
+
+    /// Prices one row of a node; `node_zone` is the zone stated for the node.
+    pub fn price(&mut self, books: &Books, node_zone: Option<&str>, entry: &Entry) -> Priced {
+        let run_zone = match entry.beneficiary {
+            Beneficiary::Run(run) => self.runs.get(run).and_then(|run| run.zone.as_deref()),
+            _ => None,
+        };
+        let zone = match run_zone.or(node_zone) {
+            Some(named) => self.named_zone(named),
+            None => self.prices.zone.cloned(),
+        };
+        let factor = zone.as_ref().and_then(|zone| self.factor(books, zone, entry.bucket));
+        let facility_energy_j = entry.energy_j * self.prices.pue;
+        let emissions_gco2e = factor
+            .as_ref()
+            .map(|factor| Joules(facility_energy_j).to_kwh().emissions(factor.intensity).value());
+        Priced { zone, factor, facility_energy_j, emissions_gco2e }
+    }
+
+    fn named_zone(&mut self, named: &str) -> Option<Zone> {
+        if let Some(known) = self.named.get(named) {
+            return known.clone();
+        }
+        let zone = self.prices.intensity.zone(named).ok();
+        self.named.insert(named.to_owned(), zone.clone());
+        zone
+    }
+
+    fn factor(&mut self, books: &Books, zone: &Zone, bucket: usize) -> Option<Factor> {
+        let key = (zone.clone(), bucket);
+        if let Some(known) = self.factors.get(&key) {
+            return known.clone();
+        }
+        let window = books.buckets.get(bucket)?;
+        let factor = self.prices.intensity.factor_at(zone, window.start_ms);
+        self.factors.insert(key, factor.clone());
+        factor
+    }
+}

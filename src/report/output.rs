@@ -1,0 +1,102 @@
+//! Files that appear whole or not at all.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} `{}`", path.display())]
+pub struct WriteError {
+    /// What was being done, as an infinitive.
+    pub doing: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The system's own words.
+    pub source: std::io::Error,
+}
+
+/// Files on their way into a directory.
+#[derive(Debug)]
+pub struct Outputs {
+    directory: PathBuf,
+    suffix: &'static str,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Outputs {
+    /// Nothing yet, for `directory`; `suffix` is added to every name.
+    pub fn new(directory: &Path, suffix: &'static str) -> Self {
+        Self { directory: directory.to_owned(), suffix, files: Vec::new() }
+    }
+
+    /// One more file.
+    pub fn add(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.push((format!("{name}{}", self.suffix), bytes));
+    }
+
+    /// Writes each file under a temporary name and renames it, so that no
+    /// reader and no interruption ever sees half of one.
+    ///
+    /// # Errors
+    ///
+    /// At the first file that cannot be written.
+    pub fn write(self) -> Result<Vec<PathBuf>, WriteError> {
+        let error = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| WriteError { doing, path, source }
+        };
+        std::fs::create_dir_all(&self.directory).map_err(error("create", &self.directory))?;
+        let mut written = Vec::with_capacity(self.files.len());
+        for (name, bytes) in self.files {
+            let path = self.directory.join(&name);
+            let mut file = tempfile::Builder::new()
+                .prefix(&format!(".{name}."))
+                .tempfile_in(&self.directory)
+                .map_err(error("write", &path))?;
+            file.write_all(&bytes).map_err(error("write", &path))?;
+            readable_by_all(&file).map_err(error("write", &path))?;
+            file.persist(&path).map_err(|failed| error("write", &path)(failed.error))?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+}
+
+/// A temporary file is private; a report is as open as any file its user makes.
+#[cfg(unix)]
+fn readable_by_all(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_replace_what_was_there_and_leave_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("new");
+        for content in ["one", "two"] {
+            let mut outputs = Outputs::new(&out, ".unbalanced");
+            outputs.add("a.csv", content.as_bytes().to_vec());
+            assert_eq!(outputs.write().unwrap(), [out.join("a.csv.unbalanced")]);
+        }
+        assert_eq!(std::fs::read_to_string(out.join("a.csv.unbalanced")).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_the_directory_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("file");
+        std::fs::write(&out, "").unwrap();
+        let error = Outputs::new(&out, "").write().unwrap_err();
+        assert!(error.to_string().contains("file"), "{error}");
+    }
+}

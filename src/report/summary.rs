@@ -1,0 +1,222 @@
+//! `summary.json`: the totals, the proof that they add up, and everything that
+//! is needed to make them again.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::{DataFrame, PolarsResult};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Subject;
+use super::group::Grouped;
+use super::tables::{BENEFICIARIES, COMPONENTS};
+use crate::carbon::{self, equivalents};
+use crate::ledger::{Balance, Balances};
+use crate::sum::Sum;
+use crate::time::format_instant;
+use crate::units::{GramsCo2e, Joules};
+
+/// Differences that are listed by name for each balance.
+const LISTED: usize = 20;
+
+/// A file that went into a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InputFile {
+    /// What it is for: `snapshot`, `jobs`, `intensity`, `config`.
+    pub role: &'static str,
+    /// Its name; for a snapshot that of the block's part that identifies it.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// What a report was made from and how, as far as the books do not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// Title that fits the basis of the factors.
+    pub title: String,
+    /// The files.
+    pub inputs: Vec<InputFile>,
+    /// The settings, by name.
+    pub settings: BTreeMap<&'static str, String>,
+    /// True if the input was simulated.
+    pub simulated: bool,
+    /// Blocks, chunks and lines that could not be used, or were left out on purpose.
+    pub left_out: Vec<String>,
+    /// What the job log held.
+    pub jobs: BTreeMap<&'static str, u64>,
+    /// Scrape jobs that Prometheus had.
+    pub scrape_jobs: Vec<String>,
+    /// Notes for the user.
+    pub notes: Vec<String>,
+    /// Attribution that the licences of the factors ask for.
+    pub attributions: Vec<String>,
+}
+
+fn balance(balance: &Balance, meaning: &str) -> Value {
+    let failures: Vec<Value> = balance
+        .failures
+        .iter()
+        .take(LISTED)
+        .map(|failed| json!({"what": failed.what, "left_j": failed.left_j, "right_j": failed.right_j}))
+        .collect();
+    json!({
+        "meaning": meaning,
+        "closes": balance.closes(),
+        "compared": balance.compared,
+        "left_j": balance.left_j,
+        "right_j": balance.right_j,
+        "worst_relative_difference": balance.worst_relative,
+        "failures": balance.failures.len(),
+        "failed": failures,
+    })
+}
+
+fn balances(balances: &Balances) -> Value {
+    json!({
+        "closes": balances.close(),
+        "tolerance": 1e-9,
+        "B1": balance(&balances.entries, "sum of entries = curve at end - curve at start, by device and bucket"),
+        "B2": balance(&balances.increments, "sum of buckets + outside = increments summed while decoding, by device and method"),
+        "B3": balance(&balances.node_meters, "node meter = parts + other - overmeasured, by node and bucket"),
+        "outside_window_j": balances.outside_j,
+        "node_meter_unmatched_j": balances.unmatched_j,
+        "overmeasured_j": balances.overmeasured_j,
+    })
+}
+
+/// Energy by each value of a text column, in the order of the texts.
+fn energy_by(entries: &DataFrame, column: &str) -> PolarsResult<BTreeMap<String, f64>> {
+    let grouped = Grouped::new(entries, &[column])?;
+    let table = grouped.table(vec![grouped.sum(entries, "energy_j")?])?;
+    let names = table.column(column)?.str()?;
+    let sums = table.column("energy_j")?.f64()?;
+    Ok(names
+        .iter()
+        .zip(sums.iter())
+        .map(|(name, sum)| (name.unwrap_or("unpriced").to_owned(), sum.unwrap_or(0.0)))
+        .collect())
+}
+
+/// Shares of a total, as numbers from 0 to 1.
+fn shares(parts: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
+    let total = crate::sum::sum(parts.values().copied());
+    parts.iter().map(|(name, part)| (name.as_str(), if total > 0.0 { part / total } else { 0.0 })).collect()
+}
+
+/// The whole of `summary.json`.
+pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResult<Value> {
+    let Subject { books, runs, prices, provenance } = *subject;
+    let total = |column: &str| -> PolarsResult<f64> {
+        Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
+    };
+    let energy_j = total("energy_j")?;
+    let facility_j = total("facility_energy_j")?;
+    let emissions = total("emissions_gco2e")?;
+    let by_beneficiary = energy_by(entries, "beneficiary")?;
+    let by_component = energy_by(entries, "component")?;
+    let by_method = energy_by(entries, "method")?;
+    let by_tier = energy_by(entries, "intensity_tier")?;
+    let in_kwh = |parts: &BTreeMap<String, f64>, names: &[&str]| -> BTreeMap<String, f64> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), Joules(parts.get(*name).copied().unwrap_or(0.0)).to_kwh().value()))
+            .collect()
+    };
+    let like = equivalents(GramsCo2e(emissions));
+    let window = match (books.buckets.first(), books.buckets.last()) {
+        (Some(first), Some(last)) => {
+            json!({"start": format_instant(first.start_ms), "end": format_instant(last.end_ms)})
+        }
+        _ => Value::Null,
+    };
+    let tallies = tallies(subject);
+    let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
+    Ok(json!({
+        "title": provenance.title,
+        "simulated": provenance.simulated,
+        "wattledger_version": env!("CARGO_PKG_VERSION"),
+        "window": window,
+        "energy_kwh": Joules(energy_j).to_kwh().value(),
+        "energy_j": energy_j,
+        "facility_energy_kwh": Joules(facility_j).to_kwh().value(),
+        "energy_extrapolated_kwh": Joules(total("energy_extrapolated_j")?).to_kwh().value(),
+        "energy_kwh_by_beneficiary": in_kwh(&by_beneficiary, &BENEFICIARIES),
+        "energy_kwh_by_component": in_kwh(&by_component, &components),
+        "energy_share_by_method": shares(&by_method),
+        "emissions_gco2e": emissions,
+        "basis": prices.intensity.basis().to_string(),
+        "energy_share_by_intensity_tier": shares(&by_tier),
+        "equivalents": {
+            "car_km": like.car_km_eu,
+            "tree_months": like.tree_months,
+            "source": carbon::EQUIVALENTS_SOURCE,
+        },
+        "coverage": coverage(entries)?,
+        "balances": balances(&books.balances),
+        "nodes": books.nodes.len(),
+        "nodes_without_series": books.nodes_without_series.iter().map(|(name, partner)| {
+            json!({"node": name, "nearest": partner})
+        }).collect::<Vec<_>>(),
+        "runs": runs.len(),
+        "jobs_covered": books.jobs_covered.map(|covered| covered.to_string()),
+        "job_log": provenance.jobs,
+        "scrape_jobs": provenance.scrape_jobs,
+        "meters": tallies,
+        "samples": {
+            "read": books.read.samples,
+            "decoded": books.read.decoded,
+            "chunks": books.read.chunks,
+            "chunks_skipped_by_encoding": books.read.chunks_skipped,
+            "chunks_damaged": books.read.chunks_damaged,
+            "duplicates_dropped": books.read.duplicates_dropped,
+            "conflicting_duplicates": books.read.conflicts,
+            "deleted_by_tombstones": books.read.deleted,
+            "stale_markers": books.read.stale_markers,
+        },
+        "left_out": provenance.left_out,
+        "settings": provenance.settings,
+        "inputs": provenance.inputs,
+        "notes": provenance.notes,
+        "attributions": provenance.attributions,
+    }))
+}
+
+/// Share of the expected time that is known, over all devices.
+fn coverage(entries: &DataFrame) -> PolarsResult<Value> {
+    let total = |column: &str| -> PolarsResult<f64> {
+        Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
+    };
+    let expected = total("expected_s")?;
+    let share = |part: f64| if expected > 0.0 { Value::from(part / expected) } else { Value::Null };
+    Ok(json!({
+        "covered": share(total("covered_s")?),
+        "interpolated": share(total("interpolated_s")?),
+        "expected_device_seconds": expected,
+    }))
+}
+
+/// What was dropped, corrected and missing, over all meters.
+fn tallies(subject: &Subject<'_>) -> Value {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut missing: BTreeMap<&str, Sum> = BTreeMap::new();
+    let devices = subject.books.nodes.iter().flat_map(|node| &node.devices);
+    for tally in devices.flat_map(|device| &device.methods).map(|method| &method.tally) {
+        for (name, count) in [
+            ("samples", tally.samples),
+            ("dropped_not_finite", tally.not_finite),
+            ("dropped_blank", tally.blank),
+            ("dropped_impossible", tally.impossible),
+            ("dropped_outliers", tally.outliers),
+            ("wraps_corrected", tally.wraps),
+            ("resets", tally.resets),
+        ] {
+            *counts.entry(name).or_default() += count;
+        }
+        for (reason, seconds) in &tally.missing_s {
+            missing.entry(reason).or_default().add(*seconds);
+        }
+    }
+    let missing: BTreeMap<&str, f64> = missing.into_iter().map(|(reason, sum)| (reason, sum.value())).collect();
+    json!({"counts": counts, "missing_device_seconds_by_reason": missing})
+}

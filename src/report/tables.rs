@@ -1,0 +1,396 @@
+//! The tables of a report, grouped from the ledger's rows.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::{Column, CsvWriter, DataFrame, PolarsResult, SerWriter as _};
+
+use super::group::Grouped;
+use crate::carbon::equivalents;
+use crate::jobs::Run;
+use crate::ledger::{Books, MinutePower};
+use crate::meter::catalog::Component;
+use crate::sum::Sum;
+use crate::time::format_instant;
+use crate::units::{GramsCo2e, Joules, Seconds};
+
+/// The components that ledger lines can have, in the order of the columns.
+pub(super) const COMPONENTS: [Component; 4] =
+    [Component::Cpu, Component::Dram, Component::Gpu, Component::Other];
+
+/// The kinds of beneficiary, in the order of the columns.
+pub(super) const BENEFICIARIES: [&str; 4] = ["run", "idle", "infrastructure", "unattributed"];
+
+/// A table as CSV.
+pub(super) fn csv(table: &DataFrame) -> PolarsResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(&mut table.clone())?;
+    Ok(bytes)
+}
+
+/// A column of joules as kilowatt-hours under another name.
+fn kwh(column: &Column, name: &str) -> PolarsResult<Column> {
+    let values: Vec<Option<f64>> =
+        column.f64()?.iter().map(|joules| joules.map(|joules| Joules(joules).to_kwh().value())).collect();
+    Ok(Column::new(name.into(), values))
+}
+
+/// `numerator ÷ denominator`, null where the denominator is zero.
+fn ratio(numerator: &Column, denominator: &Column, name: &str) -> PolarsResult<Column> {
+    let pairs = numerator.f64()?.iter().zip(denominator.f64()?.iter());
+    let values: Vec<Option<f64>> = pairs
+        .map(|pair| match pair {
+            (Some(top), Some(bottom)) if bottom > 0.0 => Some(top / bottom),
+            _ => None,
+        })
+        .collect();
+    Ok(Column::new(name.into(), values))
+}
+
+/// Mean intensity in gCO2e/kWh of what was priced.
+fn mean_intensity(emissions: &Column, priced_facility_j: &Column) -> PolarsResult<Column> {
+    ratio(emissions, &kwh(priced_facility_j, "kwh")?, "intensity_gco2e_per_kwh")
+}
+
+/// The columns that every grouped table ends in.
+struct Totals {
+    energy: Vec<Column>,
+    coverage: Vec<Column>,
+    carbon: Vec<Column>,
+}
+
+fn totals(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Totals> {
+    let components = entries.column("component")?.str()?;
+    let mut energy = vec![kwh(&grouped.sum(entries, "energy_j")?, "energy_kwh")?];
+    for component in COMPONENTS {
+        let name = format!("{component}_energy_kwh");
+        let is_this = |row: usize| components.get(row) == Some(component.as_str());
+        energy.push(kwh(&grouped.sum_where(entries, "energy_j", &name, is_this)?, &name)?);
+    }
+    let facility = grouped.sum(entries, "facility_energy_j")?;
+    energy.push(kwh(&facility, "facility_energy_kwh")?);
+    let covered = grouped.sum(entries, "covered_s")?;
+    let interpolated = grouped.sum(entries, "interpolated_s")?;
+    let expected = grouped.sum(entries, "expected_s")?;
+    let known = Column::new(
+        "known_s".into(),
+        covered
+            .f64()?
+            .iter()
+            .zip(interpolated.f64()?.iter())
+            .map(|(covered, interpolated)| covered.unwrap_or(0.0) + interpolated.unwrap_or(0.0))
+            .collect::<Vec<f64>>(),
+    );
+    let coverage = vec![
+        ratio(&known, &expected, "coverage")?,
+        ratio(&interpolated, &expected, "interpolated")?,
+        kwh(&extrapolated(grouped, entries)?, "energy_extrapolated_kwh")?,
+        grouped.words(entries, "method")?,
+    ];
+    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let priced = entries.column("emissions_gco2e")?.f64()?;
+    let is_priced = |row: usize| priced.get(row).is_some();
+    let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
+    let unpriced = grouped.sum_where(entries, "energy_j", "unpriced", |row| !is_priced(row))?;
+    let carbon = vec![
+        mean_intensity(&emissions, &priced_facility)?,
+        grouped.words(entries, "intensity_tier")?,
+        grouped.words(entries, "zone")?,
+        emissions,
+        kwh(&unpriced, "unpriced_energy_kwh")?,
+    ];
+    Ok(Totals { energy, coverage, carbon })
+}
+
+/// Rule C5 over a group: null if any of its rows knows too little.
+fn extrapolated(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Column> {
+    let values = entries.column("energy_extrapolated_j")?.f64()?;
+    let expected = entries.column("expected_s")?.f64()?;
+    let sums: Vec<Option<f64>> = grouped
+        .rows()
+        .iter()
+        .map(|rows| {
+            let mut sum = Sum::new();
+            for row in rows.iter().map(|row| *row as usize) {
+                match values.get(row) {
+                    Some(value) => sum.add(value),
+                    None if expected.get(row).unwrap_or(0.0) > 0.0 => return None,
+                    None => {}
+                }
+            }
+            Some(sum.value())
+        })
+        .collect();
+    Ok(Column::new("energy_extrapolated_j".into(), sums))
+}
+
+/// `hourly.csv`.
+pub(super) fn hourly(entries: &DataFrame) -> PolarsResult<DataFrame> {
+    let keys = ["bucket_start_ms", "node", "component", "beneficiary"];
+    let grouped = Grouped::new(entries, &keys)?;
+    let mut columns = vec![grouped.sum(entries, "energy_j")?];
+    for name in ["facility_energy_j", "covered_s", "interpolated_s", "expected_s"] {
+        columns.push(grouped.sum(entries, name)?);
+    }
+    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let priced = entries.column("emissions_gco2e")?.f64()?;
+    let is_priced = |row: usize| priced.get(row).is_some();
+    let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
+    columns.push(grouped.words(entries, "method")?);
+    columns.push(grouped.words(entries, "zone")?);
+    columns.push(mean_intensity(&emissions, &priced_facility)?);
+    for name in ["intensity_tier", "basis", "factor_source", "factor_release"] {
+        columns.push(grouped.words(entries, name)?);
+    }
+    columns.push(emissions);
+    with_instants(grouped.table(columns)?, "bucket_start_ms", "bucket_start")
+}
+
+/// Replaces a column of milliseconds by RFC 3339 text.
+fn with_instants(table: DataFrame, from: &str, to: &str) -> PolarsResult<DataFrame> {
+    let columns = table
+        .columns()
+        .iter()
+        .map(|column| {
+            if column.name().as_str() != from {
+                return Ok(column.clone());
+            }
+            let texts: Vec<Option<String>> =
+                column.i64()?.iter().map(|at_ms| at_ms.map(format_instant)).collect();
+            Ok(Column::new(to.into(), texts))
+        })
+        .collect::<PolarsResult<Vec<Column>>>()?;
+    DataFrame::new(table.height(), columns)
+}
+
+/// `by_user.csv`, `by_account.csv`, `by_stage.csv`: a row for each text that
+/// runs have, and rows for what no run used, so that the column adds up to the cluster.
+pub(super) fn by_run_text<'r>(
+    entries: &DataFrame,
+    runs: &'r [Run],
+    name: &str,
+    text: impl Fn(&'r Run) -> &'r String,
+) -> PolarsResult<DataFrame> {
+    let numbers = entries.column("run")?.u32()?;
+    let of_row = |row: usize| numbers.get(row).and_then(|number| runs.get(number as usize));
+    let texts: Vec<&str> =
+        (0..entries.height()).map(|row| of_row(row).map_or("", |run| text(run).as_str())).collect();
+    let mut keyed = entries.clone();
+    keyed.with_column(Column::new(name.into(), texts))?;
+    let grouped = Grouped::new(&keyed, &["beneficiary", name])?;
+    let counts: Vec<u64> = grouped
+        .rows()
+        .iter()
+        .map(|rows| {
+            let distinct: std::collections::BTreeSet<u32> =
+                rows.iter().filter_map(|row| numbers.get(*row as usize)).collect();
+            distinct.len() as u64
+        })
+        .collect();
+    let totals = totals(&grouped, &keyed)?;
+    let mut columns = vec![Column::new("runs".into(), counts)];
+    columns.extend(totals.energy);
+    columns.extend(totals.carbon);
+    columns.extend(totals.coverage);
+    grouped.table(columns)
+}
+
+/// `by_node.csv`.
+pub(super) fn by_node(entries: &DataFrame, books: &Books) -> PolarsResult<DataFrame> {
+    let grouped = Grouped::new(entries, &["node"])?;
+    let totals = totals(&grouped, entries)?;
+    let kinds = entries.column("beneficiary")?.str()?;
+    let mut columns = totals.energy;
+    for kind in BENEFICIARIES {
+        let name = format!("{kind}_energy_kwh");
+        let is_this = |row: usize| kinds.get(row) == Some(kind);
+        columns.push(kwh(&grouped.sum_where(entries, "energy_j", &name, is_this)?, &name)?);
+    }
+    columns.extend(totals.carbon);
+    columns.extend(totals.coverage);
+    let table = grouped.table(columns)?;
+    let by_name: BTreeMap<&str, &crate::ledger::NodeBooks> =
+        books.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+    let nodes: Vec<Option<&crate::ledger::NodeBooks>> = table
+        .column("node")?
+        .str()?
+        .iter()
+        .map(|name| name.and_then(|name| by_name.get(name).copied()))
+        .collect();
+    let text = |name: &str, value: &dyn Fn(&crate::ledger::NodeBooks) -> String| {
+        let values: Vec<String> = nodes.iter().map(|node| node.map(value).unwrap_or_default()).collect();
+        Column::new(name.into(), values)
+    };
+    let mut all = table.columns().to_vec();
+    all.push(text("known_to_scheduler", &|node| node.known.to_string()));
+    all.push(text("cpus", &|node| {
+        node.size.and_then(|size| size.cpus).map(|cpus| cpus.to_string()).unwrap_or_default()
+    }));
+    all.push(text("cpus_origin", &|node| node.size_origin.clone()));
+    all.push(text("cpu_model", &|node| node.machine.cpu_model.clone().unwrap_or_default()));
+    all.push(text("gpus", &|node| node.size.map(|size| size.gpus.to_string()).unwrap_or_default()));
+    all.push(text("node_meter", &|node| node.node_meter.clone().unwrap_or_default()));
+    all.push(text("notes", &|node| node.notes.join("; ")));
+    DataFrame::new(table.height(), all)
+}
+
+/// Peak power of each run: the highest mean over one UTC minute that lies wholly
+/// inside it, summed over its nodes. In watts.
+fn peaks(books: &Books) -> BTreeMap<usize, f64> {
+    let mut minutes: BTreeMap<usize, BTreeMap<i64, f64>> = BTreeMap::new();
+    let mut peaks: BTreeMap<usize, f64> = BTreeMap::new();
+    let mut parts: BTreeMap<usize, Vec<&MinutePower>> = BTreeMap::new();
+    for power in books.nodes.iter().flat_map(|node| &node.minutes) {
+        parts.entry(power.run).or_default().push(power);
+    }
+    let watts = |joules: f64| Joules(joules).mean_power(Seconds(60.0)).value();
+    for (run, parts) in parts {
+        if let [only] = parts.as_slice() {
+            peaks.extend(only.energy_j.iter().copied().reduce(f64::max).map(|most| (run, watts(most))));
+            continue;
+        }
+        let sums = minutes.entry(run).or_default();
+        for part in parts {
+            for (minute, joules) in part.energy_j.iter().enumerate() {
+                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() += joules;
+            }
+        }
+        peaks.extend(sums.values().copied().reduce(f64::max).map(|most| (run, watts(most))));
+        sums.clear();
+    }
+    peaks
+}
+
+/// `runs.csv`: every run of the log that lies in the window, also those without energy.
+pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsResult<DataFrame> {
+    let of_runs = Grouped::new(entries, &["run"])?;
+    let totals = totals(&of_runs, entries)?;
+    let mut columns = totals.energy;
+    columns.push(of_runs.sum(entries, "edge_error_j")?);
+    columns.push(of_runs.words(entries, "share_method")?);
+    columns.extend(totals.coverage);
+    columns.extend(totals.carbon);
+    columns.push(of_runs.words(entries, "basis")?);
+    let energies = of_runs.table(columns)?;
+    let row_of: BTreeMap<usize, usize> = energies
+        .column("run")?
+        .u32()?
+        .iter()
+        .enumerate()
+        .filter_map(|(row, run)| run.map(|run| (run as usize, row)))
+        .collect();
+
+    let (Some(first), Some(last)) = (books.buckets.first(), books.buckets.last()) else {
+        return identity(&[], books, runs);
+    };
+    let window = crate::time::Window::new(first.start_ms, last.end_ms);
+    let mut listed: Vec<usize> = (0..runs.len())
+        .filter(|index| {
+            runs.get(*index).is_some_and(|run| {
+                run.start_ms < window.end_ms && run.end_ms.is_none_or(|end_ms| end_ms >= window.start_ms)
+            })
+        })
+        .collect();
+    listed.sort_by_key(|index| {
+        runs.get(*index).map(|run| (run.start_ms, run.run_id.clone(), run.restart))
+    });
+    let rows: Vec<Option<usize>> = listed.iter().map(|run| row_of.get(run).copied()).collect();
+    let mut all = identity(&listed, books, runs)?.columns().to_vec();
+    for column in energies.columns().iter().filter(|column| column.name().as_str() != "run") {
+        all.push(pick(column, &rows)?);
+    }
+    all.extend(run_figures(&listed, &all, books, runs)?);
+    DataFrame::new(listed.len(), all)
+}
+
+/// The rows of a column, null where there is none.
+fn pick(column: &Column, rows: &[Option<usize>]) -> PolarsResult<Column> {
+    let name = column.name().clone();
+    Ok(match column.f64() {
+        Ok(values) => {
+            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
+        }
+        Err(_) => {
+            let values = column.str()?;
+            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
+        }
+    })
+}
+
+/// Who, what, where and when.
+fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataFrame> {
+    let chosen: Vec<&Run> = listed.iter().filter_map(|index| runs.get(*index)).collect();
+    let text = |name: &str, value: &dyn Fn(&Run) -> String| {
+        Column::new(name.into(), chosen.iter().map(|run| value(run)).collect::<Vec<String>>())
+    };
+    let number = |name: &str, value: &dyn Fn(&Run) -> Option<f64>| {
+        Column::new(name.into(), chosen.iter().map(|run| value(run)).collect::<Vec<Option<f64>>>())
+    };
+    let total = |run: &Run, amount: &dyn Fn(&crate::jobs::Allocation) -> Option<f64>| {
+        run.allocations.iter().map(amount).try_fold(0.0, |sum, amount| Some(sum + amount?))
+    };
+    let window = match (books.buckets.first(), books.buckets.last()) {
+        (Some(first), Some(last)) => crate::time::Window::new(first.start_ms, last.end_ms),
+        _ => crate::time::Window::new(0, 0),
+    };
+    DataFrame::new(
+        chosen.len(),
+        vec![
+            text("run_id", &|run| run.run_id.clone()),
+            text("restart", &|run| run.restart.to_string()),
+            text("name", &|run| run.name.clone()),
+            text("user", &|run| run.user.clone()),
+            text("account", &|run| run.account.clone()),
+            text("partition", &|run| run.partition.clone()),
+            text("state", &|run| run.state.clone()),
+            text("stage", &|run| run.stage.clone()),
+            text("start", &|run| format_instant(run.start_ms)),
+            text("end", &|run| run.end_ms.map(format_instant).unwrap_or_default()),
+            number("in_window_s", &|run| {
+                let whole = crate::time::Window::new(run.start_ms, run.end_ms.unwrap_or(window.end_ms));
+                Some(whole.intersect(window).map_or(0.0, crate::time::Window::length_s))
+            }),
+            text("nodes", &|run| {
+                run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
+            }),
+            number("cpus", &|run| total(run, &|part| part.cpus)),
+            number("gpus", &|run| total(run, &|part| part.gpus)),
+        ],
+    )
+}
+
+/// What follows from a run's energy and emissions.
+fn run_figures(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> PolarsResult<Vec<Column>> {
+    let find = |name: &str| columns.iter().find(|column| column.name().as_str() == name);
+    let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
+        Ok(find(name).map(|column| column.f64().map(|values| values.iter().collect())).transpose()?.unwrap_or_default())
+    };
+    let energy_kwh = numbers("energy_kwh")?;
+    let seconds = numbers("in_window_s")?;
+    let emissions = numbers("emissions_gco2e")?;
+    let peaks = peaks(books);
+    let with_full_interval: std::collections::BTreeSet<usize> =
+        books.nodes.iter().flat_map(|node| node.runs_with_full_interval.iter().copied()).collect();
+    let mean: Vec<Option<f64>> = energy_kwh
+        .iter()
+        .zip(&seconds)
+        .map(|(energy, seconds)| {
+            let seconds = seconds.filter(|seconds| *seconds > 0.0)?;
+            Some(crate::units::KilowattHours((*energy)?).to_joules().mean_power(Seconds(seconds)).value())
+        })
+        .collect();
+    let peak: Vec<Option<f64>> =
+        listed.iter().zip(&mean).map(|(run, mean)| peaks.get(run).copied().or(*mean)).collect();
+    let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
+    let equivalent: Vec<Option<_>> =
+        emissions.iter().map(|grams| grams.map(|grams| equivalents(GramsCo2e(grams)))).collect();
+    let recorded: Vec<Option<f64>> =
+        listed.iter().map(|run| runs.get(*run).and_then(|run| run.recorded_energy_j)).collect();
+    Ok(vec![
+        Column::new("mean_power_w".into(), mean),
+        Column::new("peak_power_w".into(), peak),
+        Column::new("short".into(), short),
+        Column::new("car_km".into(), equivalent.iter().map(|e| e.map(|e| e.car_km_eu)).collect::<Vec<_>>()),
+        Column::new("tree_months".into(), equivalent.iter().map(|e| e.map(|e| e.tree_months)).collect::<Vec<_>>()),
+        Column::new("scheduler_energy_j".into(), recorded),
+    ])
+}
