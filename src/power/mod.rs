@@ -1,1 +1,14 @@
 //! Power models and hardware tables, for what has no meter.
+//!
+//! [`find_cpu`] and [`find_gpu`] look a device up by the name that the kernel
+//! or the driver prints; [`UtilisationModel`] turns its rated power and a
+//! utilisation into watts; [`memory_power`] does so for installed memory.
+
+mod hardware;
+mod model;
+
+pub use hardware::{CpuMatch, GpuMatch, find_cpu, find_gpu};
+pub use model::{
+    DeviceKind, MEMORY_W_PER_GB, P_MAX_GPU, P_MAX_SOCKET, UnknownModel, UtilisationModel, memory_power,
+    memory_power_at, p_max,
+};
