@@ -108,7 +108,8 @@ fn processors_are_found_by_what_the_kernel_calls_them() {
     for (name, watts) in [
         ("Intel(R) Xeon(R) CPU           X5650  @ 2.67GHz", 95.0),
         ("Intel(R) Core(TM) i7-8700K CPU @ 3.70GHz", 95.0),
-        ("12th Gen Intel(R) Core(TM) i9-12900K", 125.0),
+        ("11th Gen Intel(R) Core(TM) i7-1165G7 @ 2.80GHz", 28.0),
+        ("Intel(R) Core(TM) i9-14901KE", 125.0),
         ("Intel(R) Core(TM)2 Duo CPU     E8400  @ 3.00GHz", 65.0),
         ("AMD EPYC 7R13 Processor", 225.0),
     ] {

@@ -129,7 +129,8 @@ fn cpu_key(name: &str) -> String {
         _ => words.join(" "),
     };
     // `Intel Xeon CPU E5-2670 0`: the first version, which nobody writes.
-    words.strip_suffix(" 0").unwrap_or(&words).to_owned()
+    // ARK writes `Core i9 14901E` where the kernel prints `Core i9-14901E`.
+    words.strip_suffix(" 0").unwrap_or(&words).replace('-', " ")
 }
 
 /// Words in a processor's name that say nothing about the model.
