@@ -1,1 +1,28 @@
 //! Carbon intensity: what an hour in a zone emits per kilowatt-hour.
+//!
+//! [`Intensity`] holds the shipped tables and the user's files, all of one
+//! [`Basis`], and answers with the best [`Factor`] it has for an instant: the
+//! value of the hour, or of the month or the year with or without a daily
+//! shape, or the world's mean. Each answer says which of these it is, whose
+//! figure it is and of which release. Where nothing of the basis is known it
+//! answers nothing, and never with a figure of another basis.
+
+mod basis;
+mod chain;
+mod equivalents;
+mod error;
+mod import;
+mod input;
+mod series;
+mod tables;
+mod zone;
+
+pub use basis::{Attribution, Basis, Perspective, Scope};
+pub use chain::{Factor, Intensity, Tier};
+pub use equivalents::{
+    CAR_EU_G_PER_KM, CAR_US_G_PER_KM, EQUIVALENTS_SOURCE, Equivalents, TREE_MONTH_G, equivalents,
+};
+pub use error::CarbonError;
+pub use input::{Format, InputSummary, RejectedLine, SkippedFile, Step, ZoneSummary};
+pub use tables::SHIPPED_ATTRIBUTION;
+pub use zone::Zone;

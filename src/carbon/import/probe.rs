@@ -1,0 +1,193 @@
+//! What a file is, by its head.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
+
+/// How much of a file is read to find its header.
+const HEAD_BYTES: u64 = 64 * 1024;
+/// How much of a strange header an error shows.
+const SHOWN_CHARS: usize = 120;
+
+/// Where in a row what stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) time: usize,
+    pub(super) zone: Option<usize>,
+    pub(super) estimated: Option<usize>,
+    pub(super) values: Values,
+}
+
+/// Which columns hold intensities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// One, of the basis that the file declares or of none that it says.
+    One(usize),
+    /// One for each scope, average and flow-traced, as Electricity Maps has it.
+    ByScope { life_cycle: Option<usize>, direct: Option<usize> },
+}
+
+/// What the head of a file says about it.
+#[derive(Clone, Debug)]
+pub(in crate::carbon) struct Probe {
+    pub(in crate::carbon) path: PathBuf,
+    pub(in crate::carbon) format: Format,
+    /// The basis in a line `# basis: …`.
+    pub(in crate::carbon) declared: Option<Basis>,
+    /// The zone in a line `# zone: …`.
+    pub(super) zone: Option<String>,
+    /// Whose figures they are: `# source: …`, or the provider that the format tells.
+    pub(in crate::carbon) source: Arc<str>,
+    /// Which edition: `# release: …`, or the file's name.
+    pub(in crate::carbon) release: Arc<str>,
+    /// The line to print in a report.
+    pub(in crate::carbon) attribution: Arc<str>,
+    pub(super) delimiter: u8,
+    pub(super) columns: Columns,
+}
+
+impl Probe {
+    /// The column to read for `wanted`, or the basis that the file has instead.
+    pub(super) fn column(&self, wanted: Basis) -> Result<usize, Basis> {
+        match self.columns.values {
+            Values::One(column) => match self.declared {
+                Some(basis) if basis != wanted => Err(basis),
+                _ => Ok(column),
+            },
+            Values::ByScope { life_cycle, direct } => {
+                let of_scope = |scope| match scope {
+                    Scope::LifeCycle => life_cycle,
+                    Scope::Direct => direct,
+                };
+                let flow_traced = |scope| Basis {
+                    scope,
+                    attribution: Attribution::Average,
+                    perspective: Perspective::Consumption,
+                };
+                let other = if life_cycle.is_some() { Scope::LifeCycle } else { Scope::Direct };
+                of_scope(wanted.scope)
+                    .filter(|_| wanted == flow_traced(wanted.scope))
+                    .ok_or(flow_traced(other))
+            }
+        }
+    }
+
+    /// The one basis the file can be used for, where it leaves no choice.
+    pub(in crate::carbon) fn only_basis(&self) -> Option<Basis> {
+        let flow_traced = |scope| Basis { scope, ..Basis::SHIPPED };
+        match self.columns.values {
+            Values::One(_) => self.declared,
+            Values::ByScope { life_cycle: Some(_), direct: None } => Some(flow_traced(Scope::LifeCycle)),
+            Values::ByScope { life_cycle: None, direct: Some(_) } => Some(flow_traced(Scope::Direct)),
+            Values::ByScope { .. } => None,
+        }
+    }
+}
+
+/// Recognises a file by its first lines.
+///
+/// # Errors
+///
+/// [`CarbonError::Read`], [`CarbonError::Header`] for a format that is not
+/// known, [`CarbonError::BasisText`] for a `# basis:` line that is none.
+pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
+    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
+    let mut head = Vec::new();
+    File::open(path).map_err(failed)?.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+    let head = String::from_utf8_lossy(&head);
+    let head = head.strip_prefix('\u{feff}').unwrap_or(&head);
+
+    let is_comment = |line: &&str| line.starts_with('#');
+    let comments: Vec<&str> = head.lines().take_while(is_comment).collect();
+    let said = |key: &str| {
+        comments.iter().find_map(|line| {
+            let (name, text) = line.trim_start_matches('#').split_once(':')?;
+            name.trim()
+                .eq_ignore_ascii_case(key)
+                .then(|| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        })
+    };
+    let header = head.lines().skip_while(is_comment).find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let delimiter = delimiter_of(header);
+    let columns_found = columns(&split(header, delimiter));
+    let Some((format, columns)) = columns_found else {
+        return Err(CarbonError::Header {
+            path: path.to_path_buf(),
+            header: header.chars().take(SHOWN_CHARS).collect(),
+        });
+    };
+    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let licence = said("licence").or_else(|| said("license"));
+    let (source, attribution) = match (format, said("source"), licence) {
+        (Format::ElectricityMaps, _, _) => (
+            "Electricity Maps".to_owned(),
+            "Electricity Maps, https://www.electricitymaps.com, ODbL 1.0".to_owned(),
+        ),
+        (Format::Generic, Some(source), Some(licence)) => (source.clone(), format!("{source}, {licence}")),
+        (Format::Generic, Some(source), None) => (source.clone(), format!("{source}, licence not stated")),
+        (Format::Generic, None, _) => (file_name.clone(), format!("`{file_name}`, source not stated")),
+    };
+    Ok(Probe {
+        path: path.to_path_buf(),
+        format,
+        declared: said("basis").map(|text| text.parse()).transpose()?,
+        zone: said("zone"),
+        source: Arc::from(source),
+        release: Arc::from(said("release").unwrap_or(file_name)),
+        attribution: Arc::from(attribution),
+        delimiter,
+        columns,
+    })
+}
+
+/// The separator that the header has most of; a comma if it has none.
+fn delimiter_of(header: &str) -> u8 {
+    let count = |delimiter: u8| header.bytes().filter(|byte| *byte == delimiter).count();
+    let (commas, semicolons, tabs) = (count(b','), count(b';'), count(b'\t'));
+    if semicolons > commas && semicolons >= tabs {
+        b';'
+    } else if tabs > commas {
+        b'\t'
+    } else {
+        b','
+    }
+}
+
+fn split(header: &str, delimiter: u8) -> Vec<String> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(header.as_bytes());
+    let first = reader.byte_records().next();
+    let fields = first.and_then(Result::ok).unwrap_or_default();
+    fields.iter().map(|field| normal(&String::from_utf8_lossy(field))).collect()
+}
+
+/// A column's name as it is compared: the portal changed its capitals between
+/// releases and writes CO₂ with a subscript.
+fn normal(name: &str) -> String {
+    name.trim().to_lowercase().replace('₂', "2")
+}
+
+fn columns(names: &[String]) -> Option<(Format, Columns)> {
+    let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
+    let by_scope = |words: &[&str]| {
+        names.iter().position(|name| {
+            name.starts_with("carbon intensity gco2eq/kwh") && words.iter().any(|word| name.contains(word))
+        })
+    };
+    let (life_cycle, direct) = (by_scope(&["(lca)", "(life cycle)"]), by_scope(&["(direct)"]));
+    if let (Some(time), Some(zone)) = (find(&["datetime (utc)"]), find(&["zone id"]))
+        && (life_cycle.is_some() || direct.is_some())
+    {
+        let estimated = find(&["data estimated"]);
+        let values = Values::ByScope { life_cycle, direct };
+        return Some((Format::ElectricityMaps, Columns { time, zone: Some(zone), estimated, values }));
+    }
+    let time = find(&["timestamp", "datetime", "time"])?;
+    let value = find(&["gco2e_per_kwh", "intensity_gco2e_per_kwh", "carbon_intensity_gco2e_per_kwh"])?;
+    let values = Values::One(value);
+    Some((Format::Generic, Columns { time, zone: find(&["zone"]), estimated: find(&["estimated"]), values }))
+}

@@ -1,0 +1,377 @@
+//! The rows of a file, checked and put in order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, Utc};
+use csv::ByteRecord;
+
+use super::probe::Probe;
+use super::stamp::{Stamp, order_of};
+use crate::carbon::series::Value;
+use crate::carbon::zone::ZoneNames;
+use crate::carbon::{Basis, CarbonError, Format, InputSummary, RejectedLine, Step, Zone, ZoneSummary};
+use crate::time::{DAY_MS, HOUR_MS, Window};
+
+/// More than any grid emits: a unit error (lb/MWh, t/MWh) or a fault.
+const MAX_GRAMS_PER_KWH: f64 = 3000.0;
+
+/// A month's or a year's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::carbon) struct Mean {
+    pub(in crate::carbon) grams_per_kwh: f64,
+    pub(in crate::carbon) estimated: bool,
+}
+
+/// What a file holds, by zone.
+pub(in crate::carbon) struct Imported {
+    pub(in crate::carbon) summary: InputSummary,
+    pub(in crate::carbon) fine: BTreeMap<Zone, Vec<Value>>,
+    /// By year and month (from 1).
+    pub(in crate::carbon) monthly: BTreeMap<Zone, BTreeMap<(i32, u32), Mean>>,
+    /// By year.
+    pub(in crate::carbon) yearly: BTreeMap<Zone, BTreeMap<i32, Mean>>,
+}
+
+/// One usable row.
+struct Row {
+    line: u64,
+    zone: usize,
+    stamp: Stamp,
+    grams_per_kwh: f64,
+    estimated: bool,
+}
+
+/// A row in its place in time.
+#[derive(Clone, Copy)]
+struct Point {
+    at_ms: i64,
+    grams_per_kwh: f64,
+    estimated: bool,
+}
+
+impl Point {
+    fn mean(&self) -> Mean {
+        Mean { grams_per_kwh: self.grams_per_kwh, estimated: self.estimated }
+    }
+}
+
+/// Lines that were left out.
+#[derive(Default)]
+struct Rejects {
+    count: u64,
+    listed: Vec<RejectedLine>,
+}
+
+impl Rejects {
+    fn add(&mut self, line: u64, reason: &'static str) {
+        self.count = self.count.saturating_add(1);
+        if self.listed.len() < InputSummary::MAX_LISTED {
+            self.listed.push(RejectedLine { line, reason });
+        }
+    }
+}
+
+/// Reads all rows of a probed file as `basis`; `file` is its index among the
+/// inputs.
+///
+/// # Errors
+///
+/// [`CarbonError::WrongBasis`] if the file does not have it,
+/// [`CarbonError::NoZone`] if neither it nor `default_zone` names a place,
+/// [`CarbonError::Step`] for steps between an hour and a month, and
+/// [`CarbonError::NoRows`] if nothing in it can be used. A line that cannot be
+/// used is counted in the summary and costs that line.
+pub(in crate::carbon) fn read(
+    probe: &Probe,
+    file: usize,
+    basis: Basis,
+    default_zone: Option<&Zone>,
+    names: &ZoneNames,
+) -> Result<Imported, CarbonError> {
+    let column = probe.column(basis).map_err(|has| CarbonError::WrongBasis {
+        path: probe.path.clone(),
+        basis: has,
+        wanted: basis,
+    })?;
+    let fixed_zone = match (&probe.columns.zone, &probe.zone, default_zone) {
+        (Some(_), ..) => None,
+        (None, Some(text), _) => Some(canonical(text, names)),
+        (None, None, Some(zone)) => Some(zone.clone()),
+        (None, None, None) => return Err(CarbonError::NoZone { path: probe.path.clone() }),
+    };
+    let mut rejects = Rejects::default();
+    let (rows, zones) = rows(probe, column, fixed_zone, names, &mut rejects)?;
+    let points = points_by_zone(&rows, &zones, &mut rejects);
+    if points.is_empty() {
+        let first = rejects.listed.first().map(|reject| (reject.line, reject.reason));
+        return Err(CarbonError::NoRows { path: probe.path.clone(), rejected: rejects.count, first });
+    }
+    let mut imported = Imported {
+        summary: InputSummary {
+            path: probe.path.clone(),
+            format: probe.format,
+            basis,
+            basis_assumed: probe.format == Format::Generic && probe.declared.is_none(),
+            zones: Vec::new(),
+            rejected: rejects.count,
+            rejected_lines: rejects.listed,
+            attribution: Arc::clone(&probe.attribution),
+        },
+        fine: BTreeMap::new(),
+        monthly: BTreeMap::new(),
+        yearly: BTreeMap::new(),
+    };
+    for (zone, points) in points {
+        imported.take(probe, file, zone, points)?;
+    }
+    Ok(imported)
+}
+
+impl Imported {
+    /// Sorts one zone's points into the step they have.
+    fn take(
+        &mut self,
+        probe: &Probe,
+        file: usize,
+        zone: Zone,
+        points: Vec<Point>,
+    ) -> Result<(), CarbonError> {
+        let (points, duplicates, conflicts) = in_order(points);
+        let step = step_of(probe, &points).map_err(|step_ms| CarbonError::Step {
+            path: probe.path.clone(),
+            zone: zone.clone(),
+            step_ms,
+        })?;
+        let end_of = |point: &Point| match step {
+            Step::Fine { step_ms } => point.at_ms.saturating_add(step_ms),
+            Step::Monthly => month_after(point.at_ms),
+            Step::Yearly => year_after(point.at_ms),
+        };
+        let starts = points.iter().map(|point| point.at_ms);
+        // A step that a clock's jitter makes a little short is no hole: half a step is.
+        let slack = if let Step::Fine { step_ms } = step { step_ms / 2 } else { 0 };
+        let holes =
+            points.iter().zip(starts.clone().skip(1)).map(|(point, next)| next.saturating_sub(end_of(point)));
+        let holes: Vec<i64> = holes.filter(|hole| *hole > slack).collect();
+        self.summary.zones.push(ZoneSummary {
+            zone: zone.clone(),
+            step,
+            values: points.len() as u64,
+            window: Window::new(
+                starts.min().unwrap_or_default(),
+                points.last().map(end_of).unwrap_or_default(),
+            ),
+            gaps: holes.len() as u64,
+            missing_ms: holes.iter().fold(0, |total, hole| total.saturating_add(*hole)),
+            estimated: points.iter().filter(|point| point.estimated).count() as u64,
+            duplicates,
+            conflicts,
+        });
+        match step {
+            Step::Fine { .. } => {
+                let ends =
+                    points.iter().zip(points.iter().skip(1).map(|next| Some(next.at_ms)).chain([None]));
+                let fine = ends.map(|(point, next)| Value {
+                    start_ms: point.at_ms,
+                    end_ms: match next {
+                        Some(next) if next.saturating_sub(end_of(point)) <= slack => next,
+                        _ => end_of(point),
+                    },
+                    grams_per_kwh: point.grams_per_kwh,
+                    estimated: point.estimated,
+                    file,
+                });
+                self.fine.insert(zone, fine.collect());
+            }
+            Step::Monthly => {
+                let months = points.iter().filter_map(|point| {
+                    let date = utc(point.at_ms)?;
+                    Some(((date.year(), date.month()), point.mean()))
+                });
+                self.monthly.insert(zone, months.collect());
+            }
+            Step::Yearly => {
+                let years = points.iter().filter_map(|point| Some((utc(point.at_ms)?.year(), point.mean())));
+                self.yearly.insert(zone, years.collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every row with a value, a zone and a stamp, and the zones by index.
+fn rows(
+    probe: &Probe,
+    column: usize,
+    fixed_zone: Option<Zone>,
+    names: &ZoneNames,
+    rejects: &mut Rejects,
+) -> Result<(Vec<Row>, Vec<Zone>), CarbonError> {
+    let failed = |source| CarbonError::Read { path: probe.path.clone(), source };
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(true)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .delimiter(probe.delimiter)
+        .from_reader(File::open(&probe.path).map_err(failed)?);
+    let mut record = ByteRecord::new();
+    let mut zones: Vec<Zone> = fixed_zone.into_iter().collect();
+    // The zone's text of the rows before: files are sorted by it or have one only.
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let mut rows = Vec::new();
+    while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
+        let line = record.position().map_or(0, csv::Position::line);
+        let field = |index: usize| record.get(index).map(|bytes| String::from_utf8_lossy(bytes));
+        let zone = match probe.columns.zone {
+            None => 0,
+            Some(index) => {
+                let text = field(index).unwrap_or_default();
+                let text = text.trim();
+                if text.is_empty() {
+                    rejects.add(line, "no zone");
+                    continue;
+                }
+                match known.get(text) {
+                    Some(zone) => *zone,
+                    None => {
+                        zones.push(canonical(text, names));
+                        let zone = zones.len().saturating_sub(1);
+                        known.insert(text.to_owned(), zone);
+                        zone
+                    }
+                }
+            }
+        };
+        let Some(stamp) = field(probe.columns.time).as_deref().and_then(Stamp::parse) else {
+            rejects.add(line, "no time that can be read");
+            continue;
+        };
+        let grams_per_kwh = match intensity(field(column).as_deref().unwrap_or_default(), probe.delimiter) {
+            Ok(grams_per_kwh) => grams_per_kwh,
+            Err(reason) => {
+                rejects.add(line, reason);
+                continue;
+            }
+        };
+        let estimated = probe.columns.estimated.and_then(field);
+        let estimated = estimated.is_some_and(|text| {
+            let text = text.trim();
+            text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("yes") || text == "1"
+        });
+        rows.push(Row { line, zone, stamp, grams_per_kwh, estimated });
+    }
+    Ok((rows, zones))
+}
+
+/// A checked intensity in gCO2e/kWh.
+fn intensity(text: &str, delimiter: u8) -> Result<f64, &'static str> {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    if ["", "-", "n/e", "n/a", "na", "nd", "null", "nan"].contains(&lower.as_str()) {
+        return Err("no intensity");
+    }
+    // Where the semicolon parts the fields, the comma is the decimal point.
+    let decimal_comma = delimiter != b',' && !text.contains('.');
+    let number = if decimal_comma { text.replacen(',', ".", 1).parse::<f64>() } else { text.parse::<f64>() };
+    match number {
+        Err(_) => Err("intensity is not a number"),
+        Ok(value) if !value.is_finite() => Err("intensity is not a number"),
+        Ok(value) if value < 0.0 => Err("intensity is negative"),
+        Ok(value) if value > MAX_GRAMS_PER_KWH => Err("intensity is over 3000 g/kWh"),
+        Ok(value) => Ok(value),
+    }
+}
+
+/// The known zone of that name, or a zone of the user's own.
+fn canonical(text: &str, names: &ZoneNames) -> Zone {
+    names.find(text).unwrap_or_else(|| Zone::from_id(text.trim()))
+}
+
+fn points_by_zone(rows: &[Row], zones: &[Zone], rejects: &mut Rejects) -> BTreeMap<Zone, Vec<Point>> {
+    let order = order_of(rows.iter().map(|row| row.stamp));
+    let mut points: BTreeMap<Zone, Vec<Point>> = BTreeMap::new();
+    for row in rows {
+        let Some(at_ms) = row.stamp.resolve(order).filter(|at_ms| utc(*at_ms).is_some()) else {
+            rejects.add(row.line, "no such day");
+            continue;
+        };
+        if let Some(zone) = zones.get(row.zone) {
+            let point = Point { at_ms, grams_per_kwh: row.grams_per_kwh, estimated: row.estimated };
+            points.entry(zone.clone()).or_default().push(point);
+        }
+    }
+    points
+}
+
+/// Points by time, one for each instant: the one that came last in the file.
+fn in_order(mut points: Vec<Point>) -> (Vec<Point>, u64, u64) {
+    points.sort_by_key(|point| point.at_ms);
+    let (mut duplicates, mut conflicts) = (0_u64, 0_u64);
+    let mut kept: Vec<Point> = Vec::with_capacity(points.len());
+    for point in points {
+        match kept.last_mut() {
+            Some(last) if last.at_ms == point.at_ms => {
+                if last.grams_per_kwh == point.grams_per_kwh {
+                    duplicates = duplicates.saturating_add(1);
+                } else {
+                    conflicts = conflicts.saturating_add(1);
+                }
+                *last = point;
+            }
+            _ => kept.push(point),
+        }
+    }
+    (kept, duplicates, conflicts)
+}
+
+/// The step of a series by the median distance of its stamps; the distance
+/// where it is no step that can be used.
+fn step_of(probe: &Probe, points: &[Point]) -> Result<Step, i64> {
+    let next = points.iter().skip(1);
+    let mut distances: Vec<i64> =
+        points.iter().zip(next).map(|(one, other)| other.at_ms.saturating_sub(one.at_ms)).collect();
+    distances.sort_unstable();
+    let median = distances.get(distances.len().saturating_sub(1) / 2).copied();
+    let all_start_months = points.iter().all(|point| point.at_ms.rem_euclid(DAY_MS) == 0)
+        && points.iter().all(|point| utc(point.at_ms).is_some_and(|date| date.day() == 1));
+    match median {
+        Some(step_ms) if step_ms <= HOUR_MS => Ok(Step::Fine { step_ms }),
+        Some(step_ms) if all_start_months && step_ms >= 364 * DAY_MS => Ok(Step::Yearly),
+        Some(step_ms) if all_start_months && step_ms <= 31 * DAY_MS => Ok(Step::Monthly),
+        Some(step_ms) => Err(step_ms),
+        // One value alone: the portal's yearly and monthly files have no column for estimates; otherwise an hour is
+        // all that it can stand for.
+        None if probe.format == Format::ElectricityMaps
+            && probe.columns.estimated.is_none()
+            && all_start_months =>
+        {
+            let january =
+                points.first().and_then(|point| utc(point.at_ms)).is_some_and(|date| date.month() == 1);
+            Ok(if january { Step::Yearly } else { Step::Monthly })
+        }
+        None => Ok(Step::Fine { step_ms: HOUR_MS }),
+    }
+}
+
+fn utc(at_ms: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(at_ms)
+}
+
+fn start_of_month(year: i32, month: u32) -> Option<i64> {
+    let midnight = chrono::NaiveDate::from_ymd_opt(year, month, 1)?.and_hms_opt(0, 0, 0)?;
+    Some(midnight.and_utc().timestamp_millis())
+}
+
+fn month_after(at_ms: i64) -> i64 {
+    let next = utc(at_ms).and_then(|date| match date.month() {
+        12 => start_of_month(date.year().checked_add(1)?, 1),
+        month => start_of_month(date.year(), month.checked_add(1)?),
+    });
+    next.unwrap_or(at_ms)
+}
+
+fn year_after(at_ms: i64) -> i64 {
+    utc(at_ms).and_then(|date| start_of_month(date.year().checked_add(1)?, 1)).unwrap_or(at_ms)
+}

@@ -1,0 +1,122 @@
+//! Time stamps as intensity files write them.
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use crate::time::{MINUTE_MS, SECOND_MS, parse_instant};
+
+/// A stamp that is known, or one whose day and month only the whole file tells
+/// apart: spreadsheets write `01/02/2023 00:00` for either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    At(i64),
+    Slashed { first: u32, second: u32, year: i32, time_ms: i64 },
+}
+
+/// The order of day and month in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    DayFirst,
+    MonthFirst,
+}
+
+impl Stamp {
+    /// Reads a stamp; without an offset it is UTC.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        // Twelve digits and more are milliseconds: as seconds they would be the year 5138 or later.
+        if text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Self::At);
+        }
+        if let Ok(at_ms) = parse_instant(text, Tz::UTC) {
+            return Some(Self::At(at_ms));
+        }
+        let (date, time) = text.split_once(' ')?;
+        let mut numbers = date.split('/').map(|number| number.parse::<u32>().ok());
+        let (first, second, year) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let mut clock = time.trim().split(':').map(|number| number.parse::<i64>().ok());
+        let (hour, minute) = (clock.next()??, clock.next()??);
+        let second_of_minute = match clock.next() {
+            Some(second_of_minute) => second_of_minute?,
+            None => 0,
+        };
+        let in_range =
+            (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second_of_minute);
+        if !in_range || numbers.next().is_some() || clock.next().is_some() {
+            return None;
+        }
+        let minutes = hour.checked_mul(60)?.checked_add(minute)?;
+        let time_ms =
+            minutes.checked_mul(MINUTE_MS)?.checked_add(second_of_minute.checked_mul(SECOND_MS)?)?;
+        Some(Self::Slashed { first, second, year: i32::try_from(year).ok()?, time_ms })
+    }
+
+    /// The instant, if there is such a day.
+    pub(super) fn resolve(self, order: Order) -> Option<i64> {
+        match self {
+            Self::At(at_ms) => Some(at_ms),
+            Self::Slashed { first, second, year, time_ms } => {
+                let (day, month) = match order {
+                    Order::DayFirst => (first, second),
+                    Order::MonthFirst => (second, first),
+                };
+                let midnight = NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(0, 0, 0)?;
+                midnight.and_utc().timestamp_millis().checked_add(time_ms)
+            }
+        }
+    }
+}
+
+/// The order that makes every stamp a day; where both do, the one under which
+/// the stamps lie closer together, since a file covers a time without holes.
+pub(super) fn order_of(stamps: impl Iterator<Item = Stamp> + Clone) -> Order {
+    let days = stamps.filter(|stamp| matches!(stamp, Stamp::Slashed { .. }));
+    let misses = |order| days.clone().filter(|stamp| stamp.resolve(order).is_none()).count();
+    let span = |order| {
+        let instants = days.clone().filter_map(move |stamp| stamp.resolve(order));
+        let (low, high) = instants.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        high.saturating_sub(low)
+    };
+    let judge = |order| (misses(order), span(order));
+    if judge(Order::MonthFirst) < judge(Order::DayFirst) { Order::MonthFirst } else { Order::DayFirst }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY_MS;
+
+    /// 2023-01-01T00:00:00Z, by `date -u -d 2023-01-01 +%s`.
+    const NEW_YEAR_2023_MS: i64 = 1_672_531_200_000;
+
+    #[test]
+    fn spreadsheets_dates_are_told_by_the_file() {
+        let order = |texts: &[&str]| order_of(texts.iter().map(|text| Stamp::parse(text).unwrap()));
+        assert_eq!(order(&["01/01/2023 00:00", "13/01/2023 00:00"]), Order::DayFirst);
+        assert_eq!(order(&["01/01/2023 00:00", "01/13/2023 00:00"]), Order::MonthFirst);
+        assert_eq!(order(&["01/01/2023 00:00", "02/01/2023 00:00"]), Order::DayFirst);
+        assert_eq!(order(&["01/01/2023 00:00", "01/02/2023 00:00"]), Order::MonthFirst);
+        let stamp = Stamp::parse("02/01/2023 00:30").unwrap();
+        assert_eq!(stamp.resolve(Order::DayFirst), Some(NEW_YEAR_2023_MS + DAY_MS + 30 * MINUTE_MS));
+        assert_eq!(stamp.resolve(Order::MonthFirst), Some(NEW_YEAR_2023_MS + 31 * DAY_MS + 30 * MINUTE_MS));
+    }
+
+    #[test]
+    fn stamps_of_every_kind() {
+        for text in [
+            "2023-01-01 00:00:00",
+            "2023-01-01T00:00Z",
+            "2023-01-01T01:00:00+01:00",
+            "2023-01-01 00:00:00+00:00",
+            "2023-01-01",
+            "1672531200",
+            "1672531200000",
+        ] {
+            assert_eq!(Stamp::parse(text), Some(Stamp::At(NEW_YEAR_2023_MS)), "{text}");
+        }
+        for text in ["", "n/e", "01/01/2023", "01/01/2023 24:00", "1/2/3/4 00:00", "32/13/2023 xx:00"] {
+            assert_eq!(Stamp::parse(text), None, "{text}");
+        }
+        assert_eq!(Stamp::parse("31/02/2023 00:00").unwrap().resolve(Order::DayFirst), None);
+    }
+}
