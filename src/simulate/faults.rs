@@ -31,7 +31,7 @@ impl Faults {
         let node_days = f64::from(scenario.nodes) * scenario.days;
         let count = |per: f64| (node_days / per).ceil().max(1.0) as u32;
         for _ in 0..count(40.0) {
-            let node = chance.random_range(0..scenario.nodes);
+            let node = chance.random_range(0..scenario.busy_nodes());
             let off = within(&mut chance, window, 3 * MINUTE_MS..12 * MINUTE_MS);
             // Two outages of one node could touch; one is enough.
             faults.node_off.entry(node).or_insert_with(|| vec![off]);
