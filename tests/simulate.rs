@@ -370,3 +370,21 @@ fn names_and_labels_are_those_of_real_exporters() {
     }
     assert!(compared.len() > 30, "{} metrics", compared.len());
 }
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_reads_the_snapshot() {
+    let root = tempfile::tempdir().unwrap();
+    let summary =
+        simulate(&Scenario { days: 0.5, cpus: 2, ..Scenario::default() }, root.path(), &|_| {}).unwrap();
+    let snapshot = root.path().join("snapshot");
+    // promtool wants a data directory with a write-ahead log.
+    std::fs::create_dir(snapshot.join("wal")).unwrap();
+    let output =
+        std::process::Command::new("promtool").args(["tsdb", "dump"]).arg(&snapshot).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let dump = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(dump.lines().count() as u64, summary.samples);
+    let series: BTreeSet<&str> = dump.lines().map(|line| line.rsplitn(3, ' ').nth(2).unwrap()).collect();
+    assert_eq!(series.len() as u64, summary.series);
+}
