@@ -1,4 +1,5 @@
 //! What the block writer writes is what Prometheus reads.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 
 mod block_reader;
 
@@ -86,7 +87,7 @@ fn data_set() -> Vec<(Labels, Samples)> {
                 18 => f64::INFINITY,
                 19 => -0.0,
                 20 => 1e-310,
-                _ => (k as f64 * 9123.456_789).rem_euclid(262_143.328_85),
+                _ => (k as f64 * 9_123.456_789).rem_euclid(262_143.328_85),
             });
         }
         all.push((labels, samples));

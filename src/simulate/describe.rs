@@ -78,7 +78,7 @@ truth_runs.csv    four rows for each run that started, one for each component
 What is in it, as in real clusters:
   {dcgm} dcgm-exporter: energy counter, power, use; the label hpc_job begins and ends with each job;
       now and then a blank value (2^47, 2^63 - 14)
-  {smi} nvidia_gpu_exporter: power and use, no energy counter
+  {smi} nvidia_gpu_exporter: power and use, no energy counter; no series says which job has which GPU
   {no_rapl} without readable RAPL: CPU and memory can only be modelled
   {ipmi} with IPMI for the whole node, GPUs and all losses included; one board answers under its own name
   {fqdn} calling themselves by a name with a domain

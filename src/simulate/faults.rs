@@ -30,8 +30,10 @@ impl Faults {
         }
         let node_days = f64::from(scenario.nodes) * scenario.days;
         let count = |per: f64| (node_days / per).ceil().max(1.0) as u32;
-        for _ in 0..count(40.0) {
-            let node = chance.random_range(0..scenario.nodes);
+        for nth in 0..count(40.0) {
+            // The first three nodes have RAPL: one outage at least resets its counters.
+            let among = if nth == 0 { scenario.busy_nodes().min(3) } else { scenario.busy_nodes() };
+            let node = chance.random_range(0..among);
             let off = within(&mut chance, window, 3 * MINUTE_MS..12 * MINUTE_MS);
             // Two outages of one node could touch; one is enough.
             faults.node_off.entry(node).or_insert_with(|| vec![off]);

@@ -23,7 +23,8 @@ pub struct Scenario {
     pub start_ms: i64,
     /// Seconds between scrapes, 5 to 3600.
     pub scrape_interval_s: u32,
-    /// About how many runs to place; twelve a node and day if absent.
+    /// How many jobs and arrays to submit; for each node and day six and three for each
+    /// of its GPUs if absent.
     pub runs: Option<u32>,
     /// Also the per-processor series that have nothing to do with energy.
     pub extra_series: bool,
@@ -55,9 +56,15 @@ impl Scenario {
         Window::new(start_ms, start_ms.saturating_add(length_s.saturating_mul(SECOND_MS)))
     }
 
-    /// About how many runs are placed.
+    /// Compute nodes that get work: of four or more, the last gets nothing but its check.
+    pub(super) fn busy_nodes(&self) -> u32 {
+        if self.nodes >= 4 { self.nodes - 1 } else { self.nodes }
+    }
+
+    /// How many jobs and arrays are submitted.
     pub(super) fn run_target(&self) -> u32 {
-        self.runs.unwrap_or_else(|| (f64::from(self.nodes) * self.days * 12.0).ceil() as u32)
+        let a_day = f64::from(self.nodes) * f64::from(6 + 3 * self.gpus);
+        self.runs.unwrap_or_else(|| (a_day * self.days).ceil() as u32)
     }
 
     pub(super) fn check(&self) -> Result<(), SimulateError> {

@@ -103,20 +103,15 @@ pub(super) fn runs(scenario: &Scenario, window: Window, nodes: &[Node]) -> Vec<R
         schedule: Schedule::new(nodes, window),
     };
     let mut submissions = vec![drawing.node_checks()];
+    submissions.extend(drawing.cut_off());
     let target = scenario.run_target() as usize;
     if scenario.nodes > 2 {
         for _ in 0..(target / 60).max(1) {
             submissions.extend(drawing.multi_node());
         }
     }
-    let mut started = 0;
-    let mut tries = 0;
-    while started < target && tries < 4 * target {
-        tries += 1;
-        if let Some(submission) = drawing.submission() {
-            started += submission.runs.len();
-            submissions.push(submission);
-        }
+    for _ in 0..target {
+        submissions.extend(drawing.submission());
     }
     submissions.extend((0..4).map(|nth| drawing.never_started(nth)));
     number(submissions)
@@ -169,7 +164,7 @@ impl Drawing<'_> {
 
     /// Training over two to four whole nodes.
     fn multi_node(&mut self) -> Option<Submission> {
-        let usable = self.usable_nodes();
+        let usable = self.scenario.busy_nodes() as usize;
         let count = self.chance.random_range(2..=4).min(usable);
         let mut chosen: Vec<usize> = Vec::new();
         for _ in 0..16 {
@@ -187,6 +182,31 @@ impl Drawing<'_> {
         let run = self.run(Kind::Train, &name, submit_ms);
         let run = self.place(run, &request, start_ms, length_ms)?;
         Some(Submission { submit_ms, array: false, runs: vec![run] })
+    }
+
+    /// Runs that an outage and the end of the window find at work.
+    fn cut_off(&mut self) -> Vec<Submission> {
+        let outage = |nth: usize| Some((nth, self.nodes.get(nth)?.on.first()?.end_ms));
+        let outages = (0..self.scenario.busy_nodes() as usize)
+            .filter_map(outage)
+            .filter(|(_, at_ms)| *at_ms < self.window.end_ms);
+        let end = (0, self.window.end_ms);
+        let mut submissions = Vec::new();
+        for (node, at_ms) in outages.chain([end]).collect::<Vec<_>>() {
+            let length_ms = self.length_ms(1800.0, 14_400.0);
+            let start_ms = (at_ms - length_ms / 2) / SECOND_MS * SECOND_MS;
+            let name = self.pick(&TRAIN_NAMES);
+            let run = self.run(Kind::Train, name, start_ms - 30 * SECOND_MS);
+            let request =
+                Request::shared(vec![node], self.scenario.cpus.min(4), 1.min(self.scenario.gpus), 16_384);
+            let placed = self.place(run, &request, start_ms, length_ms);
+            submissions.extend(placed.map(|run| Submission {
+                submit_ms: run.submit_ms,
+                array: false,
+                runs: vec![run],
+            }));
+        }
+        submissions
     }
 
     /// One job or array on parts of nodes.
@@ -292,15 +312,9 @@ impl Drawing<'_> {
     }
 
     fn request(&mut self, gpus: u32, cpus: u32, memory_mib: u64) -> Request {
-        let usable = self.usable_nodes();
+        let usable = self.scenario.busy_nodes() as usize;
         let candidates = (0..12).map(|_| self.chance.random_range(0..usable)).collect();
         Request::shared(candidates, cpus, gpus, memory_mib)
-    }
-
-    /// Of four nodes or more the last gets nothing but its check: an idle node.
-    fn usable_nodes(&self) -> usize {
-        let nodes = self.scenario.nodes as usize;
-        if nodes >= 4 { nodes - 1 } else { nodes }
     }
 
     fn submit_ms(&mut self) -> i64 {

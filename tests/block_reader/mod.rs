@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One series: its labels and its samples as (ms, value).
+/// A series' labels and its samples as (ms, value).
+type OneSeries = (BTreeMap<String, String>, Vec<(i64, f64)>);
+
+/// Samples by label set.
 pub(crate) type Series = BTreeMap<BTreeMap<String, String>, Vec<(i64, f64)>>;
 
 /// Everything in a block, or in all blocks under a directory of blocks.
@@ -38,7 +41,7 @@ pub(crate) fn meta(block: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(block.join("meta.json")).unwrap()).unwrap()
 }
 
-fn read_block(block: &Path) -> Vec<(BTreeMap<String, String>, Vec<(i64, f64)>)> {
+fn read_block(block: &Path) -> Vec<OneSeries> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(block.join("chunks")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
