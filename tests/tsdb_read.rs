@@ -593,6 +593,26 @@ fn every_changed_bit_is_reported_or_harmless() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
+    /// What a window returns is what lies in it of all there is, also where
+    /// blocks overlap and samples are deleted.
+    #[test]
+    fn a_window_returns_what_lies_in_it(start_ms in -2000_i64..22_000, length_ms in 0_i64..22_000) {
+        let root = folder();
+        let mut block = small_block(A);
+        block.tombstones = vec![(3, 2500, 4000), (3, 12_000, 12_000)];
+        block.write(root.path());
+        TestBlock::new(B, (500, 16_000))
+            .series(&[("__name__", "up"), ("node", "n1")], vec![chunk(&ramp(500, 5, 0.0)), chunk(&ramp(7000, 9, 1.0))])
+            .write(root.path());
+        let database = open(root.path());
+        let series = &select(&database, r#"up{node="n1"}"#)[0];
+        let window = Window::new(start_ms, start_ms + length_ms);
+        let (mut expected, _) = read(&database, series, Window::ALL);
+        prop_assert_eq!(expected.len(), 20 - 3 + 6);
+        expected.retain(|(at, _)| window.contains(*at));
+        prop_assert_eq!(read(&database, series, window).0, expected);
+    }
+
     /// Several bytes of any file at once, and bytes added or removed inside.
     #[test]
     fn any_damage_is_survived(

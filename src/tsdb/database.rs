@@ -50,6 +50,10 @@ pub(super) struct Part {
 impl Database {
     /// Opens a snapshot, a data directory or one block. Links to blocks are followed.
     ///
+    /// The files are mapped into memory: they must not be changed or cut off
+    /// as long as the database is open. Prometheus itself never does that to a
+    /// block; deleting a block does no harm either.
+    ///
     /// # Errors
     ///
     /// [`TsdbError`] if the path cannot be read or holds no block at all. A

@@ -25,10 +25,9 @@ impl FileBytes {
 
 #[expect(
     unsafe_code,
-    reason = "a memory map is undefined behaviour if the file is changed while it is mapped. Prometheus never \
-              changes the files of a finished block, it only replaces whole blocks; the user's manual asks \
-              that a snapshot is left alone while it is read. Bytes that change are only ever read as plain \
-              integers and checked against their CRC"
+    reason = "a memory map is undefined behaviour if the file is changed meanwhile. Prometheus never changes \
+              the files of a finished block, it only replaces whole blocks, and `Database::open` asks for the \
+              same. The bytes are only ever read as plain integers, each after a check against the end"
 )]
 fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: see the reason above; the map is read-only and private to this program.

@@ -5,8 +5,15 @@ use super::Samples;
 /// More bytes than the largest possible chunk needs: 65,535 samples of at most
 /// 145 bits. What lies beyond is padding, and bit positions stay small.
 const MAX_USED_BYTES: usize = 2 * 1024 * 1024;
+/// Bits of a window that are there: it starts up to seven bits before the position asked for.
+const VALID_BITS: u32 = 57;
+/// Bits of the longest step that does not take 64 of its own: prefix and payload.
+const LONGEST_SHORT_STEP: usize = 4 + 20;
+/// What is left of a window after such a step.
+const VALID_BITS_AFTER_STEP: u32 = VALID_BITS - LONGEST_SHORT_STEP as u32;
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
+
 /// The largest signed number of each timestamp width is positive, unlike two's
 /// complement: `x > 2^(k−1)` is negative.
 const fn signed(raw: u64, bits: u32) -> i64 {
@@ -64,7 +71,7 @@ pub fn decode_xor_chunk(data: &[u8], samples: &mut Samples) -> Result<bool, Chun
 }
 
 /// The number of samples that the chunk `data` claims to hold.
-pub(crate) fn sample_count(data: &[u8]) -> Result<u16, ChunkError> {
+fn sample_count(data: &[u8]) -> Result<u16, ChunkError> {
     data.first_chunk::<COUNT_BYTES>().map(|bytes| u16::from_be_bytes(*bytes)).ok_or(ChunkError::CutOff)
 }
 
@@ -94,33 +101,56 @@ fn decode_into(data: &[u8], timestamps: &mut [i64], values: &mut [f64]) -> Resul
         *timestamp = time;
         *value = f64::from_bits(bits);
     }
+    // Samples that keep step and value take two zero bits each; they are
+    // counted in a window once, because many gauges hold nothing else.
+    let mut repeats = 0_u32;
     for (timestamp, value) in slots {
-        // 57 bits of a window are valid: enough for the longest short
-        // timestamp (24) and the control bits of the value (13).
-        let word = window(data, bit);
-        let (change, used) = match (!word).leading_zeros() {
-            0 => (0, 1),
-            1 => (signed((word << 2) >> (64 - 14), 14), 2 + 14),
-            2 => (signed((word << 3) >> (64 - 17), 17), 3 + 17),
-            3 => (signed((word << 4) >> (64 - 20), 20), 4 + 20),
-            _ => (take(data, bit + 4, 64).cast_signed(), 4 + 64),
-        };
-        bit += used;
-        let word = if used <= 24 { word << used } else { window(data, bit) };
-        delta = delta.wrapping_add(change);
+        if repeats > 0 {
+            repeats -= 1;
+            bit += 2;
+        } else {
+            // One window serves the step and the control bits of the value.
+            let word = window(data, bit);
+            let zeros = word.leading_zeros();
+            if zeros >= 2 {
+                repeats = zeros.min(VALID_BITS) / 2 - 1;
+                bit += 2;
+            } else {
+                let (change, used) = if word >> 63 == 0 {
+                    (0, 1)
+                } else if word >> 62 == 0b10 {
+                    (signed((word << 2) >> (64 - 14), 14), 2 + 14)
+                } else {
+                    wide_change(data, word, bit)
+                };
+                bit += used;
+                let word = if used <= LONGEST_SHORT_STEP { word << used } else { window(data, bit) };
+                delta = delta.wrapping_add(change);
+                bit = value_at(data, word, bit, &mut bits, &mut width)?;
+            }
+        }
         let next = time.wrapping_add(delta);
         if next <= time {
             in_order(time, next, &mut ascending)?;
         }
-        time = next;
-        bit = value_at(data, word, bit, &mut bits, &mut width)?;
         if bit > end {
             return Err(ChunkError::CutOff);
         }
+        time = next;
         *timestamp = time;
         *value = f64::from_bits(bits);
     }
     if bit > end { Err(ChunkError::CutOff) } else { Ok(ascending) }
+}
+
+/// The change of the step that starts with two ones, and the bits it takes.
+#[inline(never)]
+fn wide_change(data: &[u8], word: u64, bit: usize) -> (i64, usize) {
+    match (!word).leading_zeros() {
+        2 => (signed((word << 3) >> (64 - 17), 17), 3 + 17),
+        3 => (signed((word << 4) >> (64 - 20), 20), 4 + 20),
+        _ => (take(data, bit + 4, 64).cast_signed(), 4 + 64),
+    }
 }
 
 /// Where the significant bits of the last changed value lay; `length` 0: nowhere yet.
@@ -158,7 +188,13 @@ fn value_at(
         2
     };
     let from = bit + control;
-    *bits ^= take(data, from, width.length) << width.trailing;
+    // Short values stand in `word` itself; that spares a read of the data.
+    let raw = if control as u32 + width.length <= VALID_BITS_AFTER_STEP {
+        (word << control) >> (64 - width.length)
+    } else {
+        take(data, from, width.length)
+    };
+    *bits ^= raw << width.trailing;
     Ok(from + width.length as usize)
 }
 
