@@ -1,0 +1,177 @@
+//! What a site knows once (`wattledger.toml`) and what was typed this time,
+//! and the one checked plan that both become.
+
+mod plan;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub(crate) use plan::find_file;
+pub use plan::{Defaults, Plan, Request};
+
+use crate::carbon::CarbonError;
+use crate::ledger::GpuInNodeMeter;
+use crate::meter::names::AliasError;
+
+/// The file that is read from the working directory if no other is named.
+pub const FILE_NAME: &str = "wattledger.toml";
+
+/// A plan that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("`{}` is not a valid configuration: {reason}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        reason: String,
+    },
+    /// A setting has a value that it cannot have.
+    #[error("{setting}: {reason}")]
+    Value {
+        /// The flag or key.
+        setting: String,
+        /// What is wrong.
+        reason: String,
+        /// What to try.
+        hint: Option<String>,
+    },
+    /// A zone or an intensity file.
+    #[error("cannot use the carbon intensity")]
+    Carbon(#[from] CarbonError),
+    /// An alias pattern.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
+}
+
+impl ConfigError {
+    /// What to try, where something can be tried.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Carbon(error) => error.hint(),
+            Self::Value { hint, .. } => hint.clone(),
+            Self::Form { .. } => Some("docs/configuration.md lists every key".to_owned()),
+            Self::Read { .. } | Self::Alias(_) => None,
+        }
+    }
+
+    /// True if what was typed is at fault, not a file.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Value { .. } | Self::Carbon(CarbonError::UnknownZone { .. }))
+    }
+}
+
+/// `[site]`: the whole cluster.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Site {
+    zone: Option<String>,
+    pue: Option<f64>,
+    gpu_in_node_meter: Option<GpuInNodeMeter>,
+    intensity: Option<Vec<PathBuf>>,
+    basis: Option<String>,
+}
+
+/// `[scheduler]`: what the job log does not say.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scheduler {
+    nodes: Option<Vec<String>>,
+    jobs_tz: Option<String>,
+    jobs_from: Option<String>,
+    jobs_to: Option<String>,
+}
+
+/// `[nodes]`: names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nodes {
+    #[serde(default)]
+    alias: BTreeMap<String, String>,
+}
+
+/// `[power]`: models.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Power {
+    model: Option<String>,
+    memory_w_per_gb: Option<f64>,
+}
+
+/// `[[hardware]]`: figures for the nodes that fit a pattern.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hardware {
+    nodes: Option<String>,
+    cpus: Option<f64>,
+    memory: Option<String>,
+    sockets: Option<u32>,
+    cpu_tdp_w: Option<f64>,
+    gpu_tdp_w: Option<f64>,
+    other_w: Option<f64>,
+    zone: Option<String>,
+}
+
+/// `wattledger.toml` as it stands.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    #[serde(default)]
+    site: Site,
+    #[serde(default)]
+    scheduler: Scheduler,
+    #[serde(default)]
+    nodes: Nodes,
+    #[serde(default)]
+    power: Power,
+    #[serde(default)]
+    hardware: Vec<Hardware>,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`. Paths in it are relative to its directory.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, is no TOML, or has an unknown key.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
+            let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            let reason = format!("{place}{}", error.message().trim().replace('\n', ", "));
+            ConfigError::Form { path: path.to_owned(), reason }
+        })?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        for intensity in file.site.intensity.iter_mut().flatten() {
+            *intensity = directory.join(&*intensity);
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        std::fs::write(&path, "[site]\nzone = \"DE\"\npew = 1.2\n").unwrap();
+        let error = ConfigFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("pew"), "{error}");
+    }
+}

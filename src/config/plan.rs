@@ -1,0 +1,288 @@
+//! Flags and file → one checked, unit-typed plan. Every default stands here.
+
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use regex::Regex;
+
+use super::{ConfigError, ConfigFile, Hardware};
+use crate::carbon::{Basis, Intensity, Zone};
+use crate::jobs::{hostlist, tres};
+use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules};
+use crate::meter::edges::EdgeRule;
+use crate::meter::names::Aliases;
+use crate::power::{MEMORY_W_PER_GB, UtilisationModel};
+use crate::time::{Window, parse_instant};
+
+/// What holds where neither a flag nor the file says otherwise.
+pub struct Defaults;
+
+impl Defaults {
+    /// Facility energy ÷ IT energy (rule T3).
+    pub const PUE: f64 = 1.0;
+    /// Zone of job logs' times without an offset.
+    pub const JOBS_TZ: Tz = Tz::UTC;
+    /// Directory for reports.
+    pub const OUT: &'static str = "wattledger-report";
+}
+
+/// What was typed.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `--from`.
+    pub from: Option<String>,
+    /// `--to`.
+    pub to: Option<String>,
+    /// `--zone`.
+    pub zone: Option<String>,
+    /// `--intensity`.
+    pub intensity: Vec<PathBuf>,
+    /// `--basis`.
+    pub basis: Option<String>,
+    /// `--pue`.
+    pub pue: Option<f64>,
+    /// `--power-model`.
+    pub power_model: Option<String>,
+    /// `--edges`.
+    pub edges: EdgeRule,
+    /// `--gpu-in-node-meter`.
+    pub gpu_in_node_meter: Option<GpuInNodeMeter>,
+    /// `--jobs-tz`.
+    pub jobs_tz: Option<String>,
+    /// `--jobs-from`.
+    pub jobs_from: Option<String>,
+    /// `--jobs-to`.
+    pub jobs_to: Option<String>,
+}
+
+/// What is meant, checked.
+pub struct Plan {
+    /// The ledger's settings.
+    pub rules: Rules,
+    /// Carbon factors.
+    pub intensity: Intensity,
+    /// Zone of nodes and runs that name none.
+    pub zone: Option<Zone>,
+    /// Facility energy ÷ IT energy.
+    pub pue: f64,
+    /// Zone of job logs' times without an offset.
+    pub jobs_tz: Tz,
+    /// What a user should know about how the plan came about.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Puts flags over file over defaults. `available` is the time range of the source.
+    ///
+    /// # Errors
+    ///
+    /// For any value that cannot be, naming the flag or key.
+    pub fn new(request: &Request, file: &ConfigFile, available: Option<Window>) -> Result<Self, ConfigError> {
+        let mut notes = Vec::new();
+        let jobs_tz = match request.jobs_tz.as_deref().or(file.scheduler.jobs_tz.as_deref()) {
+            Some(name) => time_zone(name)?,
+            None => Defaults::JOBS_TZ,
+        };
+        let window = window(request, available, &mut notes)?;
+        let pue = request.pue.or(file.site.pue).unwrap_or_else(|| {
+            notes.push(format!("no PUE stated: {} is used, so facility energy is IT energy", Defaults::PUE));
+            Defaults::PUE
+        });
+        if !(1.0..=10.0).contains(&pue) {
+            return Err(value("--pue", format!("{pue} is not between 1 and 10"), None));
+        }
+        let (intensity, zone) = intensity(request, file)?;
+        if zone.is_none() {
+            notes.push("no zone stated: energy is not priced; name one with `--zone`".to_owned());
+        }
+        let power_model = match request.power_model.as_deref().or(file.power.model.as_deref()) {
+            Some(name) => {
+                name.parse().map_err(|error: crate::power::UnknownModel| value("--power-model", error.to_string(), None))?
+            }
+            None => UtilisationModel::default(),
+        };
+        let instant = |flag: &str, text: Option<&String>| {
+            text.map(|text| parse_instant(text, jobs_tz))
+                .transpose()
+                .map_err(|error| value(flag, error.to_string(), None))
+        };
+        let rules = Rules {
+            edges: request.edges,
+            power_model,
+            memory_w_per_gb: checked(
+                "power.memory_w_per_gb",
+                file.power.memory_w_per_gb.unwrap_or(MEMORY_W_PER_GB),
+            )?,
+            gpu_in_node_meter: request.gpu_in_node_meter.or(file.site.gpu_in_node_meter).unwrap_or_default(),
+            aliases: Aliases::new(
+                file.nodes.alias.iter().map(|(pattern, node)| (pattern.as_str(), node.as_str())),
+            )?,
+            hardware: file.hardware.iter().map(hardware).collect::<Result<_, _>>()?,
+            scheduler_nodes: scheduler_nodes(file)?,
+            jobs_from_ms: instant("--jobs-from", request.jobs_from.as_ref().or(file.scheduler.jobs_from.as_ref()))?,
+            jobs_to_ms: instant("--jobs-to", request.jobs_to.as_ref().or(file.scheduler.jobs_to.as_ref()))?,
+            window,
+            bucket_ms: intensity.finest_step_ms(),
+        };
+        for stated in &rules.hardware {
+            if let Some(zone) = &stated.zone {
+                intensity.zone(zone)?;
+            }
+        }
+        Ok(Self { rules, intensity, zone, pue, jobs_tz, notes })
+    }
+
+    /// The settings by name, for the record in `summary.json`.
+    pub fn settings(&self) -> std::collections::BTreeMap<&'static str, String> {
+        let rules = &self.rules;
+        let edges = match rules.edges {
+            EdgeRule::Power => "power",
+            EdgeRule::Linear => "linear",
+        };
+        let gpu = match rules.gpu_in_node_meter {
+            GpuInNodeMeter::Yes => "yes",
+            GpuInNodeMeter::No => "no",
+            GpuInNodeMeter::Unknown => "unknown",
+        };
+        [
+            ("window", rules.window.to_string()),
+            ("bucket_s", (rules.bucket_ms / 1000).to_string()),
+            ("zone", self.zone.as_ref().map(|zone| zone.as_str().to_owned()).unwrap_or_default()),
+            ("basis", self.intensity.basis().to_string()),
+            ("pue", self.pue.to_string()),
+            ("edges", edges.to_owned()),
+            ("power_model", rules.power_model.to_string()),
+            ("memory_w_per_gb", rules.memory_w_per_gb.to_string()),
+            ("gpu_in_node_meter", gpu.to_owned()),
+            ("jobs_tz", self.jobs_tz.to_string()),
+            ("share", "allocated".to_owned()),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// The report's title, as the basis of its factors allows (rule G4).
+    pub fn title(&self) -> String {
+        match self.intensity.basis().scope {
+            crate::carbon::Scope::LifeCycle => "electricity, life-cycle basis".to_owned(),
+            crate::carbon::Scope::Direct => "electricity, direct emissions, location-based".to_owned(),
+        }
+    }
+}
+
+fn value(setting: &str, reason: String, hint: Option<String>) -> ConfigError {
+    ConfigError::Value { setting: setting.to_owned(), reason, hint }
+}
+
+fn checked(setting: &str, number: f64) -> Result<f64, ConfigError> {
+    if number.is_finite() && number >= 0.0 {
+        Ok(number)
+    } else {
+        Err(value(setting, format!("{number} is not a positive number"), None))
+    }
+}
+
+fn time_zone(name: &str) -> Result<Tz, ConfigError> {
+    name.parse().map_err(|_| {
+        let hint = "an IANA name such as `Europe/Berlin` or `UTC`".to_owned();
+        value("--jobs-tz", format!("`{name}` is not a time zone"), Some(hint))
+    })
+}
+
+/// The time asked for, cut to what the source has.
+fn window(request: &Request, available: Option<Window>, notes: &mut Vec<String>) -> Result<Window, ConfigError> {
+    let parse = |flag: &str, text: &Option<String>| {
+        text.as_deref()
+            .map(|text| parse_instant(text, Tz::UTC))
+            .transpose()
+            .map_err(|error| value(flag, error.to_string(), None))
+    };
+    let (from, to) = (parse("--from", &request.from)?, parse("--to", &request.to)?);
+    if let (Some(from), Some(to)) = (from, to)
+        && to <= from
+    {
+        return Err(value("--to", "the end is not after the start".to_owned(), None));
+    }
+    let Some(available) = available else {
+        return Ok(Window::new(from.unwrap_or(0), to.or(from).unwrap_or(0)));
+    };
+    let asked = Window::new(from.unwrap_or(available.start_ms), to.unwrap_or(available.end_ms));
+    let Some(cut) = asked.intersect(available) else {
+        let hint = format!("the data covers {available}");
+        return Err(value("--from/--to", format!("there is no data from {asked}"), Some(hint)));
+    };
+    if (from.is_some() || to.is_some()) && cut != asked {
+        notes.push(format!("asked for {asked}, the data covers {available}: the report covers {cut}"));
+    }
+    Ok(cut)
+}
+
+fn intensity(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<Zone>), ConfigError> {
+    let shipped = Intensity::shipped()?;
+    let zone = request
+        .zone
+        .as_deref()
+        .or(file.site.zone.as_deref())
+        .map(|name| shipped.zone(name))
+        .transpose()?;
+    let basis: Option<Basis> =
+        request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
+    let files: Vec<PathBuf> = if request.intensity.is_empty() {
+        file.site.intensity.clone().unwrap_or_default()
+    } else {
+        request.intensity.clone()
+    };
+    let intensity = if files.is_empty() && basis.is_none() {
+        shipped
+    } else {
+        Intensity::with_files(&files, zone.as_ref(), basis)?
+    };
+    Ok((intensity, zone))
+}
+
+fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
+    let pattern = stated
+        .nodes
+        .as_deref()
+        .map(|pattern| Regex::new(&format!("^(?i:{pattern})$")))
+        .transpose()
+        .map_err(|error| value("hardware.nodes", error.to_string(), None))?;
+    let memory_bytes = stated
+        .memory
+        .as_deref()
+        .map(|text| tres::memory_in_bytes(text).map_err(|error| value("hardware.memory", error.to_string(), None)))
+        .transpose()?;
+    let number = |key: &str, number: Option<f64>| number.map(|number| checked(key, number)).transpose();
+    Ok(NodeHardware {
+        pattern,
+        cpus: number("hardware.cpus", stated.cpus)?,
+        memory_bytes,
+        sockets: stated.sockets,
+        cpu_tdp_w: number("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
+        gpu_tdp_w: number("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
+        other_w: number("hardware.other_w", stated.other_w)?,
+        zone: stated.zone.clone(),
+    })
+}
+
+fn scheduler_nodes(file: &ConfigFile) -> Result<Vec<String>, ConfigError> {
+    let mut nodes = Vec::new();
+    for list in file.scheduler.nodes.iter().flatten() {
+        nodes.extend(hostlist::expand(list).map_err(|error| value("scheduler.nodes", error.to_string(), None))?);
+    }
+    Ok(nodes)
+}
+
+/// The file named by the user, or the one in the working directory if there is one.
+///
+/// # Errors
+///
+/// Where a file is there or was named, and cannot be read.
+pub(crate) fn find_file(named: Option<&Path>) -> Result<(ConfigFile, Option<PathBuf>), ConfigError> {
+    let default = Path::new(super::FILE_NAME);
+    match named {
+        Some(path) => Ok((ConfigFile::read(path)?, Some(path.to_owned()))),
+        None if default.is_file() => Ok((ConfigFile::read(default)?, Some(default.to_owned()))),
+        None => Ok((ConfigFile::default(), None)),
+    }
+}
