@@ -2,6 +2,8 @@
 //! the fact, from what the cluster already records.
 
 pub mod carbon;
+pub mod cli;
+pub mod config;
 pub mod hash;
 pub mod jobs;
 pub mod ledger;

@@ -1,1 +1,17 @@
-fn main() {}
+//! The binary: parses, runs, prints the error, sets the exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use wattledger::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "{}", failure.text());
+            ExitCode::from(failure.code())
+        }
+    }
+}

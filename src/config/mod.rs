@@ -149,7 +149,8 @@ impl ConfigFile {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut file: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
+            let line =
+                error.span().map(|span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             let reason = format!("{place}{}", error.message().trim().replace('\n', ", "));
             ConfigError::Form { path: path.to_owned(), reason }

@@ -96,9 +96,9 @@ impl Plan {
             notes.push("no zone stated: energy is not priced; name one with `--zone`".to_owned());
         }
         let power_model = match request.power_model.as_deref().or(file.power.model.as_deref()) {
-            Some(name) => {
-                name.parse().map_err(|error: crate::power::UnknownModel| value("--power-model", error.to_string(), None))?
-            }
+            Some(name) => name.parse().map_err(|error: crate::power::UnknownModel| {
+                value("--power-model", error.to_string(), None)
+            })?,
             None => UtilisationModel::default(),
         };
         let instant = |flag: &str, text: Option<&String>| {
@@ -119,7 +119,10 @@ impl Plan {
             )?,
             hardware: file.hardware.iter().map(hardware).collect::<Result<_, _>>()?,
             scheduler_nodes: scheduler_nodes(file)?,
-            jobs_from_ms: instant("--jobs-from", request.jobs_from.as_ref().or(file.scheduler.jobs_from.as_ref()))?,
+            jobs_from_ms: instant(
+                "--jobs-from",
+                request.jobs_from.as_ref().or(file.scheduler.jobs_from.as_ref()),
+            )?,
             jobs_to_ms: instant("--jobs-to", request.jobs_to.as_ref().or(file.scheduler.jobs_to.as_ref()))?,
             window,
             bucket_ms: intensity.finest_step_ms(),
@@ -190,7 +193,11 @@ fn time_zone(name: &str) -> Result<Tz, ConfigError> {
 }
 
 /// The time asked for, cut to what the source has.
-fn window(request: &Request, available: Option<Window>, notes: &mut Vec<String>) -> Result<Window, ConfigError> {
+fn window(
+    request: &Request,
+    available: Option<Window>,
+    notes: &mut Vec<String>,
+) -> Result<Window, ConfigError> {
     let parse = |flag: &str, text: &Option<String>| {
         text.as_deref()
             .map(|text| parse_instant(text, Tz::UTC))
@@ -219,12 +226,8 @@ fn window(request: &Request, available: Option<Window>, notes: &mut Vec<String>)
 
 fn intensity(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<Zone>), ConfigError> {
     let shipped = Intensity::shipped()?;
-    let zone = request
-        .zone
-        .as_deref()
-        .or(file.site.zone.as_deref())
-        .map(|name| shipped.zone(name))
-        .transpose()?;
+    let zone =
+        request.zone.as_deref().or(file.site.zone.as_deref()).map(|name| shipped.zone(name)).transpose()?;
     let basis: Option<Basis> =
         request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
     let files: Vec<PathBuf> = if request.intensity.is_empty() {
@@ -250,7 +253,9 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
     let memory_bytes = stated
         .memory
         .as_deref()
-        .map(|text| tres::memory_in_bytes(text).map_err(|error| value("hardware.memory", error.to_string(), None)))
+        .map(|text| {
+            tres::memory_in_bytes(text).map_err(|error| value("hardware.memory", error.to_string(), None))
+        })
         .transpose()?;
     let number = |key: &str, number: Option<f64>| number.map(|number| checked(key, number)).transpose();
     Ok(NodeHardware {
@@ -268,7 +273,9 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
 fn scheduler_nodes(file: &ConfigFile) -> Result<Vec<String>, ConfigError> {
     let mut nodes = Vec::new();
     for list in file.scheduler.nodes.iter().flatten() {
-        nodes.extend(hostlist::expand(list).map_err(|error| value("scheduler.nodes", error.to_string(), None))?);
+        nodes.extend(
+            hostlist::expand(list).map_err(|error| value("scheduler.nodes", error.to_string(), None))?,
+        );
     }
     Ok(nodes)
 }

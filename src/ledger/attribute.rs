@@ -12,7 +12,7 @@ use crate::sum::Sum;
 use crate::time::{MINUTE_MS, Window, step_edges};
 
 /// What attribution needs to know of a node.
-pub struct Node<'a> {
+pub(super) struct Node<'a> {
     /// Its devices.
     pub devices: &'a [Device],
     /// When it was there.
@@ -61,7 +61,7 @@ struct Row {
 }
 
 /// Attributes everything that the node's devices used in `buckets`.
-pub fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
+pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
     let covered_edges: Vec<i64> =
         node.jobs_covered.iter().flat_map(|covered| [covered.start_ms, covered.end_ms]).collect();
     let timeline = Timeline::new(node.claims, buckets, &covered_edges);
@@ -151,7 +151,8 @@ impl Sweep<'_> {
             whole.interpolated_s += reading.interpolated_s;
             for share in &split.shares {
                 if let Some(power) = minutes.get_mut(share.claim) {
-                    let minute = (start_ms.div_euclid(MINUTE_MS) * MINUTE_MS - power.first_minute_ms) / MINUTE_MS;
+                    let minute =
+                        (start_ms.div_euclid(MINUTE_MS) * MINUTE_MS - power.first_minute_ms) / MINUTE_MS;
                     let cell = usize::try_from(minute).ok().and_then(|minute| power.energy_j.get_mut(minute));
                     if let Some(cell) = cell {
                         *cell += reading.energy_j * share.share;
@@ -164,7 +165,14 @@ impl Sweep<'_> {
         for share in &split.shares {
             let Some(claim) = self.node.claims.get(share.claim) else { continue };
             let edge_error_j = self.edge_error_j(claim, slice) * share.share;
-            self.give(Beneficiary::Run(claim.run), share.share, share.method, whole, expected_s, edge_error_j);
+            self.give(
+                Beneficiary::Run(claim.run),
+                share.share,
+                share.method,
+                whole,
+                expected_s,
+                edge_error_j,
+            );
         }
         if split.remainder > 0.0 {
             let rest = self.rest(slice.window);

@@ -115,9 +115,8 @@ impl Balances {
             }
         }
         for (device, sums) in devices.iter().zip(&sums) {
-            let label = |bucket: &Window| {
-                format!("{name} {} {} {bucket}", device.key.component, device.key.id)
-            };
+            let label =
+                |bucket: &Window| format!("{name} {} {} {bucket}", device.key.component, device.key.id);
             for ((index, bucket), sum) in buckets.iter().enumerate().zip(sums) {
                 let used_j = device.read(index, *bucket).energy_j;
                 balances.entries.compare(|| label(bucket), sum.value(), used_j);

@@ -70,7 +70,7 @@ impl ShareMethod {
 
 /// One run's share of one device.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
+pub(super) struct Share {
     /// Position of the claim in the node's list.
     pub claim: usize,
     /// 0 to 1.
@@ -81,7 +81,7 @@ pub struct Share {
 
 /// All shares of one device while the same runs hold it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Split {
+pub(super) struct Split {
     /// In order of the claims.
     pub shares: Vec<Share>,
     /// 1 − Σ shares.
@@ -107,7 +107,7 @@ impl Split {
 
 /// The shares of every device of a node while the same claims are active.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Splits {
+pub(super) struct Splits {
     /// Processors.
     pub cpu: Split,
     /// Memory.
@@ -120,13 +120,12 @@ pub struct Splits {
 
 impl Splits {
     /// Shares out a node among the claims at `active` positions of `claims`.
-    pub fn new(claims: &[Claim], active: &[usize], size: NodeSize) -> Self {
+    pub(super) fn new(claims: &[Claim], active: &[usize], size: NodeSize) -> Self {
         let held: Vec<(usize, &Claim)> =
             active.iter().filter_map(|&at| claims.get(at).map(|claim| (at, claim))).collect();
         let cpu = held.iter().map(|&(at, claim)| cpu_share(at, claim, size)).collect();
         let dram = held.iter().map(|&(at, claim)| memory_share(at, claim, size)).collect();
-        let gpus: Vec<Split> =
-            (0..size.gpus).map(|gpu| Split::new(gpu_shares(gpu, &held, size))).collect();
+        let gpus: Vec<Split> = (0..size.gpus).map(|gpu| Split::new(gpu_shares(gpu, &held, size))).collect();
         let other = held
             .iter()
             .map(|&(at, claim)| {
@@ -177,9 +176,8 @@ fn gpu_shares(gpu: usize, held: &[(usize, &Claim)], size: NodeSize) -> Vec<Share
         let share = 1.0 / bound.len() as f64;
         return bound.into_iter().map(|claim| Share { claim, share, method: ShareMethod::Bound }).collect();
     }
-    let taken = (0..size.gpus)
-        .filter(|other| held.iter().any(|(_, claim)| claim.bound_gpus.contains(other)))
-        .count();
+    let taken =
+        (0..size.gpus).filter(|other| held.iter().any(|(_, claim)| claim.bound_gpus.contains(other))).count();
     let unbound = (size.gpus - taken).max(1) as f64;
     held.iter()
         .filter(|(_, claim)| claim.bound_gpus.is_empty())
@@ -192,7 +190,7 @@ fn gpu_shares(gpu: usize, held: &[(usize, &Claim)], size: NodeSize) -> Vec<Share
 
 /// A stretch during which the same runs hold a node and no bucket ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slice {
+pub(super) struct Slice {
     /// Where it lies.
     pub window: Window,
     /// Position of its bucket.
@@ -203,7 +201,7 @@ pub struct Slice {
 
 /// A node's time, cut at every run edge and bucket edge.
 #[derive(Clone, Debug, Default)]
-pub struct Timeline {
+pub(super) struct Timeline {
     /// In order, without gaps, from the start of the first bucket to the end of the last.
     pub slices: Vec<Slice>,
     /// The sets of active claims: ascending positions. Set 0 is empty.
@@ -213,7 +211,7 @@ pub struct Timeline {
 impl Timeline {
     /// Cuts `buckets`, which follow each other without gaps, at the edges of
     /// `claims` and at `more_edges`.
-    pub fn new(claims: &[Claim], buckets: &[Window], more_edges: &[i64]) -> Self {
+    pub(super) fn new(claims: &[Claim], buckets: &[Window], more_edges: &[i64]) -> Self {
         let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
             return Self { slices: Vec::new(), sets: vec![Vec::new()] };
         };
@@ -266,12 +264,12 @@ impl Timeline {
     }
 
     /// Which set of runs holds the node, as the curve needs to know it.
-    pub fn node_holders(&self) -> Holders {
+    pub(super) fn node_holders(&self) -> Holders {
         self.holders(|set| set)
     }
 
     /// The same for one device, where `holding` says which claims of a set hold it.
-    pub fn device_holders(&self, holding: impl Fn(&[usize]) -> Vec<usize>) -> Holders {
+    pub(super) fn device_holders(&self, holding: impl Fn(&[usize]) -> Vec<usize>) -> Holders {
         let mut numbers: BTreeMap<Vec<usize>, usize> = BTreeMap::from([(Vec::new(), 0)]);
         let by_set: Vec<usize> = self
             .sets
@@ -288,10 +286,9 @@ impl Timeline {
         let changes = self.slices.iter().map(|slice| (slice.window.start_ms, number(slice.set)));
         // The window's own start is no run edge: what runs there ran before.
         let start_ms = self.slices.first().map_or(0, |slice| slice.window.start_ms);
-        Holders::new(
-            changes
-                .map(|(at_ms, set)| (if at_ms == start_ms { i64::MIN } else { at_ms }, u32::try_from(set).unwrap_or(u32::MAX))),
-        )
+        Holders::new(changes.map(|(at_ms, set)| {
+            (if at_ms == start_ms { i64::MIN } else { at_ms }, u32::try_from(set).unwrap_or(u32::MAX))
+        }))
     }
 }
 
@@ -301,14 +298,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim(window: Window, cpus: Option<f64>, gpus: Option<f64>) -> Claim {
-        Claim {
-            run: 0,
-            window,
-            cpus,
-            memory_bytes: None,
-            gpus,
-            bound_gpus: Vec::new(),
-        }
+        Claim { run: 0, window, cpus, memory_bytes: None, gpus, bound_gpus: Vec::new() }
     }
 
     const HOUR: Window = Window::new(0, 3_600_000);
@@ -321,7 +311,10 @@ mod tests {
         let shares: Vec<f64> = splits.cpu.shares.iter().map(|share| share.share).collect();
         assert_eq!((shares, splits.cpu.remainder), (vec![0.25, 0.5], 0.25));
         // Two of four GPUs, not known which: half of each.
-        assert_eq!(splits.gpus[3].shares, [Share { claim: 1, share: 0.5, method: ShareMethod::AllocatedGpus }]);
+        assert_eq!(
+            splits.gpus[3].shares,
+            [Share { claim: 1, share: 0.5, method: ShareMethod::AllocatedGpus }]
+        );
         assert_eq!(splits.gpus[3].remainder, 0.5);
         // Largest fraction: cores for the first, cores = GPUs for the second.
         assert_eq!(splits.other.shares[1].share, 0.5);
@@ -336,7 +329,10 @@ mod tests {
         let size = NodeSize { cpus: Some(32.0), memory_bytes: None, gpus: 3 };
         let splits = Splits::new(&claims, &[0, 1], size);
         assert_eq!(splits.gpus[2].shares, [Share { claim: 0, share: 1.0, method: ShareMethod::Bound }]);
-        assert_eq!(splits.gpus[0].shares, [Share { claim: 1, share: 0.5, method: ShareMethod::AllocatedGpus }]);
+        assert_eq!(
+            splits.gpus[0].shares,
+            [Share { claim: 1, share: 0.5, method: ShareMethod::AllocatedGpus }]
+        );
     }
 
     #[test]
@@ -359,10 +355,7 @@ mod tests {
             .iter()
             .map(|slice| (slice.window.start_ms, slice.bucket, timeline.sets[slice.set].as_slice()))
             .collect();
-        assert_eq!(
-            cut,
-            [(0, 0, &[][..]), (50, 0, &[0]), (100, 1, &[0]), (120, 1, &[0]), (150, 1, &[1])]
-        );
+        assert_eq!(cut, [(0, 0, &[][..]), (50, 0, &[0]), (100, 1, &[0]), (120, 1, &[0]), (150, 1, &[1])]);
         // Bucket edges are no run edges.
         assert_eq!(timeline.node_holders(), Holders::new([(50, 1), (150, 2)]));
     }

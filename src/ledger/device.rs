@@ -92,7 +92,8 @@ impl Device {
             .map(|bucket| {
                 let enough_s = ENOUGH * presence.expected_s(*bucket);
                 let mut most: Option<(f64, usize)> = None;
-                let known: Vec<f64> = cursors.iter_mut().map(|cursor| cursor.read(*bucket).known_s()).collect();
+                let known: Vec<f64> =
+                    cursors.iter_mut().map(|cursor| cursor.read(*bucket).known_s()).collect();
                 for (index, known_s) in known.iter().copied().enumerate() {
                     if known_s > 0.0 && known_s >= enough_s {
                         return Some(index);

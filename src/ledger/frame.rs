@@ -3,10 +3,10 @@
 
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
+use super::Books;
 use super::entry::Beneficiary;
 use super::method::Method;
 use super::pricing::{Pricer, Prices};
-use super::Books;
 use crate::jobs::Run;
 
 /// Number of a run in the frame's `run` column; rows of nobody's run have none.

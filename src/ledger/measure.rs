@@ -9,7 +9,7 @@ use super::rules::{NodeHardware, Rules};
 use crate::meter::catalog::{Component, Quantity};
 use crate::meter::counter::{self, CounterRules, Tally};
 use crate::meter::curve::{Coverage, Curve, Interval};
-use crate::meter::edges::Holders;
+use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, DeviceSeries, Machine, MeterSeries, NodeSeries};
 use crate::meter::presence::{Boots, Presence};
@@ -26,7 +26,7 @@ const NODE_MAX_POWER_W: f64 = 50_000.0;
 
 /// A whole-node meter.
 #[derive(Clone, Debug)]
-pub struct NodeMeter {
+pub(super) struct NodeMeter {
     /// Its metric.
     pub source: String,
     /// Its energy.
@@ -37,7 +37,7 @@ pub struct NodeMeter {
 
 /// A node, read.
 #[derive(Debug, Default)]
-pub struct MeasuredNode {
+pub(super) struct MeasuredNode {
     /// When it was there.
     pub presence: Presence,
     /// Its devices, in the order of their keys.
@@ -53,7 +53,7 @@ pub struct MeasuredNode {
 }
 
 /// What reading needs besides the series.
-pub struct Reading<'a> {
+pub(super) struct Reading<'a> {
     /// The settings.
     pub rules: &'a Rules,
     /// What the site states of this node.
@@ -71,7 +71,7 @@ pub struct Reading<'a> {
 /// # Errors
 ///
 /// Where a series cannot be read at all.
-pub fn measure(
+pub(super) fn measure(
     series: &NodeSeries<'_>,
     reading: &Reading<'_>,
     scratch: &mut Scratch,
@@ -98,8 +98,14 @@ pub fn measure(
     node.uses.extend(node_power.uses.iter().cloned());
     if let Some(meter) = series.node_power.first() {
         let mut tally = node_power.tally.clone();
-        let intervals =
-            gauge::integrate(&node_power.samples, &node_power.stale_ms, NODE_MAX_POWER_W, &node_power.gaps, &mut tally);
+        let intervals = gauge::integrate(
+            &node_power.samples,
+            &node_power.stale_ms,
+            NODE_MAX_POWER_W,
+            &node_power.gaps,
+            (&Holders::default(), EdgeRule::Linear),
+            &mut tally,
+        );
         let source = meter.kind.metric.clone();
         node.node_meter = Some(NodeMeter { source, curve: Curve::new(intervals), tally });
     }
@@ -131,7 +137,7 @@ pub fn measure(
 }
 
 /// The positions of a node's GPUs, in the order in which claims count them.
-pub fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
+pub(super) fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
     series.devices.keys().filter(|key| key.component == Component::Gpu).cloned().collect()
 }
 
@@ -299,6 +305,7 @@ impl Builder<'_> {
             &samples.stale_ms,
             hardware.max_power_w,
             &samples.gaps,
+            (holders, self.reading.rules.edges),
             &mut tally,
         );
         Some(self.method(Method::MeasuredGauge, sources(series), intervals, holders, tally))
@@ -345,7 +352,9 @@ impl Builder<'_> {
         }
         let Some(tdp) = hardware.tdp_w else {
             let note = match self.series.machine.cpu_model.as_deref() {
-                Some(name) => format!("processor `{name}` is in no table: state `cpu_tdp_w` to have it modelled"),
+                Some(name) => {
+                    format!("processor `{name}` is in no table: state `cpu_tdp_w` to have it modelled")
+                }
                 None => "no `node_cpu_info`: state `cpu_tdp_w` to have the processor modelled".to_owned(),
             };
             if !node.notes.contains(&note) {
@@ -396,8 +405,14 @@ impl Builder<'_> {
         for (_, value) in &mut meter.samples {
             *value = model.power(*value, Watts(tdp)).value();
         }
-        let intervals =
-            gauge::integrate(&meter.samples, &meter.stale_ms, hardware.max_power_w, &meter.gaps, &mut tally);
+        let intervals = gauge::integrate(
+            &meter.samples,
+            &meter.stale_ms,
+            hardware.max_power_w,
+            &meter.gaps,
+            (holders, self.reading.rules.edges),
+            &mut tally,
+        );
         let source = format!("{}, {model} × {tdp} W ({})", sources(series), hardware.origin);
         Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
     }
@@ -414,8 +429,14 @@ impl Builder<'_> {
             .map(|(at_ms, bytes)| (*at_ms, power::memory_power_at(*bytes, w_per_gb).value() / drams as f64))
             .collect();
         let mut tally = self.memory.tally.clone();
-        let intervals =
-            gauge::integrate(&powers, &self.memory.stale_ms, f64::MAX, &self.memory.gaps, &mut tally);
+        let intervals = gauge::integrate(
+            &powers,
+            &self.memory.stale_ms,
+            f64::MAX,
+            &self.memory.gaps,
+            (holders, self.reading.rules.edges),
+            &mut tally,
+        );
         let source = format!("node_memory_MemTotal_bytes × {w_per_gb} W/GB");
         Some(self.method(Method::ModelledConstant, source, intervals, holders, tally))
     }
@@ -442,7 +463,12 @@ impl Builder<'_> {
             Component::Gpu => {
                 let limit = read_meter(device.of(Quantity::PowerLimit), self.reading.window, scratch)?;
                 node.uses.extend(limit.uses.iter().cloned());
-                let limit_w = limit.samples.iter().map(|(_, watts)| *watts).filter(|watts| *watts > 0.0).reduce(f64::max);
+                let limit_w = limit
+                    .samples
+                    .iter()
+                    .map(|(_, watts)| *watts)
+                    .filter(|watts| *watts > 0.0)
+                    .reduce(f64::max);
                 Ok(gpu_hardware(device, stated, limit_w))
             }
             _ => Ok(Hardware { max_power_w: power::P_MAX_SOCKET.value(), ..Hardware::default() }),
@@ -525,9 +551,8 @@ fn read_loads(
     scratch: &mut Scratch,
     node: &mut MeasuredNode,
 ) -> Result<Vec<Load>, SourceError> {
-    let label = |meter: &MeterSeries<'_>, name: &str| {
-        meter.series.labels().get(name).unwrap_or_default().to_owned()
-    };
+    let label =
+        |meter: &MeterSeries<'_>, name: &str| meter.series.labels().get(name).unwrap_or_default().to_owned();
     // The instants of one mode of one CPU stand for all: a scrape has one timestamp.
     let first_cpu = series.cpu_time.iter().map(|meter| label(meter, "cpu")).min().unwrap_or_default();
     let clock: Vec<MeterSeries<'_>> = series

@@ -12,6 +12,7 @@ mod entry;
 mod frame;
 mod measure;
 mod method;
+mod outlook;
 mod pricing;
 mod rules;
 mod whole;
@@ -28,6 +29,7 @@ pub use device::{Device, MethodCurve};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
 pub use method::Method;
+pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use whole::NodeBucket;
@@ -135,7 +137,8 @@ pub struct Survey<'a> {
 /// Where the shipped catalog is broken.
 pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &Rules) -> Result<Survey<'a>, LedgerError> {
     let catalog = Catalog::shipped()?;
-    let uname = series.iter().map(|series| series.labels()).filter(|labels| labels.metric() == "node_uname_info");
+    let uname =
+        series.iter().map(|series| series.labels()).filter(|labels| labels.metric() == "node_uname_info");
     let names = NodeNames::new(rules.aliases.clone(), uname);
     Ok(Survey { inventory: take_inventory(series, catalog, &names), names })
 }
@@ -239,8 +242,9 @@ fn holds_by_node(
         let end_ms = run.end_ms.or(rules.jobs_to_ms).unwrap_or(i64::MAX);
         let window = Window::new(run.start_ms, end_ms).intersect(read);
         for allocation in &run.allocations {
-            let node =
-                canonical.entry(&allocation.node).or_insert_with(|| names.aliases().canonical(&allocation.node));
+            let node = canonical
+                .entry(&allocation.node)
+                .or_insert_with(|| names.aliases().canonical(&allocation.node));
             if !known.contains(node.as_str()) {
                 known.insert(node.clone());
             }
@@ -316,8 +320,7 @@ impl Context<'_> {
             jobs_covered: self.covered,
         };
         let attributed = attribute::attribute(&node, self.buckets);
-        let balances =
-            Balances::of_node(name, &measured.devices, &attributed, &whole.buckets, self.buckets);
+        let balances = Balances::of_node(name, &measured.devices, &attributed, &whole.buckets, self.buckets);
         let seen_in_full = |claim: &&Claim| {
             let parts = measured.devices.iter().filter(|device| device.key.component != Component::Other);
             parts.flat_map(|device| &device.methods).any(|method| method.has_full_interval(claim.window))
@@ -364,9 +367,10 @@ impl Context<'_> {
 
     /// Rule S1: an index or UUID in the log, or `hpc_job` on the GPU's series.
     fn is_bound(&self, hold: &Hold, id: &str, device: &DeviceSeries<'_>) -> bool {
-        let named = hold.gpu_ids.iter().any(|named| {
-            gpu_id(named) == id || device.index.as_deref().is_some_and(|index| index == named)
-        });
+        let named = hold
+            .gpu_ids
+            .iter()
+            .any(|named| gpu_id(named) == id || device.index.as_deref().is_some_and(|index| index == named));
         let run = self.runs.get(hold.run);
         named || run.is_some_and(|run| device.jobs.contains(&run.job_id) || device.jobs.contains(&run.run_id))
     }

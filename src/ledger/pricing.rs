@@ -21,7 +21,7 @@ pub struct Prices<'a> {
 
 /// A row's price.
 #[derive(Clone, Debug)]
-pub struct Priced {
+pub(super) struct Priced {
     /// Whose factors apply.
     pub zone: Option<Zone>,
     /// The factor; `None` where nothing of the basis is known.
@@ -33,7 +33,7 @@ pub struct Priced {
 }
 
 /// Looks factors up once for each zone and bucket.
-pub struct Pricer<'a> {
+pub(super) struct Pricer<'a> {
     prices: Prices<'a>,
     runs: &'a [Run],
     named: BTreeMap<String, Option<Zone>>,
@@ -42,12 +42,12 @@ pub struct Pricer<'a> {
 
 impl<'a> Pricer<'a> {
     /// With the zones that `runs` may name.
-    pub fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
+    pub(super) fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
         Self { prices, runs, named: BTreeMap::new(), factors: BTreeMap::new() }
     }
 
     /// Prices one row of a node; `node_zone` is the zone stated for the node.
-    pub fn price(&mut self, books: &Books, node_zone: Option<&str>, entry: &Entry) -> Priced {
+    pub(super) fn price(&mut self, books: &Books, node_zone: Option<&str>, entry: &Entry) -> Priced {
         let run_zone = match entry.beneficiary {
             Beneficiary::Run(run) => self.runs.get(run).and_then(|run| run.zone.as_deref()),
             _ => None,

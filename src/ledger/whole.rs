@@ -6,7 +6,7 @@ use super::method::Method;
 use super::rules::GpuInNodeMeter;
 use crate::meter::catalog::Component;
 use crate::meter::counter::Tally;
-use crate::meter::curve::{Coverage, Curve, Interval, Missing};
+use crate::meter::curve::{Coverage, Interval, Missing};
 use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
@@ -33,7 +33,7 @@ pub struct NodeBucket {
 
 /// What a node meter gives.
 #[derive(Debug, Default)]
-pub struct WholeNode {
+pub(super) struct WholeNode {
     /// By bucket; empty where no `other` is worked out.
     pub buckets: Vec<NodeBucket>,
     /// Why no `other` is worked out, if so.
@@ -41,7 +41,7 @@ pub struct WholeNode {
 }
 
 /// Adds the device `other` to `devices`: from the node meter, or else from a stated constant.
-pub fn add_other(
+pub(super) fn add_other(
     devices: &mut Vec<Device>,
     meter: Option<&NodeMeter>,
     gpu_in_meter: GpuInNodeMeter,
@@ -217,7 +217,13 @@ mod tests {
         let source = String::new();
         let curve = MethodCurve::new(method, source, intervals, &Holders::default(), EdgeRule::Power, tally);
         let presence = Presence { span: Some(window), off: Vec::new() };
-        Device::new(DeviceKey { component, id: String::new() }, String::new(), vec![curve], &[HOUR], &presence)
+        Device::new(
+            DeviceKey { component, id: String::new() },
+            String::new(),
+            vec![curve],
+            &[HOUR],
+            &presence,
+        )
     }
 
     fn meter(watts: f64) -> NodeMeter {

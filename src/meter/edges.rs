@@ -34,6 +34,12 @@ impl Holders {
         next.checked_sub(1).and_then(|last| self.changes.get(last)).map_or(0, |(_, set)| *set)
     }
 
+    /// The first and the last instant strictly inside `window` at which the set changes.
+    pub fn outermost_inside(&self, window: Window) -> Option<(i64, i64)> {
+        let inside = self.inside(window);
+        Some((inside.first()?.0, inside.last()?.0))
+    }
+
     /// The changes strictly inside `window`.
     fn inside(&self, window: Window) -> &[(i64, u32)] {
         let first = self.changes.partition_point(|(at_ms, _)| *at_ms <= window.start_ms);

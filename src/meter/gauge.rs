@@ -2,6 +2,7 @@
 
 use super::counter::{Tally, has_between};
 use super::curve::{Coverage, Interval, Missing, Shape};
+use super::edges::{EdgeRule, Holders};
 use super::presence::GapLimits;
 use crate::sum::Sum;
 use crate::time::Window;
@@ -11,11 +12,16 @@ use crate::time::Window;
 /// Readings that are negative or above `max_power_w` are dropped and counted.
 /// A stale marker between two readings leaves the time between them missing:
 /// a gauge says nothing about when it was not read.
+///
+/// The intervals are whole; run edges are placed later. But since they change
+/// what a gauge adds up to, the tally's increments (balance B2) count with the
+/// run edges of `holders`, worked out here a second time.
 pub fn integrate(
     samples: &[(i64, f64)],
     stale_ms: &[i64],
     max_power_w: f64,
     gaps: &GapLimits,
+    (holders, rule): (&Holders, EdgeRule),
     tally: &mut Tally,
 ) -> Vec<Interval> {
     let mut intervals = Vec::with_capacity(samples.len());
@@ -40,7 +46,15 @@ pub fn integrate(
         } else {
             let window = Window::new(last_ms, at_ms);
             let energy_j = 0.5 * (last_w + power_w) * window.length_s();
-            increments.add(energy_j);
+            increments.add(match holders.outermost_inside(window) {
+                Some((first_ms, last_ms)) if rule == EdgeRule::Power => {
+                    let seconds = |from_ms: i64, to_ms: i64| (to_ms - from_ms) as f64 / 1000.0;
+                    last_w * seconds(window.start_ms, first_ms)
+                        + 0.5 * (last_w + power_w) * seconds(first_ms, last_ms)
+                        + power_w * seconds(last_ms, at_ms)
+                }
+                _ => energy_j,
+            });
             let shape = Shape::Ramp { from_w: last_w, to_w: power_w };
             intervals.push(Interval { window, energy_j, coverage: Coverage::Covered, shape });
         }
@@ -58,7 +72,8 @@ mod tests {
     fn run(samples: &[(i64, f64)], stale_ms: &[i64]) -> (Vec<Interval>, Tally) {
         let gaps = GapLimits::from_times(samples.iter().map(|(at, _)| *at));
         let mut tally = Tally::default();
-        let intervals = integrate(samples, stale_ms, 1200.0, &gaps, &mut tally);
+        let intervals =
+            integrate(samples, stale_ms, 1200.0, &gaps, (&Holders::default(), EdgeRule::Power), &mut tally);
         (intervals, tally)
     }
 

@@ -15,7 +15,15 @@ const STREAM_LABELS: [&str; 8] =
 
 /// Words in the machine's description that give away a virtual machine.
 const VIRTUAL: [&str; 10] = [
-    "qemu", "kvm", "vmware", "virtualbox", "xen", "hypervisor", "virtual machine", "openstack", "amazon ec2",
+    "qemu",
+    "kvm",
+    "vmware",
+    "virtualbox",
+    "xen",
+    "hypervisor",
+    "virtual machine",
+    "openstack",
+    "amazon ec2",
     "google compute engine",
 ];
 
@@ -184,7 +192,8 @@ pub fn take_inventory<'a>(
             }
             Entry::Meter(kind) => {
                 listed.exporter.clone_from(&kind.exporter);
-                listed.used = add_meter(&mut inventory, &node, MeterSeries { series, kind, row }, &mut listed.meter);
+                listed.used =
+                    add_meter(&mut inventory, &node, MeterSeries { series, kind, row }, &mut listed.meter);
             }
         }
         inventory.rows.push(listed);
@@ -233,7 +242,8 @@ fn add_fact<'a>(
             let vendor = labels.get("system_vendor").unwrap_or_default();
             let product = labels.get("product_name").unwrap_or_default();
             let described = format!("{vendor} {product}").trim().to_owned();
-            let lower = format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()).to_lowercase();
+            let lower =
+                format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()).to_lowercase();
             here.machine.is_virtual = VIRTUAL.iter().any(|word| lower.contains(word));
             here.machine.product = (!described.is_empty()).then_some(described);
         }
@@ -281,7 +291,8 @@ fn add_meter<'a>(
                 return Use::Ignored("names no device");
             };
             let device = here.devices.entry(DeviceKey { component: kind.component, id }).or_default();
-            let label = |name: &Option<String>| name.as_deref().and_then(|name| labels.get(name)).map(str::to_owned);
+            let label =
+                |name: &Option<String>| name.as_deref().and_then(|name| labels.get(name)).map(str::to_owned);
             device.model = device.model.take().or_else(|| label(&kind.model));
             if kind.component == Component::Gpu {
                 device.index = device.index.take().or_else(|| labels.get("gpu").map(str::to_owned));

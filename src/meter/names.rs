@@ -130,7 +130,8 @@ impl NodeNames {
             .chain([instance])
             .flatten();
         for candidate in candidates.clone() {
-            if let Some(node) = self.aliases.find(candidate).or_else(|| self.aliases.find(&strip(candidate))) {
+            if let Some(node) = self.aliases.find(candidate).or_else(|| self.aliases.find(&strip(candidate)))
+            {
                 return Some(node);
             }
         }

@@ -96,7 +96,12 @@ pub fn read_meter(
     Ok(meter)
 }
 
-fn collect(piece: &MeterSeries<'_>, stream: &mut Stream, buffer: &ReadBuffer, tally: &mut Tally) -> SeriesUse {
+fn collect(
+    piece: &MeterSeries<'_>,
+    stream: &mut Stream,
+    buffer: &ReadBuffer,
+    tally: &mut Tally,
+) -> SeriesUse {
     let samples = buffer.samples();
     let kind: &MeterKind = piece.kind;
     let mut used = SeriesUse { row: piece.row, ..SeriesUse::default() };

@@ -49,13 +49,19 @@ fn text(report: &Report<'_>, title: &str) -> Text {
 }
 
 /// Sums of a column by bucket, for each value of a text column.
-fn by_bucket(entries: &DataFrame, value: &str, text: &str, buckets: usize) -> PolarsResult<BTreeMap<String, Vec<f64>>> {
+fn by_bucket(
+    entries: &DataFrame,
+    value: &str,
+    text: &str,
+    buckets: usize,
+) -> PolarsResult<BTreeMap<String, Vec<f64>>> {
     let bucket = entries.column("bucket")?.u32()?;
     let values = entries.column(value)?.f64()?;
     let texts = entries.column(text)?.str()?;
     let mut sums: BTreeMap<String, Vec<Sum>> = BTreeMap::new();
     for row in 0..entries.height() {
-        let (Some(bucket), Some(value), Some(text)) = (bucket.get(row), values.get(row), texts.get(row)) else {
+        let (Some(bucket), Some(value), Some(text)) = (bucket.get(row), values.get(row), texts.get(row))
+        else {
             continue;
         };
         if !sums.contains_key(text) {
@@ -65,10 +71,7 @@ fn by_bucket(entries: &DataFrame, value: &str, text: &str, buckets: usize) -> Po
             sum.add(value);
         }
     }
-    Ok(sums
-        .into_iter()
-        .map(|(text, sums)| (text, sums.into_iter().map(Sum::value).collect()))
-        .collect())
+    Ok(sums.into_iter().map(|(text, sums)| (text, sums.into_iter().map(Sum::value).collect())).collect())
 }
 
 /// Largest total over all layers in one bucket.
@@ -189,7 +192,8 @@ fn emissions_by_user(report: &Report<'_>) -> PolarsResult<Bars> {
     let others = by_user.split_off(by_user.len().min(TOP_USERS));
     let largest = by_user.iter().chain(&rest).map(|(_, grams)| *grams).fold(0.0, f64::max);
     let (unit, scale) = scale_for(largest, &MASS_UNITS);
-    let item = |name: String, used: f64, unused: f64| BarItem { name, segments: vec![used / scale, unused / scale] };
+    let item =
+        |name: String, used: f64, unused: f64| BarItem { name, segments: vec![used / scale, unused / scale] };
     let mut items: Vec<BarItem> = by_user
         .iter()
         .map(|(user, grams)| {
@@ -226,7 +230,8 @@ fn energy_by_node(report: &Report<'_>) -> PolarsResult<Bars> {
         .enumerate()
         .map(|(row, node)| {
             let kwh = |column: &&polars::prelude::Float64Chunked| column.get(row).unwrap_or(0.0);
-            let joules = columns.iter().map(|column| crate::units::KilowattHours(kwh(column)).to_joules().value());
+            let joules =
+                columns.iter().map(|column| crate::units::KilowattHours(kwh(column)).to_joules().value());
             (node.unwrap_or_default(), joules.collect())
         })
         .collect();

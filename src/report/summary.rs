@@ -120,7 +120,9 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     let in_kwh = |parts: &BTreeMap<String, f64>, names: &[&str]| -> BTreeMap<String, f64> {
         names
             .iter()
-            .map(|name| ((*name).to_owned(), Joules(parts.get(*name).copied().unwrap_or(0.0)).to_kwh().value()))
+            .map(|name| {
+                ((*name).to_owned(), Joules(parts.get(*name).copied().unwrap_or(0.0)).to_kwh().value())
+            })
             .collect()
     };
     let like = equivalents(GramsCo2e(emissions));
@@ -217,6 +219,7 @@ fn tallies(subject: &Subject<'_>) -> Value {
             missing.entry(reason).or_default().add(*seconds);
         }
     }
-    let missing: BTreeMap<&str, f64> = missing.into_iter().map(|(reason, sum)| (reason, sum.value())).collect();
+    let missing: BTreeMap<&str, f64> =
+        missing.into_iter().map(|(reason, sum)| (reason, sum.value())).collect();
     json!({"counts": counts, "missing_device_seconds_by_reason": missing})
 }

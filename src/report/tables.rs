@@ -251,7 +251,8 @@ fn peaks(books: &Books) -> BTreeMap<usize, f64> {
         let sums = minutes.entry(run).or_default();
         for part in parts {
             for (minute, joules) in part.energy_j.iter().enumerate() {
-                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() += joules;
+                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() +=
+                    joules;
             }
         }
         peaks.extend(sums.values().copied().reduce(f64::max).map(|most| (run, watts(most))));
@@ -290,9 +291,7 @@ pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsRe
             })
         })
         .collect();
-    listed.sort_by_key(|index| {
-        runs.get(*index).map(|run| (run.start_ms, run.run_id.clone(), run.restart))
-    });
+    listed.sort_by_key(|index| runs.get(*index).map(|run| (run.start_ms, run.run_id.clone(), run.restart)));
     let rows: Vec<Option<usize>> = listed.iter().map(|run| row_of.get(run).copied()).collect();
     let mut all = identity(&listed, books, runs)?.columns().to_vec();
     for column in energies.columns().iter().filter(|column| column.name().as_str() != "run") {
@@ -359,10 +358,18 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
 }
 
 /// What follows from a run's energy and emissions.
-fn run_figures(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> PolarsResult<Vec<Column>> {
+fn run_figures(
+    listed: &[usize],
+    columns: &[Column],
+    books: &Books,
+    runs: &[Run],
+) -> PolarsResult<Vec<Column>> {
     let find = |name: &str| columns.iter().find(|column| column.name().as_str() == name);
     let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
-        Ok(find(name).map(|column| column.f64().map(|values| values.iter().collect())).transpose()?.unwrap_or_default())
+        Ok(find(name)
+            .map(|column| column.f64().map(|values| values.iter().collect()))
+            .transpose()?
+            .unwrap_or_default())
     };
     let energy_kwh = numbers("energy_kwh")?;
     let seconds = numbers("in_window_s")?;
@@ -390,7 +397,10 @@ fn run_figures(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]
         Column::new("peak_power_w".into(), peak),
         Column::new("short".into(), short),
         Column::new("car_km".into(), equivalent.iter().map(|e| e.map(|e| e.car_km_eu)).collect::<Vec<_>>()),
-        Column::new("tree_months".into(), equivalent.iter().map(|e| e.map(|e| e.tree_months)).collect::<Vec<_>>()),
+        Column::new(
+            "tree_months".into(),
+            equivalent.iter().map(|e| e.map(|e| e.tree_months)).collect::<Vec<_>>(),
+        ),
         Column::new("scheduler_energy_j".into(), recorded),
     ])
 }

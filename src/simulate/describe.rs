@@ -6,9 +6,29 @@ use super::scenario::{Scenario, Summary};
 use super::workload::{Run, State};
 use crate::time::format_instant;
 
-/// `wattledger.toml`: an alias for each node whose board answers under its own name.
+/// `wattledger.toml`: what the job log and the snapshot do not tell. The node
+/// meters see the GPUs, the log is complete for the whole window, and some
+/// boards answer under names of their own.
 pub(super) fn config(cluster: &Cluster) -> String {
-    let mut text = "# SIMULATED: what a site with these nodes would have to say.\n".to_owned();
+    let quoted = |text: &str| format!("\"{text}\"");
+    let scheduled = cluster.nodes.iter().filter(|node| node.scheduled);
+    let names: Vec<String> = scheduled.map(|node| quoted(&node.name)).collect();
+    let mut text = format!(
+        "\
+# SIMULATED: what a site with these nodes would have to say.
+
+[site]
+gpu_in_node_meter = \"yes\"
+
+[scheduler]
+nodes = [{}]
+jobs_from = {}
+jobs_to = {}
+",
+        names.join(", "),
+        quoted(&format_instant(cluster.window.start_ms)),
+        quoted(&format_instant(cluster.window.end_ms)),
+    );
     let mut heading = "\n[nodes.alias]\n";
     for node in &cluster.nodes {
         let foreign = node.ipmi.as_ref().filter(|ipmi| !ipmi.instance.starts_with(&node.name));

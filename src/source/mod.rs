@@ -28,7 +28,8 @@ pub trait Series: Send + Sync {
     ///
     /// Only where nothing of the series can be read; a damaged piece is
     /// recorded in `stats` and the rest is read.
-    fn read(&self, window: Window, buffer: &mut ReadBuffer, stats: &mut ReadStats) -> Result<(), SourceError>;
+    fn read(&self, window: Window, buffer: &mut ReadBuffer, stats: &mut ReadStats)
+    -> Result<(), SourceError>;
 }
 
 /// A part of the source that could not be used, or was left out on purpose.
@@ -62,7 +63,11 @@ pub trait Source: Sync {
     /// # Errors
     ///
     /// Where the source cannot be searched.
-    fn select<'a>(&'a self, metrics: &[&str], window: Window) -> Result<Vec<Box<dyn Series + 'a>>, SourceError>;
+    fn select<'a>(
+        &'a self,
+        metrics: &[&str],
+        window: Window,
+    ) -> Result<Vec<Box<dyn Series + 'a>>, SourceError>;
 
     /// What could not be used.
     fn left_out(&self) -> Vec<LeftOut>;

@@ -41,7 +41,12 @@ impl Series for SnapshotSeries<'_> {
         &self.series.labels
     }
 
-    fn read(&self, window: Window, buffer: &mut ReadBuffer, stats: &mut ReadStats) -> Result<(), SourceError> {
+    fn read(
+        &self,
+        window: Window,
+        buffer: &mut ReadBuffer,
+        stats: &mut ReadStats,
+    ) -> Result<(), SourceError> {
         Ok(self.database.read(&self.series, window, buffer, stats)?)
     }
 }
@@ -63,13 +68,19 @@ impl Source for Snapshot {
         self.database.label_values(label).into_iter().collect()
     }
 
-    fn select<'a>(&'a self, metrics: &[&str], window: Window) -> Result<Vec<Box<dyn Series + 'a>>, SourceError> {
+    fn select<'a>(
+        &'a self,
+        metrics: &[&str],
+        window: Window,
+    ) -> Result<Vec<Box<dyn Series + 'a>>, SourceError> {
         let pattern = metrics.iter().map(|metric| regex::escape(metric)).collect::<Vec<_>>().join("|");
         let matcher = Matcher::regex(tsdb::METRIC_NAME, &pattern)?;
         let found = self.database.select(&[matcher], window)?;
         Ok(found
             .into_iter()
-            .map(|series| Box::new(SnapshotSeries { database: &self.database, series }) as Box<dyn Series + 'a>)
+            .map(|series| {
+                Box::new(SnapshotSeries { database: &self.database, series }) as Box<dyn Series + 'a>
+            })
             .collect())
     }
 

@@ -18,8 +18,8 @@ mod read;
 mod segment;
 mod selector;
 mod tombstones;
-mod xor;
 pub mod writer;
+mod xor;
 
 pub use block::Block;
 pub use database::{Database, Series};

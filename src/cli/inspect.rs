@@ -1,0 +1,179 @@
+//! `wattledger inspect`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::output::data;
+use super::{Failure, Outcome};
+use crate::config::{Plan, Request, find_file};
+use crate::ledger::{self, LedgerError, Outlook};
+use crate::meter::inventory::{Inventory, Machine};
+use crate::source::{Series, Snapshot, Source, SourceError};
+use crate::time::{Window, format_instant};
+use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
+
+/// What is in a snapshot: nodes, exporters, targets, hardware, gaps, and the
+/// method that each device would get.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  wattledger inspect --snapshot snapshots/20261123T135522Z-3c5e611d6275204e")]
+pub(super) struct Args {
+    /// Prometheus snapshot, folder of TSDB blocks, or one block.
+    #[arg(long, value_name = "DIR")]
+    snapshot: PathBuf,
+    /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Start of the time looked at; default: where the data starts.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End of the time looked at; default: where the data ends.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
+/// Times down that are listed for one target.
+const DOWN_SHOWN: usize = 5;
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let source = Snapshot::open(&args.snapshot)?;
+    let (file, _) = find_file(args.config.as_deref())?;
+    let request = Request { from: args.from.clone(), to: args.to.clone(), ..Request::default() };
+    let plan = Plan::new(&request, &file, source.time_range())?;
+    let mut text = String::new();
+    overview(&mut text, &source);
+    let series = ledger::select(&source, &plan.rules)?;
+    targets(&mut text, &series, plan.rules.window)?;
+    let survey = ledger::survey(&series, &plan.rules)?;
+    nodes(&mut text, &survey.inventory, &plan);
+    data(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn overview(text: &mut String, source: &Snapshot) {
+    let mut line = |words: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    if source.is_simulated() {
+        line("SIMULATED  nothing in this snapshot was measured".to_owned());
+    }
+    line(format!("snapshot   {}", source.name()));
+    if let Some(range) = source.time_range() {
+        line(format!("time       {range}"));
+    }
+    line(format!("series     {} (a series in several blocks counts once for each)", source.series_count()));
+    for block in source.database().blocks() {
+        line(format!(
+            "block      {} {}, level {}, {} samples, {} series",
+            block.ulid, block.window, block.compaction_level, block.stats.samples, block.stats.series
+        ));
+    }
+    line(format!("jobs       {}", source.label_values("job").join(", ")));
+    for left in source.left_out() {
+        line(format!("left out   {}: {}", left.what, left.why));
+    }
+}
+
+/// When each target answered and when not.
+fn targets(text: &mut String, series: &[Box<dyn Series + '_>], window: Window) -> Result<(), Failure> {
+    let mut buffer = ReadBuffer::default();
+    let mut stats = ReadStats::default();
+    for up in series.iter().filter(|series| series.labels().metric() == "up") {
+        let read: Result<(), SourceError> = up.read(window, &mut buffer, &mut stats);
+        read.map_err(LedgerError::from)?;
+        let samples = buffer.samples();
+        let mut down: Vec<(i64, i64)> = Vec::new();
+        let mut answered = 0_u64;
+        let mut total = 0_u64;
+        let mut was_down = false;
+        for (&at_ms, &value) in samples.timestamps_ms.iter().zip(&samples.values) {
+            if is_stale(value) {
+                continue;
+            }
+            total += 1;
+            let is_down = value != 1.0;
+            match down.last_mut().filter(|_| was_down) {
+                Some((_, end_ms)) => *end_ms = at_ms,
+                None if is_down => down.push((at_ms, at_ms)),
+                None => {}
+            }
+            answered += u64::from(!is_down);
+            was_down = is_down;
+        }
+        let labels = up.labels();
+        let name = |label| labels.get(label).unwrap_or("?");
+        let share =
+            if total > 0 { super::output::percent(answered as f64 / total as f64) } else { "-".to_owned() };
+        let _ =
+            writeln!(text, "target     {} {}: {total} scrapes, up {share}", name("job"), name("instance"));
+        for (start_ms, end_ms) in down.iter().take(DOWN_SHOWN) {
+            let _ = writeln!(text, "             down {}", Window::new(*start_ms, *end_ms));
+        }
+        if down.len() > DOWN_SHOWN {
+            let _ = writeln!(text, "             down {} more times", down.len() - DOWN_SHOWN);
+        }
+        if let Some((first, last)) = samples.timestamps_ms.first().zip(samples.timestamps_ms.last()) {
+            let widest = samples.timestamps_ms.iter().zip(samples.timestamps_ms.iter().skip(1));
+            if let Some((from, to)) = widest.max_by_key(|(from, to)| **to - **from)
+                && *to - *from > 300_000
+            {
+                let gap = Window::new(*from, *to);
+                let _ = writeln!(text, "             longest gap {gap} ({:.0} s)", gap.length_s());
+            }
+            let _ =
+                writeln!(text, "             seen {} to {}", format_instant(*first), format_instant(*last));
+        }
+    }
+    Ok(())
+}
+
+fn nodes(text: &mut String, inventory: &Inventory<'_>, plan: &Plan) {
+    if inventory.nodes.is_empty() {
+        let _ = writeln!(text, "nodes      none: no series is in the meter catalog");
+    }
+    for (name, node) in &inventory.nodes {
+        let exporters: Vec<&str> = node.exporters.iter().map(String::as_str).collect();
+        let _ = writeln!(text, "node       {name}: {}", exporters.join(", "));
+        let _ = writeln!(text, "  machine  {}", machine(&node.machine));
+        for device in ledger::outlook(name, node, &plan.rules) {
+            let _ = writeln!(text, "  {}", outlook_line(&device));
+        }
+    }
+    let mut parts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &inventory.rows {
+        if let crate::meter::inventory::Use::Part(whole) = &row.used {
+            *parts.entry(format!("{} is part of {whole}", row.labels.metric())).or_default() += 1;
+        }
+    }
+    for (part, count) in parts {
+        let _ = writeln!(text, "not added  {part} ({count} series)");
+    }
+}
+
+fn machine(machine: &Machine) -> String {
+    let count = |number: Option<u32>, what: &str| number.map(|number| format!("{number} {what}"));
+    let words: Vec<String> = [
+        machine.product.clone(),
+        machine.cpu_model.clone(),
+        count(machine.sockets, "sockets"),
+        count(machine.logical_cpus, "logical CPUs"),
+        count(machine.threads_per_core, "threads a core"),
+        machine.kernel.clone().map(|kernel| format!("kernel {kernel}")),
+        machine.is_virtual.then(|| "virtual machine".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if words.is_empty() { "not described".to_owned() } else { words.join(", ") }
+}
+
+/// One device and its method.
+pub(super) fn outlook_line(device: &Outlook) -> String {
+    let id = if device.key.id.is_empty() { String::new() } else { format!(" {}", device.key.id) };
+    let model = if device.model.is_empty() { String::new() } else { format!(" ({})", device.model) };
+    let source = if device.source.is_empty() { String::new() } else { format!(" from {}", device.source) };
+    let why = if device.why.is_empty() { String::new() } else { format!("; {}", device.why) };
+    format!("{}{id}{model}: {}{source}{why}", device.key.component, device.method)
+}

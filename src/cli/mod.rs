@@ -1,0 +1,164 @@
+//! The command line: a file for each command with its flags, its help and its
+//! call into the library. Nothing else in the program prints.
+
+mod demo;
+mod inspect;
+mod output;
+mod report;
+mod simulate;
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+use crate::jobs::JobsError;
+use crate::ledger::LedgerError;
+use crate::report::ReportError;
+use crate::simulate::SimulateError;
+use crate::source::SourceError;
+
+/// Energy and carbon ledger for compute clusters.
+///
+/// Reads what a cluster already records (Prometheus time series and the
+/// scheduler's job log), works out where every joule went, prices it with the
+/// carbon intensity of its hour and zone, and closes the books: what the meters
+/// saw equals what runs, idle time and the unattributed rest add up to.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wattledger",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  wattledger demo
+  wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
+  wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
+      --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Report(Box<report::Args>),
+    Inspect(inspect::Args),
+    Simulate(simulate::Args),
+    Demo(demo::Args),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All done.
+    Done,
+    /// Done, but data was left out, and the user asked to be told.
+    LeftOut,
+    /// The books do not balance: written under other names.
+    Unbalanced,
+}
+
+impl Outcome {
+    /// The process' exit status.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Unbalanced => 1,
+            Self::LeftOut => 3,
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The job log.
+    #[error("cannot use the job log")]
+    Jobs(#[from] JobsError),
+    /// The series.
+    #[error("cannot open the snapshot")]
+    Source(#[from] SourceError),
+    /// The books.
+    #[error("cannot make the books")]
+    Ledger(#[from] LedgerError),
+    /// The report.
+    #[error("cannot make the report")]
+    Report(#[from] ReportError),
+    /// The simulation.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    /// The operating system refused.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// The process' exit status.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Config(error) if error.is_usage() => 2,
+            Self::Simulate(SimulateError::Scenario { .. }) => 2,
+            _ => 1,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Jobs(error) => error.hint(),
+            Self::Source(_) => Some(
+                "give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: \
+                 a directory that holds `meta.json`, `index` and `chunks/`"
+                    .to_owned(),
+            ),
+            Self::Simulate(SimulateError::Exists { .. }) => {
+                Some("remove it, or choose another directory with `--out`".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The whole chain of causes in one line, and what to try in another.
+    pub fn text(&self) -> String {
+        let mut text = format!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // A transparent layer says the same as what it wraps.
+            if !text.ends_with(&said) {
+                let _ = write!(text, ": {said}");
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            let _ = write!(text, "\nhint: {hint}");
+        }
+        text
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// [`Failure`], with its text and exit status.
+pub fn run(cli: Cli) -> Result<Outcome, Failure> {
+    match cli.command {
+        Command::Report(args) => report::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}

@@ -1,0 +1,111 @@
+//! What each device would get, and why not better: told from labels alone, for
+//! `inspect` and `--explain`.
+
+use super::method::Method;
+use super::rules::{GpuInNodeMeter, Rules};
+use crate::meter::catalog::{Component, Quantity};
+use crate::meter::inventory::{DeviceKey, DeviceSeries, NodeSeries};
+use crate::power;
+
+/// The expected method of one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outlook {
+    /// The device.
+    pub key: DeviceKey,
+    /// Hardware model, if known.
+    pub model: String,
+    /// The best method that its series allow.
+    pub method: Method,
+    /// What it would be based on.
+    pub source: String,
+    /// Why nothing better, or what is missing.
+    pub why: String,
+}
+
+/// The outlook of every device of a node, whole-node meter included.
+pub fn outlook(name: &str, node: &NodeSeries<'_>, rules: &Rules) -> Vec<Outlook> {
+    let stated = rules.hardware_of(name);
+    let mut found: Vec<Outlook> =
+        node.devices.iter().map(|(key, device)| device_outlook(key, device, node, &stated, rules)).collect();
+    let has_gpu = node.devices.keys().any(|key| key.component == Component::Gpu);
+    let key = DeviceKey { component: Component::Other, id: String::new() };
+    let (method, source, why) = match (node.node_power.first(), stated.other_w) {
+        (Some(_), _) if has_gpu && rules.gpu_in_node_meter == GpuInNodeMeter::Unknown => {
+            (Method::None, String::new(), "state `gpu_in_node_meter` to use the node meter".to_owned())
+        }
+        (Some(meter), _) => (Method::MeasuredGauge, format!("{} − parts", meter.kind.metric), String::new()),
+        (None, Some(watts)) if watts > 0.0 => {
+            (Method::ModelledConstant, format!("{watts} W stated"), "no node meter".to_owned())
+        }
+        (None, _) => (Method::None, String::new(), "no node meter and no `other_w` stated: 0 W".to_owned()),
+    };
+    found.push(Outlook { key, model: String::new(), method, source, why });
+    found
+}
+
+fn device_outlook(
+    key: &DeviceKey,
+    device: &DeviceSeries<'_>,
+    node: &NodeSeries<'_>,
+    stated: &super::NodeHardware,
+    rules: &Rules,
+) -> Outlook {
+    let metric = |quantity| device.of(quantity).first().map(|meter| meter.kind.metric.clone());
+    let model = match key.component {
+        Component::Cpu => node.machine.cpu_model.clone(),
+        _ => device.model.clone(),
+    }
+    .unwrap_or_default();
+    let (method, source, why) = if let Some(metric) = metric(Quantity::Energy) {
+        (Method::MeasuredCounter, metric, String::new())
+    } else if let Some(metric) = metric(Quantity::Power) {
+        (Method::MeasuredGauge, metric, "no energy counter".to_owned())
+    } else {
+        modelled(key, device, node, stated, rules, &model)
+    };
+    Outlook { key: key.clone(), model, method, source, why }
+}
+
+fn modelled(
+    key: &DeviceKey,
+    device: &DeviceSeries<'_>,
+    node: &NodeSeries<'_>,
+    stated: &super::NodeHardware,
+    rules: &Rules,
+    model: &str,
+) -> (Method, String, String) {
+    let no_meter = "no energy counter and no power gauge".to_owned();
+    let none = |why: String| (Method::None, String::new(), why);
+    match key.component {
+        Component::Cpu => {
+            match stated.cpu_tdp_w.or_else(|| power::find_cpu(model).map(|found| found.tdp.value())) {
+                Some(tdp) => {
+                    let source = format!("node_cpu_seconds_total, {} × {tdp} W", rules.power_model);
+                    (Method::ModelledUtilisation, source, no_meter)
+                }
+                None => none(format!("no RAPL, and `{model}` is in no table: state `cpu_tdp_w`")),
+            }
+        }
+        Component::Gpu => {
+            let has_limit = !device.of(Quantity::PowerLimit).is_empty();
+            let tdp = stated.gpu_tdp_w.or_else(|| power::find_gpu(model).map(|found| found.tdp.value()));
+            if device.of(Quantity::Utilisation).is_empty() {
+                none("neither power nor utilisation".to_owned())
+            } else if has_limit || tdp.is_some() {
+                let rated = tdp.map_or_else(|| "power limit".to_owned(), |tdp| format!("{tdp} W"));
+                (
+                    Method::ModelledUtilisation,
+                    format!("utilisation, {} × {rated}", rules.power_model),
+                    no_meter,
+                )
+            } else {
+                none(format!("`{model}` is in no table: state `gpu_tdp_w`"))
+            }
+        }
+        Component::Dram if !node.memory.is_empty() => {
+            let source = format!("node_memory_MemTotal_bytes × {} W/GB", rules.memory_w_per_gb);
+            (Method::ModelledConstant, source, no_meter)
+        }
+        _ => none("no meter".to_owned()),
+    }
+}
