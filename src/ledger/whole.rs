@@ -207,6 +207,7 @@ fn other(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::curve::Curve;
 
     const HOUR: Window = Window::new(0, 3_600_000);
 
