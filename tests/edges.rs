@@ -83,13 +83,14 @@ fn measure(load: Load, length_s: i64, scrape_s: i64, rule: EdgeRule) -> Errors {
         let run = Window::new(start_ms, start_ms + length_s * 1000);
         let profile = Profile { load, watts: 100.0 + 500.0 * unit(&mut random), run };
         let mut times = vec![0];
-        while times[times.len() - 1] < run.end_ms + 1_200_000 {
+        while times.last().is_some_and(|last| *last < run.end_ms + 1_200_000) {
             let jitter = (unit(&mut random) * 40.0) as i64 - 20;
             times.push((times.len() as i64) * scrape_s * 1000 + jitter);
         }
-        let intervals = times.windows(2).map(|pair| {
-            let window = Window::new(pair[0], pair[1]);
-            Interval::flat(pair[0], pair[1], profile.energy(window), Coverage::Covered)
+        let pairs = times.iter().zip(times.iter().skip(1));
+        let intervals = pairs.map(|(&from_ms, &to_ms)| {
+            let energy_j = profile.energy(Window::new(from_ms, to_ms));
+            Interval::flat(from_ms, to_ms, energy_j, Coverage::Covered)
         });
         let holders = Holders::new([(run.start_ms, 1), (run.end_ms, 0)]);
         let (placed, errors) = place(intervals.collect(), &holders, rule);
