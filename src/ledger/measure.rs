@@ -21,9 +21,6 @@ use crate::time::Window;
 use crate::tsdb::is_stale;
 use crate::units::Watts;
 
-/// No single node draws more; readings above are dropped and counted.
-const NODE_MAX_POWER_W: f64 = 50_000.0;
-
 /// A whole-node meter.
 #[derive(Clone, Debug)]
 pub struct NodeMeter {
@@ -101,7 +98,7 @@ pub(super) fn measure(
         let intervals = gauge::integrate(
             &node_power.samples,
             &node_power.stale_ms,
-            NODE_MAX_POWER_W,
+            power::P_MAX_NODE.value(),
             &node_power.gaps,
             (&Holders::default(), EdgeRule::Linear),
             &mut tally,
