@@ -36,6 +36,7 @@ pub use whole::NodeBucket;
 
 use crate::jobs::Run;
 use crate::meter::catalog::{Catalog, Component, gpu_id};
+use crate::meter::counter::Tally;
 use crate::meter::inventory::{DeviceSeries, Inventory, Machine, NodeSeries, SeriesRow, take_inventory};
 use crate::meter::names::{NodeNames, nearest};
 use crate::meter::presence::Presence;
@@ -97,6 +98,8 @@ pub struct NodeBooks {
     pub node_buckets: Vec<NodeBucket>,
     /// Metric of the whole-node meter.
     pub node_meter: Option<String>,
+    /// What was read and dropped of it.
+    pub node_meter_tally: Tally,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -339,6 +342,7 @@ impl Context<'_> {
             entries: attributed.entries,
             minutes: attributed.minutes,
             node_buckets: whole.buckets,
+            node_meter_tally: measured.node_meter.as_ref().map(|meter| meter.tally.clone()).unwrap_or_default(),
             node_meter: measured.node_meter.map(|meter| meter.source),
             uses: measured.uses,
             notes: measured.notes,

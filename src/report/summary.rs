@@ -202,8 +202,10 @@ fn coverage(entries: &DataFrame) -> PolarsResult<Value> {
 fn tallies(subject: &Subject<'_>) -> Value {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut missing: BTreeMap<&str, Sum> = BTreeMap::new();
-    let devices = subject.books.nodes.iter().flat_map(|node| &node.devices);
-    for tally in devices.flat_map(|device| &device.methods).map(|method| &method.tally) {
+    let nodes = &subject.books.nodes;
+    let methods = nodes.iter().flat_map(|node| &node.devices).flat_map(|device| &device.methods);
+    let node_meters = nodes.iter().map(|node| &node.node_meter_tally);
+    for tally in methods.map(|method| &method.tally).chain(node_meters) {
         for (name, count) in [
             ("samples", tally.samples),
             ("dropped_not_finite", tally.not_finite),
