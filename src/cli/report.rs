@@ -247,9 +247,6 @@ fn provenance(
         None => notes.push("no job log: all energy is unattributed".to_owned()),
         Some(log) => {
             notes.extend(log.notes.iter().cloned());
-            if log.zone_assumed {
-                notes.push(format!("times of the job log without an offset were read as {}", plan.jobs_tz));
-            }
         }
     }
     notes.extend(node_notes(books));

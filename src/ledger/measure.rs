@@ -21,12 +21,9 @@ use crate::time::Window;
 use crate::tsdb::is_stale;
 use crate::units::Watts;
 
-/// No single node draws more; readings above are dropped and counted.
-const NODE_MAX_POWER_W: f64 = 50_000.0;
-
 /// A whole-node meter.
 #[derive(Clone, Debug)]
-pub(super) struct NodeMeter {
+pub struct NodeMeter {
     /// Its metric.
     pub source: String,
     /// Its energy.
@@ -101,7 +98,7 @@ pub(super) fn measure(
         let intervals = gauge::integrate(
             &node_power.samples,
             &node_power.stale_ms,
-            NODE_MAX_POWER_W,
+            power::P_MAX_NODE.value(),
             &node_power.gaps,
             (&Holders::default(), EdgeRule::Linear),
             &mut tally,
@@ -230,7 +227,7 @@ impl Builder<'_> {
             methods.iter().any(|method| method.is_enough(builder.reading.buckets, &builder.presence))
         };
         if !energy.is_empty() {
-            methods.extend(self.from_counter(energy, &best, &hardware, &holders));
+            methods.extend(self.counter_curve(energy, &best, &hardware, &holders));
         }
         if !power.is_empty() && !is_enough(&methods, self) {
             let read;
@@ -241,7 +238,7 @@ impl Builder<'_> {
                 node.uses.extend(read.uses.iter().cloned());
                 &read
             };
-            methods.extend(self.from_gauge(power, samples, &hardware, &holders));
+            methods.extend(self.gauge_curve(power, samples, &hardware, &holders));
         }
         node.uses.extend(best.uses);
         if !is_enough(&methods, self) {
@@ -270,7 +267,7 @@ impl Builder<'_> {
         })
     }
 
-    fn from_counter(
+    fn counter_curve(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,
@@ -291,7 +288,7 @@ impl Builder<'_> {
         Some(self.method(method, sources(series), intervals, holders, tally))
     }
 
-    fn from_gauge(
+    fn gauge_curve(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,

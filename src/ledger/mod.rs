@@ -28,6 +28,7 @@ pub use claims::{Claim, NodeSize, ShareMethod};
 pub use device::{Device, MethodCurve};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
+pub use measure::NodeMeter;
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
@@ -95,8 +96,8 @@ pub struct NodeBooks {
     pub runs_with_full_interval: BTreeSet<usize>,
     /// Its whole-node meter by bucket.
     pub node_buckets: Vec<NodeBucket>,
-    /// Metric of the whole-node meter.
-    pub node_meter: Option<String>,
+    /// The whole-node meter, if it has one.
+    pub node_meter: Option<NodeMeter>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -339,7 +340,7 @@ impl Context<'_> {
             entries: attributed.entries,
             minutes: attributed.minutes,
             node_buckets: whole.buckets,
-            node_meter: measured.node_meter.map(|meter| meter.source),
+            node_meter: measured.node_meter,
             uses: measured.uses,
             notes: measured.notes,
         };

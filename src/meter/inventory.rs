@@ -166,7 +166,7 @@ pub fn take_inventory<'a>(
 ) -> Inventory<'a> {
     let mut inventory = Inventory::default();
     let mut cpus: BTreeMap<String, CpuInfo> = BTreeMap::new();
-    let mut gpu_info: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
+    let mut gpu_info: BTreeMap<(String, String), GpuInfo> = BTreeMap::new();
     for (row, series) in series.iter().enumerate() {
         let series: &'a dyn Series = series.as_ref();
         let labels = series.labels();
@@ -203,9 +203,9 @@ pub fn take_inventory<'a>(
     for (name, node) in &mut inventory.nodes {
         describe(node, cpus.get(name));
         for (key, device) in &mut node.devices {
-            if let Some((model, index)) = gpu_info.get(&(name.clone(), key.id.clone())) {
-                device.model = device.model.take().or_else(|| model.clone());
-                device.index = device.index.take().or_else(|| index.clone());
+            if let Some(info) = gpu_info.get(&(name.clone(), key.id.clone())) {
+                device.model = device.model.take().or_else(|| info.model.clone());
+                device.index = device.index.take().or_else(|| info.index.clone());
             }
         }
     }
@@ -220,13 +220,19 @@ struct CpuInfo {
     cpus: BTreeSet<String>,
 }
 
+/// What `nvidia_smi_gpu_info` tells of a GPU.
+struct GpuInfo {
+    model: Option<String>,
+    index: Option<String>,
+}
+
 fn add_fact<'a>(
     inventory: &mut Inventory<'a>,
     node: &str,
     role: Role,
     series: &'a dyn Series,
     cpus: &mut BTreeMap<String, CpuInfo>,
-    gpu_info: &mut BTreeMap<(String, String), (Option<String>, Option<String>)>,
+    gpu_info: &mut BTreeMap<(String, String), GpuInfo>,
 ) {
     let labels = series.labels();
     let owned = |label: &str| labels.get(label).map(str::to_owned);
@@ -257,7 +263,8 @@ fn add_fact<'a>(
         }
         Role::GpuInfo => {
             if let Some(uuid) = labels.get("uuid") {
-                gpu_info.insert((node.to_owned(), gpu_id(uuid)), (owned("name"), owned("index")));
+                let info = GpuInfo { model: owned("name"), index: owned("index") };
+                gpu_info.insert((node.to_owned(), gpu_id(uuid)), info);
             }
         }
     }

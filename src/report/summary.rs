@@ -203,7 +203,9 @@ fn tallies(subject: &Subject<'_>) -> Value {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut missing: BTreeMap<&str, Sum> = BTreeMap::new();
     let devices = subject.books.nodes.iter().flat_map(|node| &node.devices);
-    for tally in devices.flat_map(|device| &device.methods).map(|method| &method.tally) {
+    let of_devices = devices.flat_map(|device| &device.methods).map(|method| &method.tally);
+    let of_nodes = subject.books.nodes.iter().filter_map(|node| node.node_meter.as_ref());
+    for tally in of_devices.chain(of_nodes.map(|meter| &meter.tally)) {
         for (name, count) in [
             ("samples", tally.samples),
             ("dropped_not_finite", tally.not_finite),

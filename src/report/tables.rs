@@ -228,7 +228,9 @@ pub(super) fn by_node(entries: &DataFrame, books: &Books) -> PolarsResult<DataFr
     all.push(text("cpus_origin", &|node| node.size_origin.clone()));
     all.push(text("cpu_model", &|node| node.machine.cpu_model.clone().unwrap_or_default()));
     all.push(text("gpus", &|node| node.size.map(|size| size.gpus.to_string()).unwrap_or_default()));
-    all.push(text("node_meter", &|node| node.node_meter.clone().unwrap_or_default()));
+    all.push(text("node_meter", &|node| {
+        node.node_meter.as_ref().map(|meter| meter.source.clone()).unwrap_or_default()
+    }));
     all.push(text("notes", &|node| node.notes.join("; ")));
     DataFrame::new(table.height(), all)
 }
