@@ -37,7 +37,6 @@ pub use whole::NodeBucket;
 
 use crate::jobs::Run;
 use crate::meter::catalog::{Catalog, Component, gpu_id};
-use crate::meter::counter::Tally;
 use crate::meter::inventory::{DeviceSeries, Inventory, Machine, NodeSeries, SeriesRow, take_inventory};
 use crate::meter::names::{NodeNames, nearest};
 use crate::meter::presence::Presence;
