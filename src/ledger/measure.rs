@@ -78,8 +78,7 @@ pub(super) fn measure(
 ) -> Result<MeasuredNode, SourceError> {
     let mut node = MeasuredNode::default();
     let mut span = Span::default();
-    let answered = read_answers(series, reading.window, scratch)?;
-    answered.iter().for_each(|at_ms| span.add(*at_ms));
+    let answered = read_answers(series, reading.window, scratch, &mut span)?;
     let boots = read_boots(series, reading.window, scratch, &mut span)?;
     let memory = read_meter(&series.memory, reading.window, scratch)?;
     node.memory_bytes = memory.samples.iter().map(|(_, bytes)| *bytes).reduce(f64::max);
@@ -161,18 +160,27 @@ impl Span {
     }
 }
 
-/// The instants at which any target of the node answered, ascending.
+/// The instants at which any target of the node answered, ascending. That one
+/// did not answer is a sample too: exporters that died are time unseen, not time
+/// that nobody expected (rule C5).
 fn read_answers(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,
+    span: &mut Span,
 ) -> Result<Vec<i64>, SourceError> {
     let mut answered = Vec::new();
     for up in &series.up {
         up.read(window, &mut scratch.buffer, &mut scratch.stats)?;
         let samples = scratch.buffer.samples();
-        let pairs = samples.timestamps_ms.iter().zip(&samples.values);
-        answered.extend(pairs.filter(|(_, value)| **value == 1.0).map(|(at_ms, _)| *at_ms));
+        for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
+            if !is_stale(*value) {
+                span.add(*at_ms);
+            }
+            if *value == 1.0 {
+                answered.push(*at_ms);
+            }
+        }
     }
     answered.sort_unstable();
     answered.dedup();
