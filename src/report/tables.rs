@@ -287,7 +287,9 @@ pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsRe
     let mut listed: Vec<usize> = (0..runs.len())
         .filter(|index| {
             runs.get(*index).is_some_and(|run| {
-                run.start_ms < window.end_ms && run.end_ms.is_none_or(|end_ms| end_ms >= window.start_ms)
+                run.start_ms < window.end_ms
+                    && (run.start_ms >= window.start_ms
+                        || run.end_ms.is_none_or(|end_ms| end_ms > window.start_ms))
             })
         })
         .collect();
