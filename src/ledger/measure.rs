@@ -400,7 +400,15 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
         let series = device.of(Quantity::Utilisation);
-        let Some(tdp) = hardware.tdp_w.filter(|_| !series.is_empty()) else {
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let Some(tdp) = hardware.tdp_w else {
+            let name = if hardware.model.is_empty() { "of unknown name" } else { &hardware.model };
+            let note = format!("GPU `{name}` is in no table: state `gpu_tdp_w` to have it modelled");
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
             return Ok(None);
         };
         let mut meter = read_meter(series, self.reading.window, scratch)?;
