@@ -11,7 +11,7 @@ use super::Subject;
 use super::group::Grouped;
 use super::tables::{BENEFICIARIES, COMPONENTS};
 use crate::carbon::{self, equivalents};
-use crate::ledger::{Balance, Balances};
+use crate::ledger::{Balance, Balances, Books};
 use crate::sum::Sum;
 use crate::time::format_instant;
 use crate::units::{GramsCo2e, Joules};
@@ -154,7 +154,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
             "tree_months": like.tree_months,
             "source": carbon::EQUIVALENTS_SOURCE,
         },
-        "coverage": coverage(entries)?,
+        "coverage": coverage(books),
         "balances": balances(&books.balances),
         "nodes": books.nodes.len(),
         "nodes_without_series": books.nodes_without_series.iter().map(|(name, partner)| {
@@ -184,18 +184,28 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     }))
 }
 
-/// Share of the expected time that is known, over all devices.
-fn coverage(entries: &DataFrame) -> PolarsResult<Value> {
-    let total = |column: &str| -> PolarsResult<f64> {
-        Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
-    };
-    let expected = total("expected_s")?;
-    let share = |part: f64| if expected > 0.0 { Value::from(part / expected) } else { Value::Null };
-    Ok(json!({
-        "covered": share(total("covered_s")?),
-        "interpolated": share(total("interpolated_s")?),
+/// Share of the expected time that is known, over all devices. From the devices
+/// themselves: their rows hold the same seconds once for each beneficiary.
+fn coverage(books: &Books) -> Value {
+    let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
+    for node in &books.nodes {
+        for (index, bucket) in books.buckets.iter().enumerate() {
+            let expected_s = node.presence.expected_s(*bucket);
+            for device in &node.devices {
+                let reading = device.read(index, *bucket);
+                covered.add(reading.covered_s);
+                interpolated.add(reading.interpolated_s);
+                expected.add(expected_s);
+            }
+        }
+    }
+    let expected = expected.value();
+    let share = |part: Sum| if expected > 0.0 { Value::from(part.value() / expected) } else { Value::Null };
+    json!({
+        "covered": share(covered),
+        "interpolated": share(interpolated),
         "expected_device_seconds": expected,
-    }))
+    })
 }
 
 /// What was dropped, corrected and missing, over all meters.
