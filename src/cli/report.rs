@@ -352,12 +352,15 @@ fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
         parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
     ));
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
-    note(format_args!(
-        "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
-        mass(number("/emissions_gco2e").unwrap_or(0.0)),
-        number("/equivalents/car_km").unwrap_or(0.0),
-        number("/equivalents/tree_months").unwrap_or(0.0),
-    ));
+    match number("/emissions_gco2e") {
+        Some(grams) => note(format_args!(
+            "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
+            mass(grams),
+            number("/equivalents/car_km").unwrap_or(0.0),
+            number("/equivalents/tree_months").unwrap_or(0.0),
+        )),
+        None => note(format_args!("  emissions  not priced")),
+    }
     note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
     if let Some(covered) = number("/coverage/covered") {
         let interpolated = number("/coverage/interpolated").unwrap_or(0.0);

@@ -112,7 +112,8 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     };
     let energy_j = total("energy_j")?;
     let facility_j = total("facility_energy_j")?;
-    let emissions = total("emissions_gco2e")?;
+    let is_priced = entries.column("emissions_gco2e")?.f64()?.iter().any(|grams| grams.is_some());
+    let emissions = if is_priced { Some(total("emissions_gco2e")?) } else { None };
     let by_beneficiary = energy_by(entries, "beneficiary")?;
     let by_component = energy_by(entries, "component")?;
     let by_method = energy_by(entries, "method")?;
@@ -125,7 +126,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
             })
             .collect()
     };
-    let like = equivalents(GramsCo2e(emissions));
+    let like = emissions.map(|grams| equivalents(GramsCo2e(grams)));
     let window = match (books.buckets.first(), books.buckets.last()) {
         (Some(first), Some(last)) => {
             json!({"start": format_instant(first.start_ms), "end": format_instant(last.end_ms)})
@@ -142,7 +143,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "energy_kwh": Joules(energy_j).to_kwh().value(),
         "energy_j": energy_j,
         "facility_energy_kwh": Joules(facility_j).to_kwh().value(),
-        "energy_extrapolated_kwh": Joules(total("energy_extrapolated_j")?).to_kwh().value(),
+        "energy_extrapolated_kwh": extrapolated_j(entries)?.map(|joules| Joules(joules).to_kwh().value()),
         "energy_kwh_by_beneficiary": in_kwh(&by_beneficiary, &BENEFICIARIES),
         "energy_kwh_by_component": in_kwh(&by_component, &components),
         "energy_share_by_method": shares(&by_method),
@@ -150,8 +151,8 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "basis": prices.intensity.basis().to_string(),
         "energy_share_by_intensity_tier": shares(&by_tier),
         "equivalents": {
-            "car_km": like.car_km_eu,
-            "tree_months": like.tree_months,
+            "car_km": like.map(|like| like.car_km_eu),
+            "tree_months": like.map(|like| like.tree_months),
             "source": carbon::EQUIVALENTS_SOURCE,
         },
         "coverage": coverage(books),
@@ -182,6 +183,15 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "notes": provenance.notes,
         "attributions": provenance.attributions,
     }))
+}
+
+/// The extrapolated energy of all rows; `None` if any of them knows too little
+/// (rule C5): a total without them could be less than what was measured.
+fn extrapolated_j(entries: &DataFrame) -> PolarsResult<Option<f64>> {
+    let expected = entries.column("expected_s")?.f64()?;
+    let rows = entries.column("energy_extrapolated_j")?.f64()?.iter().zip(expected.iter());
+    let known = rows.filter(|(value, expected)| value.is_some() || expected.unwrap_or(0.0) > 0.0);
+    Ok(known.map(|(value, _)| value).collect::<Option<Sum>>().map(Sum::value))
 }
 
 /// Share of the expected time that is known, over all devices. From the devices
