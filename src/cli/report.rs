@@ -250,6 +250,7 @@ fn provenance(
             if log.zone_assumed {
                 notes.push(format!("times of the job log without an offset were read as {}", plan.jobs_tz));
             }
+            notes.extend(unknown_zones(log, plan));
         }
     }
     notes.extend(node_notes(books));
@@ -281,6 +282,20 @@ fn provenance(
         notes,
         attributions: plan.intensity.attributions().iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Zones that runs name and that nobody knows: their energy is not priced.
+fn unknown_zones(log: &JobLog, plan: &Plan) -> Vec<String> {
+    let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
+    for zone in log.runs.iter().filter_map(|run| run.zone.as_deref()) {
+        *runs.entry(zone).or_default() += 1;
+    }
+    runs.retain(|zone, _| plan.intensity.zone(zone).is_err());
+    runs.into_iter()
+        .map(|(zone, runs)| {
+            format!("`{zone}` in the job log is not a known zone: {runs} runs are not priced")
+        })
+        .collect()
 }
 
 /// Notes of nodes, each once with the nodes that it holds for.

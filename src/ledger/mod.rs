@@ -348,7 +348,11 @@ impl Context<'_> {
             entries: attributed.entries,
             minutes: attributed.minutes,
             node_buckets: whole.buckets,
-            node_meter_tally: measured.node_meter.as_ref().map(|meter| meter.tally.clone()).unwrap_or_default(),
+            node_meter_tally: measured
+                .node_meter
+                .as_ref()
+                .map(|meter| meter.tally.clone())
+                .unwrap_or_default(),
             node_meter: measured.node_meter.map(|meter| meter.source),
             uses: measured.uses,
             notes: measured.notes,

@@ -378,9 +378,8 @@ mod tests {
     #[test]
     fn a_short_run_on_a_device_that_idles_at_nothing_gets_all() {
         // 10 s at 300 W, 0 W before and after, read every 60 s.
-        let flat = |n: i64, energy_j: f64| {
-            Interval::flat(n * 60_000, (n + 1) * 60_000, energy_j, Coverage::Covered)
-        };
+        let flat =
+            |n: i64, energy_j: f64| Interval::flat(n * 60_000, (n + 1) * 60_000, energy_j, Coverage::Covered);
         let intervals = vec![flat(0, 0.0), flat(1, 3000.0), flat(2, 0.0)];
         let holders = Holders::new([(70_000, 1), (80_000, 0)]);
         let (placed, _) = place(intervals, &holders, EdgeRule::Power);
