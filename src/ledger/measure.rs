@@ -370,6 +370,13 @@ impl Builder<'_> {
             }
             return Ok(None);
         };
+        if self.series.machine.sockets.is_none() && self.reading.stated.sockets.is_none() {
+            let note =
+                "no `node_cpu_info`: one processor is taken, state `sockets` if there are more".to_owned();
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
+        }
         let model = &self.reading.rules.power_model;
         let mut tally = Tally::default();
         let intervals: Vec<Interval> = self
@@ -475,7 +482,10 @@ impl Builder<'_> {
     ) -> Result<Hardware, SourceError> {
         let stated = self.reading.stated;
         match key.component {
-            Component::Cpu => Ok(cpu_hardware(&self.series.machine, stated)),
+            Component::Cpu => {
+                let cpus = self.series.devices.keys().filter(|key| key.component == Component::Cpu).count();
+                Ok(cpu_hardware(&self.series.machine, stated, cpus))
+            }
             Component::Gpu => {
                 let limit = read_meter(device.of(Quantity::PowerLimit), self.reading.window, scratch)?;
                 node.uses.extend(limit.uses.iter().cloned());
@@ -500,13 +510,14 @@ struct Hardware {
     tdp_w: Option<f64>,
     /// Where that figure is from.
     origin: String,
-    /// Factor on the model's power: visible ÷ physical threads in a virtual machine.
+    /// Factor on the model's power: visible ÷ physical threads in a virtual machine, and
+    /// processors for each device where the series do not tell them apart.
     scale: f64,
     /// P_max of rule C2.
     max_power_w: f64,
 }
 
-fn cpu_hardware(machine: &Machine, stated: &NodeHardware) -> Hardware {
+fn cpu_hardware(machine: &Machine, stated: &NodeHardware, devices: usize) -> Hardware {
     let named = machine.cpu_model.as_deref();
     let found = named.and_then(power::find_cpu);
     let table_w = found.as_ref().map(|found| found.tdp.value());
@@ -516,12 +527,15 @@ fn cpu_hardware(machine: &Machine, stated: &NodeHardware) -> Hardware {
         (None, Some(found)) => format!("{}, match {:.2}", found.name, found.score),
         (None, None) => String::new(),
     };
-    let mut scale = 1.0;
+    let mut scale = match (machine.sockets, stated.sockets) {
+        (None, Some(sockets)) => f64::from(sockets) / devices.max(1) as f64,
+        _ => 1.0,
+    };
     if machine.is_virtual {
         let threads = found.as_ref().and_then(|found| found.threads.or(found.cores.map(|cores| cores * 2)));
         if let (Some(visible), Some(threads)) = (machine.logical_cpus, threads) {
             let sockets = f64::from(machine.sockets.unwrap_or(1).max(1));
-            scale = (f64::from(visible) / sockets / f64::from(threads)).min(1.0);
+            scale *= (f64::from(visible) / sockets / f64::from(threads)).min(1.0);
         }
     }
     Hardware {
@@ -597,4 +611,20 @@ fn read_loads(
         builder.finish_cpu(boots);
     }
     Ok(builder.finish(boots, &clock.gaps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stated_sockets_count_where_no_series_tells_them() {
+        let stated = NodeHardware { sockets: Some(2), cpu_tdp_w: Some(200.0), ..NodeHardware::default() };
+        let untold = Machine::default();
+        // One device stands for both processors; with two devices each is its own.
+        assert_eq!(cpu_hardware(&untold, &stated, 1).scale, 2.0);
+        assert_eq!(cpu_hardware(&untold, &stated, 2).scale, 1.0);
+        let told = Machine { sockets: Some(1), ..Machine::default() };
+        assert_eq!(cpu_hardware(&told, &stated, 1).scale, 1.0);
+    }
 }
