@@ -247,6 +247,7 @@ fn provenance(
         None => notes.push("no job log: all energy is unattributed".to_owned()),
         Some(log) => {
             notes.extend(log.notes.iter().cloned());
+            notes.extend(unknown_zones(log, plan));
         }
     }
     notes.extend(node_notes(books));
@@ -278,6 +279,20 @@ fn provenance(
         notes,
         attributions: plan.intensity.attributions().iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Zones that runs name and that nobody knows: their energy is not priced.
+fn unknown_zones(log: &JobLog, plan: &Plan) -> Vec<String> {
+    let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
+    for zone in log.runs.iter().filter_map(|run| run.zone.as_deref()) {
+        *runs.entry(zone).or_default() += 1;
+    }
+    runs.retain(|zone, _| plan.intensity.zone(zone).is_err());
+    runs.into_iter()
+        .map(|(zone, runs)| {
+            format!("`{zone}` in the job log is not a known zone: {runs} runs are not priced")
+        })
+        .collect()
 }
 
 /// Notes of nodes, each once with the nodes that it holds for.
@@ -349,12 +364,15 @@ fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
         parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
     ));
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
-    note(format_args!(
-        "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
-        mass(number("/emissions_gco2e").unwrap_or(0.0)),
-        number("/equivalents/car_km").unwrap_or(0.0),
-        number("/equivalents/tree_months").unwrap_or(0.0),
-    ));
+    match number("/emissions_gco2e") {
+        Some(grams) => note(format_args!(
+            "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
+            mass(grams),
+            number("/equivalents/car_km").unwrap_or(0.0),
+            number("/equivalents/tree_months").unwrap_or(0.0),
+        )),
+        None => note(format_args!("  emissions  not priced")),
+    }
     note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
     if let Some(covered) = number("/coverage/covered") {
         let interpolated = number("/coverage/interpolated").unwrap_or(0.0);

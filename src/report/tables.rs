@@ -118,7 +118,7 @@ fn totals(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Totals> {
         kwh(&extrapolated(grouped, entries)?, "energy_extrapolated_kwh")?,
         grouped.words(entries, "method")?,
     ];
-    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
     let priced = entries.column("emissions_gco2e")?.f64()?;
     let is_priced = |row: usize| priced.get(row).is_some();
     let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
@@ -163,7 +163,7 @@ pub(super) fn hourly(entries: &DataFrame) -> PolarsResult<DataFrame> {
     for name in ["facility_energy_j", "covered_s", "interpolated_s", "expected_s"] {
         columns.push(grouped.sum(entries, name)?);
     }
-    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
     let priced = entries.column("emissions_gco2e")?.f64()?;
     let is_priced = |row: usize| priced.get(row).is_some();
     let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
@@ -321,7 +321,9 @@ pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsRe
     let mut listed: Vec<usize> = (0..runs.len())
         .filter(|index| {
             runs.get(*index).is_some_and(|run| {
-                run.start_ms < window.end_ms && run.end_ms.is_none_or(|end_ms| end_ms >= window.start_ms)
+                run.start_ms < window.end_ms
+                    && (run.start_ms >= window.start_ms
+                        || run.end_ms.is_none_or(|end_ms| end_ms > window.start_ms))
             })
         })
         .collect();
