@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::output::{bar, data, energy, mass, note, percent};
 use super::{Failure, Outcome};
-use crate::config::{ConfigFile, Defaults, Plan, Request, find_file};
+use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file};
 use crate::hash::file_sha256;
 use crate::jobs::{self, JobLog};
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
@@ -158,6 +158,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// Makes a report, or with `explain` says how it would be made.
 pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Result<Outcome, Failure> {
+    // Before any work, not after it.
+    if inputs.out.exists() && !inputs.out.is_dir() && !inputs.explain {
+        return Err(ConfigError::Value {
+            setting: "--out".to_owned(),
+            reason: format!("`{}` exists and is not a directory", inputs.out.display()),
+            hint: Some("choose another directory".to_owned()),
+        }
+        .into());
+    }
     let source = Snapshot::open(&inputs.snapshot)?;
     let plan = Plan::new(request, file, source.time_range())?;
     let log = match &inputs.jobs {
@@ -246,10 +255,10 @@ fn provenance(
     match log {
         None => notes.push("no job log: all energy is unattributed".to_owned()),
         Some(log) => {
-            notes.extend(log.notes.iter().cloned());
-            if log.zone_assumed {
-                notes.push(format!("times of the job log without an offset were read as {}", plan.jobs_tz));
+            if log.runs.is_empty() {
+                notes.push("job log: no run in it".to_owned());
             }
+            notes.extend(log.notes.iter().map(|note| format!("job log: {note}")));
         }
     }
     notes.extend(node_notes(books));
