@@ -241,9 +241,19 @@ fn provenance(
     for (encoding, chunks) in &books.read.chunks_skipped {
         left_out.push(format!("{chunks} chunks in encoding {encoding}: not read yet"));
     }
-    left_out.extend(log.iter().flat_map(|log| &log.rejected).map(ToString::to_string));
-    for input in plan.intensity.inputs().iter().filter(|input| input.rejected > 0) {
-        left_out.push(format!("{}: {} lines rejected", input.path.display(), input.rejected));
+    let more = |path: &std::path::Path, total: u64, listed: usize| {
+        let more = total.saturating_sub(listed as u64);
+        (more > 0).then(|| format!("`{}`: {more} more lines", path.display()))
+    };
+    for (log, path) in log.iter().zip(&inputs.jobs) {
+        left_out.extend(log.rejected.iter().map(ToString::to_string));
+        left_out.extend(more(path, log.rejected_total, log.rejected.len()));
+    }
+    for input in plan.intensity.inputs() {
+        let lines = input.rejected_lines.iter();
+        left_out
+            .extend(lines.map(|bad| format!("`{}` line {}: {}", input.path.display(), bad.line, bad.reason)));
+        left_out.extend(more(&input.path, input.rejected, input.rejected_lines.len()));
     }
     let mut notes = plan.notes.clone();
     if source.is_simulated() {

@@ -10,7 +10,7 @@ use crate::carbon::{Basis, Intensity, Zone};
 use crate::jobs::{hostlist, tres};
 use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules};
 use crate::meter::edges::EdgeRule;
-use crate::meter::names::Aliases;
+use crate::meter::names::{Aliases, reason_of};
 use crate::power::{MEMORY_W_PER_GB, UtilisationModel};
 use crate::time::{Window, format_instant, parse_instant};
 
@@ -282,7 +282,7 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         .as_deref()
         .map(|pattern| Regex::new(&format!("^(?i:{pattern})$")))
         .transpose()
-        .map_err(|error| value("hardware.nodes", error.to_string(), None))?;
+        .map_err(|error| value("hardware.nodes", reason_of(&error), None))?;
     let memory_bytes = stated
         .memory
         .as_deref()
