@@ -80,7 +80,7 @@ pub enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The job log.
-    #[error("cannot use the job log")]
+    #[error(transparent)]
     Jobs(#[from] JobsError),
     /// The series.
     #[error("cannot open the snapshot")]
@@ -118,7 +118,7 @@ impl Failure {
         match self {
             Self::Config(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
-            Self::Source(_) => Some(
+            Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: \
                  a directory that holds `meta.json`, `index` and `chunks/`"
                     .to_owned(),
@@ -126,6 +126,7 @@ impl Failure {
             Self::Simulate(SimulateError::Exists { .. }) => {
                 Some("remove it, or choose another directory with `--out`".to_owned())
             }
+            Self::Report(ReportError::Write(_)) => Some("choose another directory with `--out`".to_owned()),
             _ => None,
         }
     }

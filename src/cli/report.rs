@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::output::{bar, data, energy, mass, note, percent};
 use super::{Failure, Outcome};
-use crate::config::{ConfigFile, Defaults, Plan, Request, find_file};
+use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file};
 use crate::hash::file_sha256;
 use crate::jobs::{self, JobLog};
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
@@ -158,6 +158,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// Makes a report, or with `explain` says how it would be made.
 pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Result<Outcome, Failure> {
+    // Before any work, not after it.
+    if inputs.out.exists() && !inputs.out.is_dir() && !inputs.explain {
+        return Err(ConfigError::Value {
+            setting: "--out".to_owned(),
+            reason: format!("`{}` exists and is not a directory", inputs.out.display()),
+            hint: Some("choose another directory".to_owned()),
+        }
+        .into());
+    }
     let source = Snapshot::open(&inputs.snapshot)?;
     let plan = Plan::new(request, file, source.time_range())?;
     let log = match &inputs.jobs {
@@ -232,9 +241,19 @@ fn provenance(
     for (encoding, chunks) in &books.read.chunks_skipped {
         left_out.push(format!("{chunks} chunks in encoding {encoding}: not read yet"));
     }
-    left_out.extend(log.iter().flat_map(|log| &log.rejected).map(ToString::to_string));
-    for input in plan.intensity.inputs().iter().filter(|input| input.rejected > 0) {
-        left_out.push(format!("{}: {} lines rejected", input.path.display(), input.rejected));
+    let more = |path: &std::path::Path, total: u64, listed: usize| {
+        let more = total.saturating_sub(listed as u64);
+        (more > 0).then(|| format!("`{}`: {more} more lines", path.display()))
+    };
+    for (log, path) in log.iter().zip(&inputs.jobs) {
+        left_out.extend(log.rejected.iter().map(ToString::to_string));
+        left_out.extend(more(path, log.rejected_total, log.rejected.len()));
+    }
+    for input in plan.intensity.inputs() {
+        let lines = input.rejected_lines.iter();
+        left_out
+            .extend(lines.map(|bad| format!("`{}` line {}: {}", input.path.display(), bad.line, bad.reason)));
+        left_out.extend(more(&input.path, input.rejected, input.rejected_lines.len()));
     }
     let mut notes = plan.notes.clone();
     if source.is_simulated() {
@@ -246,7 +265,10 @@ fn provenance(
     match log {
         None => notes.push("no job log: all energy is unattributed".to_owned()),
         Some(log) => {
-            notes.extend(log.notes.iter().cloned());
+            if log.runs.is_empty() {
+                notes.push("job log: no run in it".to_owned());
+            }
+            notes.extend(log.notes.iter().map(|note| format!("job log: {note}")));
             notes.extend(unknown_zones(log, plan));
         }
     }

@@ -68,7 +68,11 @@ impl ConfigError {
 
     /// True if what was typed is at fault, not a file.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Value { .. } | Self::Carbon(CarbonError::UnknownZone { .. }))
+        matches!(
+            self,
+            Self::Value { .. }
+                | Self::Carbon(CarbonError::UnknownZone { .. } | CarbonError::BasisText { .. })
+        )
     }
 }
 

@@ -10,9 +10,9 @@ use crate::carbon::{Basis, Intensity, Zone};
 use crate::jobs::{hostlist, tres};
 use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules};
 use crate::meter::edges::EdgeRule;
-use crate::meter::names::Aliases;
+use crate::meter::names::{Aliases, reason_of};
 use crate::power::{MEMORY_W_PER_GB, UtilisationModel};
-use crate::time::{Window, parse_instant};
+use crate::time::{Window, format_instant, parse_instant};
 
 /// What holds where neither a flag nor the file says otherwise.
 pub struct Defaults;
@@ -82,18 +82,25 @@ impl Plan {
     /// For any value that cannot be, naming the flag or key.
     pub fn new(request: &Request, file: &ConfigFile, available: Option<Window>) -> Result<Self, ConfigError> {
         let mut notes = Vec::new();
-        let jobs_tz = match request.jobs_tz.as_deref().or(file.scheduler.jobs_tz.as_deref()) {
-            Some(name) => time_zone(name)?,
-            None => Defaults::JOBS_TZ,
-        };
+        let jobs_tz =
+            match stated("--jobs-tz", &request.jobs_tz, "scheduler.jobs_tz", &file.scheduler.jobs_tz) {
+                Some((setting, name)) => time_zone(setting, name)?,
+                None => Defaults::JOBS_TZ,
+            };
         let window = window(request, available, &mut notes)?;
-        let pue = request.pue.or(file.site.pue).unwrap_or_else(|| {
-            notes.push(format!("no PUE stated: {} is used, so facility energy is IT energy", Defaults::PUE));
-            Defaults::PUE
-        });
-        if !(1.0..=10.0).contains(&pue) {
-            return Err(value("--pue", format!("{pue} is not between 1 and 10"), None));
-        }
+        let pue = match stated("--pue", &request.pue, "site.pue", &file.site.pue) {
+            Some((_, pue)) if (1.0..=10.0).contains(pue) => *pue,
+            Some((setting, pue)) => {
+                return Err(value(setting, format!("{pue} is not between 1 and 10"), None));
+            }
+            None => {
+                notes.push(format!(
+                    "no PUE stated: {} is used, so facility energy is IT energy",
+                    Defaults::PUE
+                ));
+                Defaults::PUE
+            }
+        };
         let (intensity, zone) = intensity(request, file)?;
         // A damaged block can claim any time; tables are as long as the window.
         let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
@@ -104,17 +111,21 @@ impl Plan {
         if zone.is_none() {
             notes.push("no zone stated: energy is not priced; name one with `--zone`".to_owned());
         }
-        let power_model = match request.power_model.as_deref().or(file.power.model.as_deref()) {
-            Some(name) => name.parse().map_err(|error: crate::power::UnknownModel| {
-                value("--power-model", error.to_string(), None)
-            })?,
-            None => UtilisationModel::default(),
-        };
-        let instant = |flag: &str, text: Option<&String>| {
-            text.map(|text| parse_instant(text, jobs_tz))
+        let power_model =
+            match stated("--power-model", &request.power_model, "power.model", &file.power.model) {
+                Some((setting, name)) => name
+                    .parse()
+                    .map_err(|error: crate::power::UnknownModel| value(setting, error.to_string(), None))?,
+                None => UtilisationModel::default(),
+            };
+        let instant = |found: Option<(&str, &String)>| {
+            found
+                .map(|(setting, text)| {
+                    parse_instant(text, jobs_tz).map_err(|error| value(setting, error.to_string(), None))
+                })
                 .transpose()
-                .map_err(|error| value(flag, error.to_string(), None))
         };
+        let scheduler = &file.scheduler;
         let rules = Rules {
             edges: request.edges,
             power_model,
@@ -128,11 +139,18 @@ impl Plan {
             )?,
             hardware: file.hardware.iter().map(hardware).collect::<Result<_, _>>()?,
             scheduler_nodes: scheduler_nodes(file)?,
-            jobs_from_ms: instant(
+            jobs_from_ms: instant(stated(
                 "--jobs-from",
-                request.jobs_from.as_ref().or(file.scheduler.jobs_from.as_ref()),
-            )?,
-            jobs_to_ms: instant("--jobs-to", request.jobs_to.as_ref().or(file.scheduler.jobs_to.as_ref()))?,
+                &request.jobs_from,
+                "scheduler.jobs_from",
+                &scheduler.jobs_from,
+            ))?,
+            jobs_to_ms: instant(stated(
+                "--jobs-to",
+                &request.jobs_to,
+                "scheduler.jobs_to",
+                &scheduler.jobs_to,
+            ))?,
             window,
             bucket_ms: intensity.finest_step_ms(),
         };
@@ -182,6 +200,16 @@ impl Plan {
     }
 }
 
+/// What was typed, else what the file says, with the name of where it stands.
+fn stated<'a, T>(
+    flag: &'static str,
+    typed: &'a Option<T>,
+    key: &'static str,
+    in_file: &'a Option<T>,
+) -> Option<(&'static str, &'a T)> {
+    typed.as_ref().map(|typed| (flag, typed)).or(in_file.as_ref().map(|in_file| (key, in_file)))
+}
+
 fn value(setting: &str, reason: String, hint: Option<String>) -> ConfigError {
     ConfigError::Value { setting: setting.to_owned(), reason, hint }
 }
@@ -194,10 +222,10 @@ fn checked(setting: &str, number: f64) -> Result<f64, ConfigError> {
     }
 }
 
-fn time_zone(name: &str) -> Result<Tz, ConfigError> {
+fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
     name.parse().map_err(|_| {
         let hint = "an IANA name such as `Europe/Berlin` or `UTC`".to_owned();
-        value("--jobs-tz", format!("`{name}` is not a time zone"), Some(hint))
+        value(setting, format!("`{name}` is not a time zone"), Some(hint))
     })
 }
 
@@ -224,8 +252,13 @@ fn window(
     };
     let asked = Window::new(from.unwrap_or(available.start_ms), to.unwrap_or(available.end_ms));
     let Some(cut) = asked.intersect(available) else {
+        let (flags, asked) = match (from, to) {
+            (Some(from), None) => ("--from", format!("from {} on", format_instant(from))),
+            (None, Some(to)) => ("--to", format!("before {}", format_instant(to))),
+            _ => ("--from/--to", format!("from {asked}")),
+        };
         let hint = format!("the data covers {available}");
-        return Err(value("--from/--to", format!("there is no data from {asked}"), Some(hint)));
+        return Err(value(flags, format!("there is no data {asked}"), Some(hint)));
     };
     if (from.is_some() || to.is_some()) && cut != asked {
         notes.push(format!("asked for {asked}, the data covers {available}: the report covers {cut}"));
@@ -258,7 +291,7 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         .as_deref()
         .map(|pattern| Regex::new(&format!("^(?i:{pattern})$")))
         .transpose()
-        .map_err(|error| value("hardware.nodes", error.to_string(), None))?;
+        .map_err(|error| value("hardware.nodes", reason_of(&error), None))?;
     let memory_bytes = stated
         .memory
         .as_deref()

@@ -83,6 +83,9 @@ fn modelled(
                     let source = format!("node_cpu_seconds_total, {} × {tdp} W", rules.power_model);
                     (Method::ModelledUtilisation, source, no_meter)
                 }
+                None if model.is_empty() => none(
+                    "no RAPL, and no `node_cpu_info` that names the processor: state `cpu_tdp_w`".to_owned(),
+                ),
                 None => none(format!("no RAPL, and `{model}` is in no table: state `cpu_tdp_w`")),
             }
         }

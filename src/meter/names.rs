@@ -20,6 +20,12 @@ pub struct AliasError {
     pub reason: String,
 }
 
+/// What is wrong with a pattern, without the drawing over several lines of where.
+pub(crate) fn reason_of(error: &regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
 /// The alias table: patterns, matched against the whole of a name from either
 /// side, and the node that is meant. `$1` stands for the first group.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +45,7 @@ impl Aliases {
             .map(|(pattern, node)| {
                 Regex::new(&format!("^(?i:{pattern})$"))
                     .map(|regex| (regex, node.to_owned()))
-                    .map_err(|error| AliasError { pattern: pattern.to_owned(), reason: error.to_string() })
+                    .map_err(|error| AliasError { pattern: pattern.to_owned(), reason: reason_of(&error) })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { patterns })

@@ -5,6 +5,8 @@ mod snapshot;
 
 pub use snapshot::Snapshot;
 
+use std::path::PathBuf;
+
 use crate::time::Window;
 use crate::tsdb::{Labels, ReadBuffer, ReadStats, TsdbError};
 
@@ -14,6 +16,20 @@ pub enum SourceError {
     /// From Prometheus' on-disk format.
     #[error(transparent)]
     Tsdb(#[from] TsdbError),
+    /// There are blocks, and none of them can be used.
+    #[error("`{}` holds no block that can be read: {reason}{}", path.display(), and_more(*more))]
+    NothingUsable {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the first of them.
+        reason: String,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more") }
 }
 
 /// One series that can be read.

@@ -20,9 +20,17 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read or holds no block.
+    /// Where it cannot be read or holds no block that can be used.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        Ok(Self { path: path.to_owned(), database: Database::open(path)? })
+        let database = Database::open(path)?;
+        if database.blocks().is_empty() {
+            let lost = database.left_out().iter().filter(|left| left.is_problem);
+            let first = lost.clone().next().or(database.left_out().first());
+            let reason = first.map(|left| left.reason.clone()).unwrap_or_default();
+            let more = lost.count().saturating_sub(1);
+            return Err(SourceError::NothingUsable { path: path.to_owned(), reason, more });
+        }
+        Ok(Self { path: path.to_owned(), database })
     }
 
     /// The blocks behind it.
