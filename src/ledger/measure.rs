@@ -2,6 +2,8 @@
 //! energy curves. Lower-ranked methods are read only where better ones leave a
 //! bucket unknown.
 
+use std::collections::BTreeSet;
+
 use super::claims::{Claim, Timeline};
 use super::device::{Device, MethodCurve};
 use super::method::Method;
@@ -18,7 +20,7 @@ use crate::meter::utilisation::{Load, LoadBuilder};
 use crate::power::{self, DeviceKind};
 use crate::source::SourceError;
 use crate::time::Window;
-use crate::tsdb::is_stale;
+use crate::tsdb::{Labels, is_stale};
 use crate::units::Watts;
 
 /// A whole-node meter.
@@ -159,15 +161,21 @@ impl Span {
 
 /// The instants at which any target of the node answered, ascending. That one
 /// did not answer is a sample too: exporters that died are time unseen, not time
-/// that nobody expected (rule C5).
+/// that nobody expected (rule C5). A management controller answers also while
+/// its node is off, so it tells nothing.
 fn read_answers(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,
     span: &mut Span,
 ) -> Result<Vec<i64>, SourceError> {
+    let target = |labels: &Labels| ["job", "instance"].map(|name| labels.get(name).map(str::to_owned));
+    let in_system: BTreeSet<_> = series.boot_time.iter().map(|boot| target(boot.labels())).collect();
+    let mut controllers: BTreeSet<_> =
+        series.node_power.iter().map(|meter| target(meter.series.labels())).collect();
+    controllers.retain(|controller| !in_system.contains(controller));
     let mut answered = Vec::new();
-    for up in &series.up {
+    for up in series.up.iter().filter(|up| !controllers.contains(&target(up.labels()))) {
         up.read(window, &mut scratch.buffer, &mut scratch.stats)?;
         let samples = scratch.buffer.samples();
         for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
