@@ -406,7 +406,8 @@ fn node_size(
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
     let (cpus, origin) = match (stated.cpus, machine.logical_cpus, cores) {
         (Some(cpus), _, _) => (Some(cpus), "stated".to_owned()),
-        (None, Some(logical), Some(cores)) if most > cores => {
+        // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
+        (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
             (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
         }
         (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),

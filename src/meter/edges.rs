@@ -195,7 +195,8 @@ fn share_by_power(
         reconcile(pieces, left_j, sides);
         return;
     }
-    if left_j >= 0.0 && known_j > 0.0 {
+    // A neighbour at 0 W is known as well: a device without idle power is no reason to spread by time.
+    if left_j >= 0.0 && known.iter().any(Option::is_some) {
         for (piece, power_w) in pieces.iter_mut().zip(&known) {
             if power_w.is_none() {
                 piece.interval.energy_j = left_j * piece.interval.window.length_s() / unknown_s;
@@ -372,6 +373,17 @@ mod tests {
         // Known: 5 s before and 2 s after at 100 W = 700 J > 300 J.
         assert_eq!(energy(&placed, Window::new(20_000, 28_000)), 0.0);
         assert!((energy(&placed, Window::new(15_000, 20_000)) - 300.0 * 5.0 / 7.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_short_run_on_a_device_that_idles_at_nothing_gets_all() {
+        // 10 s at 300 W, 0 W before and after, read every 60 s.
+        let flat =
+            |n: i64, energy_j: f64| Interval::flat(n * 60_000, (n + 1) * 60_000, energy_j, Coverage::Covered);
+        let intervals = vec![flat(0, 0.0), flat(1, 3000.0), flat(2, 0.0)];
+        let holders = Holders::new([(70_000, 1), (80_000, 0)]);
+        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        assert_eq!(energy(&placed, Window::new(70_000, 80_000)), 3000.0);
     }
 
     #[test]

@@ -248,9 +248,8 @@ fn add_fact<'a>(
             let vendor = labels.get("system_vendor").unwrap_or_default();
             let product = labels.get("product_name").unwrap_or_default();
             let described = format!("{vendor} {product}").trim().to_owned();
-            let lower =
-                format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()).to_lowercase();
-            here.machine.is_virtual = VIRTUAL.iter().any(|word| lower.contains(word));
+            here.machine.is_virtual =
+                is_virtual(&format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()));
             here.machine.product = (!described.is_empty()).then_some(described);
         }
         Role::CpuInfo => {
@@ -268,6 +267,14 @@ fn add_fact<'a>(
             }
         }
     }
+}
+
+/// True if a description names a hypervisor: whole words only, since `Xenon` builds real machines.
+fn is_virtual(description: &str) -> bool {
+    let lower = description.to_lowercase();
+    let words: Vec<&str> = lower.split(|letter: char| !letter.is_alphanumeric()).collect();
+    let spaced = format!(" {} ", words.join(" "));
+    VIRTUAL.iter().any(|name| spaced.contains(&format!(" {name} ")))
 }
 
 fn add_meter<'a>(
@@ -336,5 +343,20 @@ fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
     }
     if !node.memory.is_empty() && !has(node, Component::Dram) {
         node.devices.entry(DeviceKey { component: Component::Dram, id: "all".to_owned() }).or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_virtual;
+
+    #[test]
+    fn hypervisors_are_whole_words() {
+        for machine in ["QEMU Standard PC (Q35 + ICH9, 2009)", "VMware, Inc. VMware7,1", "Xen HVM domU"] {
+            assert!(is_virtual(machine), "{machine}");
+        }
+        for machine in ["XENON Systems Pty Ltd", "Supermicro SYS-4029GP"] {
+            assert!(!is_virtual(machine), "{machine}");
+        }
     }
 }

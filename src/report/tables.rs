@@ -20,11 +20,43 @@ pub(super) const COMPONENTS: [Component; 4] =
 /// The kinds of beneficiary, in the order of the columns.
 pub(super) const BENEFICIARIES: [&str; 4] = ["run", "idle", "infrastructure", "unattributed"];
 
+/// Significant digits of numbers in CSV: what lies beyond is rounding error, and
+/// sums of rows still agree far within the tolerance of the balances.
+const DIGITS: i32 = 12;
+
 /// A table as CSV.
 pub(super) fn csv(table: &DataFrame) -> PolarsResult<Vec<u8>> {
+    let rounded = table
+        .columns()
+        .iter()
+        .map(|column| match column.f64() {
+            Ok(values) => {
+                let short: Vec<Option<f64>> = values.iter().map(|value| value.map(round)).collect();
+                Column::new(column.name().clone(), short)
+            }
+            Err(_) => column.clone(),
+        })
+        .collect();
     let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut table.clone())?;
+    CsvWriter::new(&mut bytes).finish(&mut DataFrame::new(table.height(), rounded)?)?;
     Ok(bytes)
+}
+
+/// `value` in [`DIGITS`] significant digits.
+fn round(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let shift = DIGITS - 1 - value.abs().log10().floor() as i32;
+    // Dividing by a power of ten is exact to the last bit, multiplying by a fraction is not.
+    let rounded = if shift >= 0 {
+        let scale = 10_f64.powi(shift);
+        (value * scale).round() / scale
+    } else {
+        let scale = 10_f64.powi(-shift);
+        (value / scale).round() * scale
+    };
+    if rounded.is_finite() { rounded } else { value }
 }
 
 /// A column of joules as kilowatt-hours under another name.
@@ -405,4 +437,38 @@ fn run_figures(
         ),
         Column::new("scheduler_energy_j".into(), recorded),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_twelve_digits() {
+        assert_eq!(round(255.827_639_254_756_99), 255.827_639_255);
+        assert_eq!(round(-0.000_123_456_789_012_345), -0.000_123_456_789_012);
+        assert_eq!(round(1.234_567_890_123_4e20), 1.234_567_890_12e20);
+        assert_eq!(round(5e-324), 5e-324);
+        assert!(round(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn groups_are_sorted_and_add_up_however_the_rows_lie() {
+        let rows = |order: [usize; 4]| {
+            let user = order.map(|row| ["b", "a", "b", "b"][row]);
+            let energy = order.map(|row| [1e16, 3.0, 1.0, 1.0][row]);
+            let columns = vec![Column::new("user".into(), user), Column::new("energy_j".into(), energy)];
+            DataFrame::new(4, columns).unwrap()
+        };
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
+            let frame = rows(order);
+            let grouped = Grouped::new(&frame, &["user"]).unwrap();
+            let table = grouped.table(vec![grouped.sum(&frame, "energy_j").unwrap()]).unwrap();
+            let users: Vec<_> = table.column("user").unwrap().str().unwrap().iter().flatten().collect();
+            assert_eq!(users, ["a", "b"]);
+            let sums: Vec<_> = table.column("energy_j").unwrap().f64().unwrap().iter().flatten().collect();
+            // A plain sum from the left gives 1e16 for the second.
+            assert_eq!(sums, [3.0, 10_000_000_000_000_002.0]);
+        }
+    }
 }
