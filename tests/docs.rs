@@ -1,4 +1,5 @@
 //! The pages say what the program does: columns, keys, flags, metrics.
+#![allow(clippy::unwrap_used, reason = "tests may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
