@@ -12,6 +12,7 @@ use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file}
 use crate::hash::file_sha256;
 use crate::jobs::{self, JobLog};
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
+use crate::meter::catalog::Component;
 use crate::meter::edges::EdgeRule;
 use crate::report::{InputFile, Provenance, Report, Subject};
 use crate::source::{Snapshot, Source};
@@ -325,8 +326,24 @@ fn node_notes(books: &Books) -> Vec<String> {
             by_note.entry(note).or_default().push(&node.name);
         }
     }
+    let boards: Vec<&str> = books
+        .nodes
+        .iter()
+        .filter(|node| {
+            node.node_meter.is_some()
+                && node.devices.iter().all(|device| device.key.component == Component::Other)
+        })
+        .map(|node| node.name.as_str())
+        .collect();
     let mut notes: Vec<String> =
         by_note.into_iter().map(|(note, nodes)| format!("{}: {note}", shorten(&nodes))).collect();
+    if !boards.is_empty() {
+        notes.push(format!(
+            "{}: a node meter and nothing else: if it is the board of another node, that energy is counted twice \
+             until `[nodes.alias]` says whose it is",
+            shorten(&boards)
+        ));
+    }
     if !books.nodes_without_series.is_empty() {
         let names: Vec<&str> = books.nodes_without_series.iter().map(|(name, _)| name.as_str()).collect();
         let hint = books
@@ -336,7 +353,12 @@ fn node_notes(books: &Books) -> Vec<String> {
                 partner.as_ref().map(|partner| format!(", is `{name}` called `{partner}`?"))
             })
             .unwrap_or_default();
-        notes.push(format!("in the job log but without series: {}{hint}", shorten(&names)));
+        let all = if !books.nodes.is_empty() && books.nodes.iter().all(|node| !node.known) {
+            "; not one node of the job log has series: state the names in `[nodes.alias]`, such as `\"n(\\d+)\" = \"node$1\"`"
+        } else {
+            ""
+        };
+        notes.push(format!("in the job log but without series: {}{hint}{all}", shorten(&names)));
     }
     notes
 }

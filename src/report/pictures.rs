@@ -266,5 +266,10 @@ fn energy_by_node(report: &Report<'_>) -> PolarsResult<Bars> {
         .filter_map(|kind| BENEFICIARIES.get(*kind))
         .map(|kind| SegmentStyle { name: plural(kind).to_owned(), muted: *kind == "idle" })
         .collect();
-    Ok(Bars { text: text(report, "Energy used and free by node"), items, segments, x_label: unit.to_owned() })
+    Ok(Bars {
+        text: text(report, "Energy by node, used and idle"),
+        items,
+        segments,
+        x_label: unit.to_owned(),
+    })
 }

@@ -393,6 +393,12 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
     )
 }
 
+/// The greater of a run's best minute and its mean: the minutes at its ends are
+/// no whole ones, so that the mean may lie above all others.
+fn peak_power(peak_w: Option<f64>, mean_w: Option<f64>) -> Option<f64> {
+    [peak_w, mean_w].into_iter().flatten().reduce(f64::max)
+}
+
 /// What follows from a run's energy and emissions.
 fn run_figures(
     listed: &[usize],
@@ -422,7 +428,7 @@ fn run_figures(
         })
         .collect();
     let peak: Vec<Option<f64>> =
-        listed.iter().zip(&mean).map(|(run, mean)| peaks.get(run).copied().or(*mean)).collect();
+        listed.iter().zip(&mean).map(|(run, mean)| peak_power(peaks.get(run).copied(), *mean)).collect();
     let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
     let equivalent: Vec<Option<_>> =
         emissions.iter().map(|grams| grams.map(|grams| equivalents(GramsCo2e(grams)))).collect();
