@@ -238,7 +238,7 @@ impl Builder<'_> {
             methods.iter().any(|method| method.is_enough(builder.reading.buckets, &builder.presence))
         };
         if !energy.is_empty() {
-            methods.extend(self.from_counter(energy, &best, &hardware, &holders));
+            methods.extend(self.counter_method(energy, &best, &hardware, &holders));
         }
         if !power.is_empty() && !is_enough(&methods, self) {
             let read;
@@ -249,7 +249,7 @@ impl Builder<'_> {
                 node.uses.extend(read.uses.iter().cloned());
                 &read
             };
-            methods.extend(self.from_gauge(power, samples, &hardware, &holders));
+            methods.extend(self.gauge_method(power, samples, &hardware, &holders));
         }
         node.uses.extend(best.uses);
         if !is_enough(&methods, self) {
@@ -278,7 +278,7 @@ impl Builder<'_> {
         })
     }
 
-    fn from_counter(
+    fn counter_method(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,
@@ -299,7 +299,7 @@ impl Builder<'_> {
         Some(self.method(method, sources(series), intervals, holders, tally))
     }
 
-    fn from_gauge(
+    fn gauge_method(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,

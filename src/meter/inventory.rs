@@ -158,6 +158,9 @@ pub struct Inventory<'a> {
     pub rows: Vec<SeriesRow>,
 }
 
+/// Model and index of each GPU, by node and id.
+type GpuNames = BTreeMap<(String, String), (Option<String>, Option<String>)>;
+
 /// Sorts `series` by node and device. `names` must know the `node_uname_info` series.
 pub fn take_inventory<'a>(
     series: &'a [Box<dyn Series + 'a>],
@@ -166,7 +169,7 @@ pub fn take_inventory<'a>(
 ) -> Inventory<'a> {
     let mut inventory = Inventory::default();
     let mut cpus: BTreeMap<String, CpuInfo> = BTreeMap::new();
-    let mut gpu_info: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
+    let mut gpu_info: GpuNames = BTreeMap::new();
     for (row, series) in series.iter().enumerate() {
         let series: &'a dyn Series = series.as_ref();
         let labels = series.labels();
@@ -226,7 +229,7 @@ fn add_fact<'a>(
     role: Role,
     series: &'a dyn Series,
     cpus: &mut BTreeMap<String, CpuInfo>,
-    gpu_info: &mut BTreeMap<(String, String), (Option<String>, Option<String>)>,
+    gpu_info: &mut GpuNames,
 ) {
     let labels = series.labels();
     let owned = |label: &str| labels.get(label).map(str::to_owned);
