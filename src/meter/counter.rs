@@ -80,9 +80,7 @@ pub fn integrate(
     rules: &CounterRules<'_>,
     tally: &mut Tally,
 ) -> Vec<Interval> {
-    let largest =
-        samples.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).fold(0.0, f64::max);
-    let wrap_j = rules.wrap_j.iter().copied().find(|range| *range >= largest);
+    let wrap_j = wrap_range(samples, rules.wrap_j);
     let mut intervals = Vec::with_capacity(samples.len());
     let mut increments = Sum::new();
     let mut base: Option<(i64, f64)> = None;
@@ -133,6 +131,27 @@ pub fn integrate(
     tally.increments_j = increments.value();
     tally.close(&intervals);
     intervals
+}
+
+/// Rule C2: the smallest of the ascending `ranges_j` that holds every reading. Readings
+/// above all of them count only three in a row: fewer are outliers, and one bad
+/// reading would cost every wrap of the counter.
+fn wrap_range(samples: &[(i64, f64)], ranges_j: &[f64]) -> Option<f64> {
+    let most_j = *ranges_j.last()?;
+    let mut above_in_a_row = 0;
+    let mut largest_j = 0.0_f64;
+    for (_, value) in samples {
+        if *value <= most_j {
+            above_in_a_row = 0;
+            largest_j = largest_j.max(*value);
+        } else {
+            above_in_a_row += 1;
+            if above_in_a_row == 3 {
+                return None;
+            }
+        }
+    }
+    ranges_j.iter().copied().find(|range| *range >= largest_j)
 }
 
 /// A counter that started again at `since_ms` (a boot, or the last reading) and

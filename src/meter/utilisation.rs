@@ -89,8 +89,10 @@ impl LoadBuilder {
             } else {
                 (to.not_busy_s - from.not_busy_s, to.all_s - from.all_s)
             };
-            if all_s > 0.0 {
-                added.0 += (1.0 - not_busy_s / all_s).clamp(0.0, 1.0);
+            // Seconds near the largest number add up to infinity, and their ratio to none.
+            let utilisation = (1.0 - not_busy_s / all_s).clamp(0.0, 1.0);
+            if all_s > 0.0 && utilisation.is_finite() {
+                added.0 += utilisation;
                 added.1 += 1;
             }
         }
@@ -147,6 +149,18 @@ mod tests {
         let loads = builder.finish(&boots, &GapLimits::from_times(times));
         let utilisations: Vec<_> = loads.iter().map(|load| load.utilisation).collect();
         assert_eq!(utilisations, [Ok(0.25), Ok(0.5)]);
+    }
+
+    #[test]
+    fn absurd_seconds_are_not_known_rather_than_not_a_number() {
+        let times = vec![0, 10_000];
+        let boots = Boots::default();
+        let mut builder = LoadBuilder::new(times.clone(), Vec::new());
+        builder.add_mode("idle", [(0, 0.0), (10_000, f64::MAX)]);
+        builder.add_mode("iowait", [(0, 0.0), (10_000, f64::MAX)]);
+        builder.finish_cpu(&boots);
+        let loads = builder.finish(&boots, &GapLimits::from_times(times));
+        assert_eq!(loads[0].utilisation, Err(Missing::Reset));
     }
 
     #[test]
