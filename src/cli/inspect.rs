@@ -159,13 +159,15 @@ fn nodes(text: &mut String, inventory: &Inventory<'_>, plan: &Plan) {
 }
 
 fn machine(machine: &Machine) -> String {
-    let count = |number: Option<u32>, what: &str| number.map(|number| format!("{number} {what}"));
+    let count = |number: Option<u32>, one: &str, more: &str| {
+        number.map(|number| format!("{number} {}", if number == 1 { one } else { more }))
+    };
     let words: Vec<String> = [
         machine.product.clone(),
         machine.cpu_model.clone(),
-        count(machine.sockets, "sockets"),
-        count(machine.logical_cpus, "logical CPUs"),
-        count(machine.threads_per_core, "threads a core"),
+        count(machine.sockets, "socket", "sockets"),
+        count(machine.logical_cpus, "logical CPU", "logical CPUs"),
+        count(machine.threads_per_core, "thread a core", "threads a core"),
         machine.kernel.clone().map(|kernel| format!("kernel {kernel}")),
         machine.is_virtual.then(|| "virtual machine".to_owned()),
     ]

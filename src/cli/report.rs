@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::output::{bar, data, energy, mass, note, percent};
+use super::output::{bar, data, energy, figures, mass, note, percent};
 use super::{Failure, Outcome};
 use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file};
 use crate::hash::file_sha256;
@@ -371,13 +371,18 @@ fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
         parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
     ));
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
-    note(format_args!(
-        "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
-        mass(number("/emissions_gco2e").unwrap_or(0.0)),
-        number("/equivalents/car_km").unwrap_or(0.0),
-        number("/equivalents/tree_months").unwrap_or(0.0),
-    ));
-    note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
+    // No figure at all is not the figure 0.
+    if number("/energy_share_by_intensity_tier/unpriced").is_some_and(|share| share >= 1.0) {
+        note(format_args!("  emissions  not worked out: no carbon intensity for any of it"));
+    } else {
+        note(format_args!(
+            "  emissions  {} ({} km by car, {} tree-months)",
+            mass(number("/emissions_gco2e").unwrap_or(0.0)),
+            figures(number("/equivalents/car_km").unwrap_or(0.0)),
+            figures(number("/equivalents/tree_months").unwrap_or(0.0)),
+        ));
+        note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
+    }
     if let Some(covered) = number("/coverage/covered") {
         let interpolated = number("/coverage/interpolated").unwrap_or(0.0);
         note(format_args!("  coverage   {} seen, {} interpolated", percent(covered), percent(interpolated)));
