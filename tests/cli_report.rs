@@ -44,7 +44,7 @@ struct Host {
 impl Host {
     fn read() -> Self {
         let series = block_reader::read(&fixture("snapshot"));
-        let mut cpus = BTreeMap::<String, BTreeMap<String, Vec<(i64, f64)>>>::new();
+        let mut cpus = support::Modes::new();
         for (labels, samples) in &series {
             if labels["__name__"] == "node_cpu_seconds_total" {
                 let cpu = cpus.entry(labels["cpu"].clone()).or_default();

@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use support::{Bench, assert_close, ms, number, only, real, table, tdp_curve_w, total, utilisation};
@@ -100,7 +99,7 @@ fn host(database: &Database) -> (Vec<(i64, i64, f64)>, f64, i64) {
         }
         found
     };
-    let mut cpus = BTreeMap::<String, BTreeMap<String, Vec<(i64, f64)>>>::new();
+    let mut cpus = support::Modes::new();
     for (labels, samples) in read("node_cpu_seconds_total") {
         let label = |name| labels.get(name).unwrap().to_owned();
         cpus.entry(label("cpu")).or_default().insert(label("mode"), samples);
