@@ -72,22 +72,47 @@ impl Host {
         inside.map(|(from, to, watts)| watts * (to - from) as f64 / 1000.0).sum()
     }
 
-    /// Rule C6 at an edge with full intervals of either side's runs next to it: the
-    /// neighbours' powers, scaled to what the interval holds. Joules before and after the edge.
-    fn at_edge(&self, at_ms: i64) -> (f64, f64) {
-        let (from, to, watts) = self.around(at_ms);
-        let (before_w, after_w) = (self.around(from - 1).2, self.around(to + 1).2);
-        let (before_s, after_s) = ((at_ms - from) as f64 / 1000.0, (to - at_ms) as f64 / 1000.0);
-        let energy = watts * (to - from) as f64 / 1000.0;
-        let guess = before_w * before_s + after_w * after_s;
-        (energy * before_w * before_s / guess, energy * after_w * after_s / guess)
+    /// Watts of the two nearest intervals without a run edge, walking from `nth` in steps of `step`.
+    fn two_full(&self, nth: usize, step: isize, edges: &[&str]) -> (f64, f64) {
+        let edges: Vec<i64> = edges.iter().map(|edge| ms(edge)).collect();
+        let is_full = |from: i64, to: i64| !edges.iter().any(|edge_ms| from < *edge_ms && *edge_ms < to);
+        let mut found = Vec::new();
+        let mut at = nth;
+        while found.len() < 2 {
+            at = at.checked_add_signed(step).unwrap();
+            let (from, to, watts) = self.cpu_w[at];
+            if is_full(from, to) {
+                found.push(watts);
+            }
+        }
+        (found[0], found[1])
+    }
+
+    /// Rule C6 at one of the run `edges` that has full intervals of either side's runs next to it:
+    /// each side at its neighbour's power, and what that is short of the interval's energy, or
+    /// over it, by least squares on both. Joules before and after the edge.
+    fn at_edge(&self, edge: &str, edges: &[&str]) -> (f64, f64) {
+        let edge_ms = ms(edge);
+        let nth = self.cpu_w.iter().position(|(from, to, _)| *from < edge_ms && edge_ms < *to).unwrap();
+        let (from, to, watts) = self.cpu_w[nth];
+        let side = |step: isize, seconds: f64| {
+            let (nearest_w, next_w) = self.two_full(nth, step, edges);
+            let doubt_j = seconds * (nearest_w - next_w).abs().max(0.02 * nearest_w);
+            (nearest_w * seconds, doubt_j * doubt_j)
+        };
+        let (before_j, before_weight) = side(-1, (edge_ms - from) as f64 / 1000.0);
+        let (after_j, after_weight) = side(1, (to - edge_ms) as f64 / 1000.0);
+        let whole_j = watts * (to - from) as f64 / 1000.0;
+        let left_j = whole_j - before_j - after_j;
+        let before_j = before_j + left_j * before_weight / (before_weight + after_weight);
+        let before_j = before_j.clamp(0.0, whole_j);
+        (before_j, whole_j - before_j)
     }
 
     /// Joules of the processor in a run's window by rule C6.
-    fn by_power(&self, start: &str, end: &str) -> f64 {
-        let (start_ms, end_ms) = (ms(start), ms(end));
-        let full = self.between_scrapes(start_ms, end_ms);
-        self.at_edge(start_ms).1 + full + self.at_edge(end_ms).0
+    fn by_power(&self, start: &str, end: &str, edges: &[&str]) -> f64 {
+        let full = self.between_scrapes(ms(start), ms(end));
+        self.at_edge(start, edges).1 + full + self.at_edge(end, edges).0
     }
 
     /// The same by time alone.
@@ -100,6 +125,29 @@ impl Host {
             + last_w * (end_ms - last_start) as f64 / 1000.0
     }
 }
+
+/// The starts and ends in `sacct.txt`.
+const EDGES: [&str; 19] = [
+    "2026-11-23T23:06:23Z",
+    "2026-11-23T23:06:32Z",
+    "2026-11-23T23:06:35Z",
+    "2026-11-23T23:06:47Z",
+    "2026-11-23T23:07:03Z",
+    "2026-11-23T23:07:06Z",
+    "2026-11-23T23:07:13Z",
+    "2026-11-23T23:07:14Z",
+    "2026-11-23T23:07:16Z",
+    "2026-11-23T23:07:18Z",
+    "2026-11-23T23:07:24Z",
+    "2026-11-23T23:07:31Z",
+    "2026-11-23T23:07:33Z",
+    "2026-11-23T23:07:48Z",
+    "2026-11-23T23:07:58Z",
+    "2026-11-23T23:08:18Z",
+    "2026-11-23T23:08:28Z",
+    "2026-11-23T23:08:49Z",
+    "2026-11-23T23:09:09Z",
+];
 
 fn joules(row: &Row, column: &str) -> f64 {
     number(row, column) * J_PER_KWH
@@ -114,7 +162,7 @@ fn a_run_by_hand() {
     let host = Host::read();
     let runs = bench.table("out/runs.csv");
     let run = only(&runs, "run_id", "13");
-    let expected = host.by_power("2026-11-23T23:07:58Z", "2026-11-23T23:08:18Z") * 2.0 / 6.0;
+    let expected = host.by_power("2026-11-23T23:07:58Z", "2026-11-23T23:08:18Z", &EDGES) * 2.0 / 6.0;
     assert_close(joules(run, "cpu_energy_kwh"), expected, ROUNDING);
     // 2000 MiB for 20 s at 0.3725 W for 10⁹ bytes, whatever the host has: 15.62 J.
     assert_close(joules(run, "dram_energy_kwh"), 2000.0 * 1_048_576.0 * 0.3725e-9 * 20.0, ROUNDING);
@@ -138,7 +186,7 @@ fn linear_edges_by_hand() {
     let run = only(&linear, "run_id", "13");
     assert_close(joules(run, "cpu_energy_kwh"), host.linear(start, end) * 2.0 / 6.0, ROUNDING);
     // The two rules differ, and only in who has it.
-    assert!((host.linear(start, end) / host.by_power(start, end) - 1.0).abs() > 1e-3);
+    assert!((host.linear(start, end) / host.by_power(start, end, &EDGES) - 1.0).abs() > 1e-3);
     let whole = |name: &str| bench.json(&format!("{name}/summary.json"))["energy_j"].as_f64().unwrap();
     assert_close(whole("power"), whole("linear"), ROUNDING);
 }
@@ -174,9 +222,10 @@ fn the_node_by_hand_and_every_table_adds_up_to_it() {
     assert_close(total(&bench.table("out/hourly.csv"), "energy_j"), whole_j, ROUNDING);
     // The log begins with the first jobs, at 23:06:23: what was before is nobody's. All the
     // energy before, by hand: full intervals and the piece up to the edge.
-    let edge_ms = ms("2026-11-23T23:06:23Z");
+    let edge = "2026-11-23T23:06:23Z";
+    let edge_ms = ms(edge);
     let first_ms = host.cpu_w[0].0;
-    let before = host.between_scrapes(0, edge_ms) + host.at_edge(edge_ms).0;
+    let before = host.between_scrapes(0, edge_ms) + host.at_edge(edge, &EDGES).0;
     let dram = host.dram_w * (edge_ms - first_ms) as f64 / 1000.0;
     assert_close(of("unattributed"), before + dram, 1e-6);
 }
@@ -192,11 +241,14 @@ fn windows_marked_by_hand() {
     let train = only(&runs, "run_id", "hand-train-resnet");
     let infer = only(&runs, "run_id", "hand-infer-bert");
     let (start, middle, end) = ("2026-11-23T23:06:23Z", "2026-11-23T23:07:03Z", "2026-11-23T23:07:13Z");
+    let edges = [start, middle, end];
     // Both have full intervals on both sides of all three edges.
-    let both =
-        host.at_edge(ms(start)).1 + host.between_scrapes(ms(start), ms(middle)) + host.at_edge(ms(middle)).0;
-    let alone =
-        host.at_edge(ms(middle)).1 + host.between_scrapes(ms(middle), ms(end)) + host.at_edge(ms(end)).0;
+    let both = host.at_edge(start, &edges).1
+        + host.between_scrapes(ms(start), ms(middle))
+        + host.at_edge(middle, &edges).0;
+    let alone = host.at_edge(middle, &edges).1
+        + host.between_scrapes(ms(middle), ms(end))
+        + host.at_edge(end, &edges).0;
     assert_close(joules(train, "cpu_energy_kwh"), (both + alone) / 6.0, ROUNDING);
     assert_close(joules(infer, "cpu_energy_kwh"), both / 6.0, ROUNDING);
     // 400 MiB for 50 s and 200 MiB for 40 s.
@@ -285,11 +337,12 @@ fn without_charts_there_are_none() {
     assert_snapshot!(ended.stderr, @r#"
     2026-11-23T23:05:49.183Z to 2026-11-23T23:10:30.274Z, electricity, life-cycle basis
       energy     5.041 Wh
-        for      run 24.3 %, idle 68.7 %, infrastructure 0.0 %, unattributed 7.0 %
+        for      run 24.4 %, idle 68.6 %, infrastructure 0.0 %, unattributed 7.0 %
         in       cpu 86.8 %, dram 13.2 %, gpu 0.0 %, other 0.0 %
         by       modelled:constant 13.2 %, modelled:utilisation 86.8 %
-      emissions  not worked out: no carbon intensity for any of it
-      coverage   90.8 % seen, 0.9 % interpolated
+      emissions  not priced
+        priced   unpriced 100.0 %
+      coverage   89.8 % seen, 0.9 % interpolated
       balance    B1 closes, B2 closes, B3 closes
       note       no PUE stated: 1 is used, so facility energy is IT energy
       note       no zone stated: energy is not priced; name one with `--zone`
@@ -412,16 +465,16 @@ fn inspect_prints_what_is_there() {
     block      01M85AQ2ST22878VYXT338BRC3 2026-11-23T23:06:00.273Z to 2026-11-23T23:08:00Z, level 1, 784 samples, 38 series
     block      01M85ASQTF1D3NRQA1ZR7WZRS4 2026-11-23T23:08:00.273Z to 2026-11-23T23:10:30.274Z, level 1, 913 samples, 38 series
     jobs       node, prometheus
-    target     prometheus 127.0.0.1:29090: 19 scrapes, up 100.0 %
-                 seen 2026-11-23T23:06:00.273Z to 2026-11-23T23:10:30.273Z
-    target     node 127.0.0.1:29100: 57 scrapes, up 93.0 %
-                 down 2026-11-23T23:09:44.183Z to 2026-11-23T23:10:04.183Z
-                 seen 2026-11-23T23:05:49.183Z to 2026-11-23T23:10:29.183Z
     node       vm: node_exporter
       machine  Intel(R) Xeon(R) Processor, 1 socket, 2 logical CPUs, 1 thread a core
       cpu 0 (Intel(R) Xeon(R) Processor): none; no RAPL, and `Intel(R) Xeon(R) Processor` is in no table: state `cpu_tdp_w`
       dram all: modelled:constant from node_memory_MemTotal_bytes × 0.3725 W/GB; no energy counter and no power gauge
       other: none; no node meter and no `other_w` stated: 0 W
+    target     prometheus 127.0.0.1:29090: 19 scrapes, up 100.0 %
+                 seen 2026-11-23T23:06:00.273Z to 2026-11-23T23:10:30.273Z
+    target     node 127.0.0.1:29100: 57 scrapes, up 93.0 %
+                 down 2026-11-23T23:09:44.183Z to 2026-11-23T23:10:04.183Z
+                 seen 2026-11-23T23:05:49.183Z to 2026-11-23T23:10:29.183Z
     "#);
 }
 

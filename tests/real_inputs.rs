@@ -67,7 +67,7 @@ fn a_prometheus_without_a_meter_invents_nothing() {
     assert_eq!(summary["scrape_jobs"], serde_json::json!(["prometheus"]));
     assert_eq!(summary["energy_j"], 0.0);
     assert_eq!(summary["energy_extrapolated_kwh"], 0.0);
-    assert_eq!(summary["emissions_gco2e"], 0.0);
+    assert_eq!(summary["emissions_gco2e"], serde_json::Value::Null, "nothing was priced");
     assert_eq!(summary["nodes"], 0);
     assert_eq!(summary["balances"]["closes"], true);
     for name in ["runs", "hourly", "by_node", "by_user"] {

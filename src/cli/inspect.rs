@@ -44,9 +44,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut text = String::new();
     overview(&mut text, &source);
     let series = ledger::select(&source, &plan.rules)?;
-    targets(&mut text, &series, plan.rules.window)?;
     let survey = ledger::survey(&series, &plan.rules)?;
     nodes(&mut text, &survey.inventory, &plan);
+    targets(&mut text, &series, plan.rules.window)?;
     data(&text)?;
     Ok(Outcome::Done)
 }

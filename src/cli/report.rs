@@ -12,6 +12,7 @@ use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file}
 use crate::hash::file_sha256;
 use crate::jobs::{self, JobLog};
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
+use crate::meter::catalog::Component;
 use crate::meter::edges::EdgeRule;
 use crate::report::{InputFile, Provenance, Report, Subject};
 use crate::source::{Snapshot, Source};
@@ -269,6 +270,7 @@ fn provenance(
                 notes.push("job log: no run in it".to_owned());
             }
             notes.extend(log.notes.iter().map(|note| format!("job log: {note}")));
+            notes.extend(unknown_zones(log, plan));
         }
     }
     notes.extend(node_notes(books));
@@ -302,6 +304,20 @@ fn provenance(
     }
 }
 
+/// Zones that runs name and that nobody knows: their energy is not priced.
+fn unknown_zones(log: &JobLog, plan: &Plan) -> Vec<String> {
+    let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
+    for zone in log.runs.iter().filter_map(|run| run.zone.as_deref()) {
+        *runs.entry(zone).or_default() += 1;
+    }
+    runs.retain(|zone, _| plan.intensity.zone(zone).is_err());
+    runs.into_iter()
+        .map(|(zone, runs)| {
+            format!("`{zone}` in the job log is not a known zone: {runs} runs are not priced")
+        })
+        .collect()
+}
+
 /// Notes of nodes, each once with the nodes that it holds for.
 fn node_notes(books: &Books) -> Vec<String> {
     let mut by_note: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -310,8 +326,24 @@ fn node_notes(books: &Books) -> Vec<String> {
             by_note.entry(note).or_default().push(&node.name);
         }
     }
+    let boards: Vec<&str> = books
+        .nodes
+        .iter()
+        .filter(|node| {
+            node.node_meter.is_some()
+                && node.devices.iter().all(|device| device.key.component == Component::Other)
+        })
+        .map(|node| node.name.as_str())
+        .collect();
     let mut notes: Vec<String> =
         by_note.into_iter().map(|(note, nodes)| format!("{}: {note}", shorten(&nodes))).collect();
+    if !boards.is_empty() {
+        notes.push(format!(
+            "{}: a node meter and nothing else: if it is the board of another node, that energy is counted twice \
+             until `[nodes.alias]` says whose it is",
+            shorten(&boards)
+        ));
+    }
     if !books.nodes_without_series.is_empty() {
         let names: Vec<&str> = books.nodes_without_series.iter().map(|(name, _)| name.as_str()).collect();
         let hint = books
@@ -321,7 +353,12 @@ fn node_notes(books: &Books) -> Vec<String> {
                 partner.as_ref().map(|partner| format!(", is `{name}` called `{partner}`?"))
             })
             .unwrap_or_default();
-        notes.push(format!("in the job log but without series: {}{hint}", shorten(&names)));
+        let all = if !books.nodes.is_empty() && books.nodes.iter().all(|node| !node.known) {
+            "; not one node of the job log has series: state the names in `[nodes.alias]`, such as `\"n(\\d+)\" = \"node$1\"`"
+        } else {
+            ""
+        };
+        notes.push(format!("in the job log but without series: {}{hint}{all}", shorten(&names)));
     }
     notes
 }
@@ -371,18 +408,16 @@ fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
         parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
     ));
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
-    // No figure at all is not the figure 0.
-    if number("/energy_share_by_intensity_tier/unpriced").is_some_and(|share| share >= 1.0) {
-        note(format_args!("  emissions  not worked out: no carbon intensity for any of it"));
-    } else {
-        note(format_args!(
+    match number("/emissions_gco2e") {
+        Some(grams) => note(format_args!(
             "  emissions  {} ({} km by car, {} tree-months)",
-            mass(number("/emissions_gco2e").unwrap_or(0.0)),
+            mass(grams),
             figures(number("/equivalents/car_km").unwrap_or(0.0)),
             figures(number("/equivalents/tree_months").unwrap_or(0.0)),
-        ));
-        note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
+        )),
+        None => note(format_args!("  emissions  not priced")),
     }
+    note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
     if let Some(covered) = number("/coverage/covered") {
         let interpolated = number("/coverage/interpolated").unwrap_or(0.0);
         note(format_args!("  coverage   {} seen, {} interpolated", percent(covered), percent(interpolated)));

@@ -83,13 +83,13 @@ pub(super) fn write(scenario: &Scenario, out: &Path) -> Result<Summary, Failure>
     bar.finish_and_clear();
     let summary = summary?;
     note(format_args!(
-        "SIMULATED {} nodes, {} runs, {}: {} samples of {} series, {} true energy",
-        scenario.nodes,
-        summary.runs,
-        summary.window,
-        summary.samples,
-        summary.series,
+        "SIMULATED {} nodes, {} runs, {}: {} samples of {} series",
+        scenario.nodes, summary.runs, summary.window, summary.samples, summary.series,
+    ));
+    note(format_args!(
+        "  true energy {}, {} of it on devices with a meter",
         energy(Joules(summary.energy_j).to_kwh().value()),
+        energy(Joules(summary.metered_energy_j).to_kwh().value()),
     ));
     note(format_args!("wrote {}", out.display()));
     Ok(summary)

@@ -26,6 +26,9 @@ impl Defaults {
     pub const OUT: &'static str = "wattledger-report";
 }
 
+/// More buckets than this are a mistake: 57 years of hours.
+const MOST_BUCKETS: i64 = 500_000;
+
 /// What was typed.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -99,6 +102,12 @@ impl Plan {
             }
         };
         let (intensity, zone) = intensity(request, file)?;
+        // A damaged block can claim any time; tables are as long as the window.
+        let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
+        if buckets > MOST_BUCKETS {
+            let hint = "name the time you mean with `--from` and `--to`".to_owned();
+            return Err(value("--from/--to", format!("{window} would be {buckets} buckets"), Some(hint)));
+        }
         if zone.is_none() {
             notes.push("no zone stated: energy is not priced; name one with `--zone`".to_owned());
         }
@@ -324,5 +333,19 @@ pub(crate) fn find_file(named: Option<&Path>) -> Result<(ConfigFile, Option<Path
         Some(path) => Ok((ConfigFile::read(path)?, Some(path.to_owned()))),
         None if default.is_file() => Ok((ConfigFile::read(default)?, Some(default.to_owned()))),
         None => Ok((ConfigFile::default(), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_claims_all_of_time_is_refused_not_allocated() {
+        let plan = |available| Plan::new(&Request::default(), &ConfigFile::default(), Some(available));
+        let error = plan(Window::new(0, i64::MAX)).err().unwrap();
+        assert!(error.is_usage() && error.hint().unwrap().contains("--from"), "{error}");
+        assert!(plan(Window::ALL).is_err());
+        assert!(plan(Window::new(0, 50 * 365 * 86_400_000)).is_ok());
     }
 }

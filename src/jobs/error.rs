@@ -9,7 +9,7 @@ use crate::time::TimeError;
 /// The command that exports everything there is a use for: all users, requeued
 /// runs too, times that need no zone, and the only free text in the last columns.
 pub const SACCT_COMMAND: &str = "SLURM_TIME_FORMAT=%s sacct --allusers --duplicates --parsable2 \
-    --starttime=2024-05-01 --endtime=2024-06-01 --format=JobID,User,Account,Partition,State,Submit,Start,End,\
+    --starttime=2024-05-01 --endtime=2024-06-01 --format=JobID,JobIDRaw,User,Account,Partition,State,Submit,Start,End,\
     ElapsedRaw,NNodes,NodeList,AllocCPUS,AllocTRES,ReqMem,ConsumedEnergyRaw,Comment,JobName";
 
 /// A job log that cannot be read at all.

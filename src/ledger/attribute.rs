@@ -34,7 +34,7 @@ pub struct MinutePower {
     pub run: usize,
     /// The first whole minute.
     pub first_minute_ms: i64,
-    /// Energy of each whole minute, in joules.
+    /// Energy of each whole minute, in joules; of a run on one node only the greatest.
     pub energy_j: Vec<f64>,
 }
 

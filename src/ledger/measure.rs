@@ -2,6 +2,8 @@
 //! energy curves. Lower-ranked methods are read only where better ones leave a
 //! bucket unknown.
 
+use std::collections::BTreeSet;
+
 use super::claims::{Claim, Timeline};
 use super::device::{Device, MethodCurve};
 use super::method::Method;
@@ -18,15 +20,12 @@ use crate::meter::utilisation::{Load, LoadBuilder};
 use crate::power::{self, DeviceKind};
 use crate::source::SourceError;
 use crate::time::Window;
-use crate::tsdb::is_stale;
+use crate::tsdb::{Labels, is_stale};
 use crate::units::Watts;
-
-/// No single node draws more; readings above are dropped and counted.
-const NODE_MAX_POWER_W: f64 = 50_000.0;
 
 /// A whole-node meter.
 #[derive(Clone, Debug)]
-pub(super) struct NodeMeter {
+pub struct NodeMeter {
     /// Its metric.
     pub source: String,
     /// Its energy.
@@ -78,8 +77,7 @@ pub(super) fn measure(
 ) -> Result<MeasuredNode, SourceError> {
     let mut node = MeasuredNode::default();
     let mut span = Span::default();
-    let answered = read_answers(series, reading.window, scratch)?;
-    answered.iter().for_each(|at_ms| span.add(*at_ms));
+    let answered = read_answers(series, reading.window, scratch, &mut span)?;
     let boots = read_boots(series, reading.window, scratch, &mut span)?;
     let memory = read_meter(&series.memory, reading.window, scratch)?;
     node.memory_bytes = memory.samples.iter().map(|(_, bytes)| *bytes).reduce(f64::max);
@@ -101,7 +99,7 @@ pub(super) fn measure(
         let intervals = gauge::integrate(
             &node_power.samples,
             &node_power.stale_ms,
-            NODE_MAX_POWER_W,
+            power::P_MAX_NODE.value(),
             &node_power.gaps,
             (&Holders::default(), EdgeRule::Linear),
             &mut tally,
@@ -161,18 +159,33 @@ impl Span {
     }
 }
 
-/// The instants at which any target of the node answered, ascending.
+/// The instants at which any target of the node answered, ascending. That one
+/// did not answer is a sample too: exporters that died are time unseen, not time
+/// that nobody expected (rule C5). A management controller answers also while
+/// its node is off, so it tells nothing.
 fn read_answers(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,
+    span: &mut Span,
 ) -> Result<Vec<i64>, SourceError> {
+    let target = |labels: &Labels| ["job", "instance"].map(|name| labels.get(name).map(str::to_owned));
+    let in_system: BTreeSet<_> = series.boot_time.iter().map(|boot| target(boot.labels())).collect();
+    let mut controllers: BTreeSet<_> =
+        series.node_power.iter().map(|meter| target(meter.series.labels())).collect();
+    controllers.retain(|controller| !in_system.contains(controller));
     let mut answered = Vec::new();
-    for up in &series.up {
+    for up in series.up.iter().filter(|up| !controllers.contains(&target(up.labels()))) {
         up.read(window, &mut scratch.buffer, &mut scratch.stats)?;
         let samples = scratch.buffer.samples();
-        let pairs = samples.timestamps_ms.iter().zip(&samples.values);
-        answered.extend(pairs.filter(|(_, value)| **value == 1.0).map(|(at_ms, _)| *at_ms));
+        for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
+            if !is_stale(*value) {
+                span.add(*at_ms);
+            }
+            if *value == 1.0 {
+                answered.push(*at_ms);
+            }
+        }
     }
     answered.sort_unstable();
     answered.dedup();
@@ -230,7 +243,7 @@ impl Builder<'_> {
             methods.iter().any(|method| method.is_enough(builder.reading.buckets, &builder.presence))
         };
         if !energy.is_empty() {
-            methods.extend(self.from_counter(energy, &best, &hardware, &holders));
+            methods.extend(self.counter_curve(energy, &best, &hardware, &holders));
         }
         if !power.is_empty() && !is_enough(&methods, self) {
             let read;
@@ -241,7 +254,7 @@ impl Builder<'_> {
                 node.uses.extend(read.uses.iter().cloned());
                 &read
             };
-            methods.extend(self.from_gauge(power, samples, &hardware, &holders));
+            methods.extend(self.gauge_curve(power, samples, &hardware, &holders));
         }
         node.uses.extend(best.uses);
         if !is_enough(&methods, self) {
@@ -270,7 +283,7 @@ impl Builder<'_> {
         })
     }
 
-    fn from_counter(
+    fn counter_curve(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,
@@ -291,7 +304,7 @@ impl Builder<'_> {
         Some(self.method(method, sources(series), intervals, holders, tally))
     }
 
-    fn from_gauge(
+    fn gauge_curve(
         &self,
         series: &[MeterSeries<'_>],
         samples: &MeterSamples,
@@ -362,6 +375,13 @@ impl Builder<'_> {
             }
             return Ok(None);
         };
+        if self.series.machine.sockets.is_none() && self.reading.stated.sockets.is_none() {
+            let note =
+                "no `node_cpu_info`: one processor is taken, state `sockets` if there are more".to_owned();
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
+        }
         let model = &self.reading.rules.power_model;
         let mut tally = Tally::default();
         let intervals: Vec<Interval> = self
@@ -392,7 +412,15 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
         let series = device.of(Quantity::Utilisation);
-        let Some(tdp) = hardware.tdp_w.filter(|_| !series.is_empty()) else {
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let Some(tdp) = hardware.tdp_w else {
+            let name = if hardware.model.is_empty() { "of unknown name" } else { &hardware.model };
+            let note = format!("GPU `{name}` is in no table: state `gpu_tdp_w` to have it modelled");
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
             return Ok(None);
         };
         let mut meter = read_meter(series, self.reading.window, scratch)?;
@@ -459,7 +487,10 @@ impl Builder<'_> {
     ) -> Result<Hardware, SourceError> {
         let stated = self.reading.stated;
         match key.component {
-            Component::Cpu => Ok(cpu_hardware(&self.series.machine, stated)),
+            Component::Cpu => {
+                let cpus = self.series.devices.keys().filter(|key| key.component == Component::Cpu).count();
+                Ok(cpu_hardware(&self.series.machine, stated, cpus))
+            }
             Component::Gpu => {
                 let limit = read_meter(device.of(Quantity::PowerLimit), self.reading.window, scratch)?;
                 node.uses.extend(limit.uses.iter().cloned());
@@ -484,13 +515,14 @@ struct Hardware {
     tdp_w: Option<f64>,
     /// Where that figure is from.
     origin: String,
-    /// Factor on the model's power: visible ÷ physical threads in a virtual machine.
+    /// Factor on the model's power: visible ÷ physical threads in a virtual machine, and
+    /// processors for each device where the series do not tell them apart.
     scale: f64,
     /// P_max of rule C2.
     max_power_w: f64,
 }
 
-fn cpu_hardware(machine: &Machine, stated: &NodeHardware) -> Hardware {
+fn cpu_hardware(machine: &Machine, stated: &NodeHardware, devices: usize) -> Hardware {
     let named = machine.cpu_model.as_deref();
     let found = named.and_then(power::find_cpu);
     let table_w = found.as_ref().map(|found| found.tdp.value());
@@ -500,12 +532,15 @@ fn cpu_hardware(machine: &Machine, stated: &NodeHardware) -> Hardware {
         (None, Some(found)) => format!("{}, match {:.2}", found.name, found.score),
         (None, None) => String::new(),
     };
-    let mut scale = 1.0;
+    let mut scale = match (machine.sockets, stated.sockets) {
+        (None, Some(sockets)) => f64::from(sockets) / devices.max(1) as f64,
+        _ => 1.0,
+    };
     if machine.is_virtual {
         let threads = found.as_ref().and_then(|found| found.threads.or(found.cores.map(|cores| cores * 2)));
         if let (Some(visible), Some(threads)) = (machine.logical_cpus, threads) {
             let sockets = f64::from(machine.sockets.unwrap_or(1).max(1));
-            scale = (f64::from(visible) / sockets / f64::from(threads)).min(1.0);
+            scale *= (f64::from(visible) / sockets / f64::from(threads)).min(1.0);
         }
     }
     Hardware {
@@ -581,4 +616,20 @@ fn read_loads(
         builder.finish_cpu(boots);
     }
     Ok(builder.finish(boots, &clock.gaps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stated_sockets_count_where_no_series_tells_them() {
+        let stated = NodeHardware { sockets: Some(2), cpu_tdp_w: Some(200.0), ..NodeHardware::default() };
+        let untold = Machine::default();
+        // One device stands for both processors; with two devices each is its own.
+        assert_eq!(cpu_hardware(&untold, &stated, 1).scale, 2.0);
+        assert_eq!(cpu_hardware(&untold, &stated, 2).scale, 1.0);
+        let told = Machine { sockets: Some(1), ..Machine::default() };
+        assert_eq!(cpu_hardware(&told, &stated, 1).scale, 1.0);
+    }
 }

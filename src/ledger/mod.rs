@@ -28,6 +28,7 @@ pub use claims::{Claim, NodeSize, ShareMethod};
 pub use device::{Device, MethodCurve};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
+pub use measure::NodeMeter;
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
@@ -95,8 +96,8 @@ pub struct NodeBooks {
     pub runs_with_full_interval: BTreeSet<usize>,
     /// Its whole-node meter by bucket.
     pub node_buckets: Vec<NodeBucket>,
-    /// Metric of the whole-node meter.
-    pub node_meter: Option<String>,
+    /// The whole-node meter, if it has one.
+    pub node_meter: Option<NodeMeter>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -319,7 +320,13 @@ impl Context<'_> {
             known: known || !self.has_log,
             jobs_covered: self.covered,
         };
-        let attributed = attribute::attribute(&node, self.buckets);
+        let mut attributed = attribute::attribute(&node, self.buckets);
+        for power in &mut attributed.minutes {
+            // Only what has to be added up over nodes is kept minute by minute.
+            if self.runs.get(power.run).is_some_and(|run| run.allocations.len() == 1) {
+                power.energy_j = power.energy_j.iter().copied().reduce(f64::max).into_iter().collect();
+            }
+        }
         let balances = Balances::of_node(name, &measured.devices, &attributed, &whole.buckets, self.buckets);
         let seen_in_full = |claim: &&Claim| {
             let parts = measured.devices.iter().filter(|device| device.key.component != Component::Other);
@@ -339,7 +346,7 @@ impl Context<'_> {
             entries: attributed.entries,
             minutes: attributed.minutes,
             node_buckets: whole.buckets,
-            node_meter: measured.node_meter.map(|meter| meter.source),
+            node_meter: measured.node_meter,
             uses: measured.uses,
             notes: measured.notes,
         };
@@ -405,7 +412,8 @@ fn node_size(
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
     let (cpus, origin) = match (stated.cpus, machine.logical_cpus, cores) {
         (Some(cpus), _, _) => (Some(cpus), "stated".to_owned()),
-        (None, Some(logical), Some(cores)) if most > cores => {
+        // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
+        (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
             (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
         }
         (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
@@ -413,4 +421,30 @@ fn node_size(
         _ => (None, "unknown".to_owned()),
     };
     (NodeSize { cpus, memory_bytes: stated.memory_bytes.or(memory_bytes), gpus }, origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_does_not_make_a_node_larger() {
+        let machine = Machine { logical_cpus: Some(128), threads_per_core: Some(2), ..Machine::default() };
+        let claim = |start_ms, end_ms, cpus: f64| Claim {
+            run: 0,
+            window: Window::new(start_ms, end_ms),
+            cpus: Some(cpus),
+            memory_bytes: None,
+            gpus: None,
+            bound_gpus: Vec::new(),
+        };
+        let size = |claims: &[Claim]| {
+            node_size(&machine, &NodeHardware::default(), claims, None, &NodeSeries::default()).0.cpus
+        };
+        // 47/3 + 58/3 + 53/3 taken and given back leaves 9e-15; then the 64 cores are allocated in full.
+        let thirds = [47.0 / 3.0, 58.0 / 3.0, 53.0 / 3.0].map(|cpus| claim(0, 10, cpus));
+        let [one, two, three] = thirds;
+        assert_eq!(size(&[one, two, three, claim(20, 30, 64.0)]), Some(64.0));
+        assert_eq!(size(&[claim(0, 10, 65.0)]), Some(128.0));
+    }
 }

@@ -196,8 +196,8 @@ fn other(
     buckets: &[Window],
     presence: &Presence,
 ) -> Device {
-    let mut tally = Tally::default();
-    tally.increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
+    let increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
+    let tally = Tally { increments_j, ..Tally::default() };
     let (holders, rule) = (Holders::default(), EdgeRule::Linear);
     let curve = MethodCurve::new(method, source, intervals, &holders, rule, tally);
     let key = DeviceKey { component: Component::Other, id: String::new() };
@@ -207,6 +207,7 @@ fn other(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::curve::Curve;
 
     const HOUR: Window = Window::new(0, 3_600_000);
 

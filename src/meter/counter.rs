@@ -227,7 +227,7 @@ mod tests {
         let samples = [(0, 65_000.0), (15_000, 500.0)];
         let (_, tally) = run(&samples, &[65_532.610_987, RANGE], false, &Boots::default());
         assert_eq!(tally.wraps, 1);
-        assert!((tally.increments_j - 1032.610_987).abs() < 1e-6);
+        assert!((tally.increments_j - 1_032.610_987).abs() < 1e-6);
     }
 
     #[test]

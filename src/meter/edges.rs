@@ -85,14 +85,20 @@ pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> (Ve
         }
         let mut pieces = cut(interval, changes, holders.at(interval.window.start_ms));
         if interval.is_known() {
+            let sides = Sides::of(&intervals, index, holders);
             match (interval.shape, rule) {
                 (_, EdgeRule::Linear) => spread_by_time(&mut pieces, interval),
                 (Shape::Flat, EdgeRule::Power) => {
-                    share_by_power(&mut pieces, interval, &intervals, index, holders);
+                    let before = index.checked_sub(1).and_then(|at| full_interval(&intervals, at, holders));
+                    let after = full_interval(&intervals, index + 1, holders);
+                    let before = before.filter(|one| one.window.end_ms == interval.window.start_ms);
+                    let after = after.filter(|one| one.window.start_ms == interval.window.end_ms);
+                    share_by_power(&mut pieces, interval, &sides, (before, after), holders);
                 }
                 (Shape::Ramp { from_w, to_w }, EdgeRule::Power) => hold_gauge(&mut pieces, from_w, to_w),
             }
-            errors.extend(edge_errors(&pieces, &intervals, index, holders));
+            let is_gauge = matches!(interval.shape, Shape::Ramp { .. });
+            errors.extend(edge_errors(&pieces, is_gauge, &sides));
         }
         placed.extend(pieces.into_iter().map(|piece| piece.interval));
     }
@@ -151,31 +157,26 @@ fn hold_gauge(pieces: &mut [Piece], from_w: f64, to_w: f64) {
     }
 }
 
-/// Rule C6.
+/// Rule C6: what is known of each piece from the power beside it, reconciled
+/// with the energy of the whole.
 fn share_by_power(
     pieces: &mut [Piece],
     whole: &Interval,
-    intervals: &[Interval],
-    index: usize,
+    sides: &Sides,
+    neighbours: (Option<&Interval>, Option<&Interval>),
     holders: &Holders,
 ) {
-    let before = index.checked_sub(1).and_then(|before| full_interval(intervals, before, holders));
-    let after = full_interval(intervals, index + 1, holders);
     let last = pieces.len().saturating_sub(1);
+    let of_set = |neighbour: Option<&Interval>, set: u32| {
+        neighbour.filter(|interval| holders.at(interval.window.start_ms) == set).map(Interval::mean_power_w)
+    };
     let known: Vec<Option<f64>> = pieces
         .iter()
         .enumerate()
-        .map(|(at, piece)| {
-            let neighbour = if at == 0 {
-                before.filter(|neighbour| neighbour.window.end_ms == whole.window.start_ms)
-            } else if at == last {
-                after.filter(|neighbour| neighbour.window.start_ms == whole.window.end_ms)
-            } else {
-                None
-            };
-            neighbour
-                .filter(|neighbour| holders.at(neighbour.window.start_ms) == piece.set)
-                .map(Interval::mean_power_w)
+        .map(|(at, piece)| match at {
+            0 => of_set(neighbours.0, piece.set),
+            _ if at == last => of_set(neighbours.1, piece.set),
+            _ => None,
         })
         .collect();
     let mut known_j = 0.0;
@@ -190,18 +191,51 @@ fn share_by_power(
         }
     }
     let left_j = whole.energy_j - known_j;
-    if unknown_s > 0.0 && left_j >= 0.0 {
+    if unknown_s == 0.0 {
+        reconcile(pieces, left_j, sides);
+        return;
+    }
+    // A neighbour at 0 W is known as well: a device without idle power is no reason to spread by time.
+    if left_j >= 0.0 && known.iter().any(Option::is_some) {
         for (piece, power_w) in pieces.iter_mut().zip(&known) {
             if power_w.is_none() {
                 piece.interval.energy_j = left_j * piece.interval.window.length_s() / unknown_s;
             }
         }
     } else if known_j > 0.0 {
-        for piece in pieces.iter_mut() {
-            piece.interval.energy_j *= whole.energy_j / known_j;
-        }
+        scale(pieces, whole.energy_j / known_j);
     } else {
         spread_by_time(pieces, whole);
+    }
+}
+
+/// Spreads `left_j` over a first and a last piece that are both known: least
+/// squares, so that the steadier side keeps its power.
+fn reconcile(pieces: &mut [Piece], left_j: f64, sides: &Sides) {
+    let [first, last] = pieces else { return };
+    let weight =
+        |piece: &Piece, side: &Side| (piece.interval.window.length_s() * side.unsteadiness_w).powi(2);
+    let (first_weight, last_weight) = (weight(first, &sides.before), weight(last, &sides.after));
+    let total = first_weight + last_weight;
+    let first_part = if total > 0.0 { first_weight / total } else { 0.5 };
+    first.interval.energy_j += left_j * first_part;
+    last.interval.energy_j += left_j * (1.0 - first_part);
+    let energy_j = first.interval.energy_j + last.interval.energy_j;
+    for (one, other) in [(0, 1), (1, 0)] {
+        if pieces.get(one).is_some_and(|piece| piece.interval.energy_j < 0.0) {
+            if let Some(piece) = pieces.get_mut(one) {
+                piece.interval.energy_j = 0.0;
+            }
+            if let Some(piece) = pieces.get_mut(other) {
+                piece.interval.energy_j = energy_j;
+            }
+        }
+    }
+}
+
+fn scale(pieces: &mut [Piece], factor: f64) {
+    for piece in pieces {
+        piece.interval.energy_j *= factor;
     }
 }
 
@@ -215,31 +249,62 @@ const NEAREST: usize = 8;
 /// Relative floor of the change of power that is allowed for at an edge.
 const POWER_FLOOR: f64 = 0.02;
 
-/// Rule C6: τ·max(|P₁ − P₂|, 2 % of P₁) on either side of each edge.
-fn edge_errors(pieces: &[Piece], intervals: &[Interval], index: usize, holders: &Holders) -> Vec<EdgeError> {
-    let before = (0..index).rev().take(NEAREST).filter_map(|at| full_interval(intervals, at, holders));
-    let after =
-        (index + 1..intervals.len()).take(NEAREST).filter_map(|at| full_interval(intervals, at, holders));
-    let (before_w, after_w) = (unsteadiness(before), unsteadiness(after));
-    pieces
-        .windows(2)
-        .filter_map(|pair| {
-            let [left, right] = pair else { return None };
-            Some(EdgeError {
-                at_ms: right.interval.window.start_ms,
-                before_j: left.interval.window.length_s() * before_w,
-                after_j: right.interval.window.length_s() * after_w,
-            })
-        })
-        .collect()
+/// What the two nearest full intervals on one side of an interval tell.
+#[derive(Clone, Copy, Default)]
+struct Side {
+    /// P₁, if there is a full interval near.
+    power_w: Option<f64>,
+    /// max(|P₁ − P₂|, 2 % of P₁).
+    unsteadiness_w: f64,
 }
 
-fn unsteadiness<'a>(mut nearest: impl Iterator<Item = &'a Interval>) -> f64 {
-    let Some(first_w) = nearest.next().map(Interval::mean_power_w) else {
-        return 0.0;
-    };
-    let second_w = nearest.next().map_or(first_w, Interval::mean_power_w);
-    (first_w - second_w).abs().max(POWER_FLOOR * first_w)
+impl Side {
+    fn new<'a>(mut nearest: impl Iterator<Item = &'a Interval>) -> Self {
+        let Some(first_w) = nearest.next().map(Interval::mean_power_w) else {
+            return Self::default();
+        };
+        let second_w = nearest.next().map_or(first_w, Interval::mean_power_w);
+        let unsteadiness_w = (first_w - second_w).abs().max(POWER_FLOOR * first_w);
+        Self { power_w: Some(first_w), unsteadiness_w }
+    }
+
+    /// Rule C6: τ·max(|P₁ − P₂|, 2 % of P₁) + |E − P₁·τ|.
+    fn error_j(&self, piece: &Interval) -> f64 {
+        let seconds = piece.window.length_s();
+        let given_j = piece.energy_j;
+        seconds * self.unsteadiness_w
+            + self.power_w.map_or(0.0, |power_w| (given_j - power_w * seconds).abs())
+    }
+}
+
+/// Both sides of an interval.
+struct Sides {
+    before: Side,
+    after: Side,
+}
+
+impl Sides {
+    fn of(intervals: &[Interval], index: usize, holders: &Holders) -> Self {
+        let before = (0..index).rev().take(NEAREST).filter_map(|at| full_interval(intervals, at, holders));
+        let after = (index + 1..intervals.len()).take(NEAREST);
+        let after = after.filter_map(|at| full_interval(intervals, at, holders));
+        Self { before: Side::new(before), after: Side::new(after) }
+    }
+}
+
+/// How far off the energy may be on either side of each edge.
+fn edge_errors(pieces: &[Piece], is_gauge: bool, sides: &Sides) -> impl Iterator<Item = EdgeError> {
+    pieces.windows(2).filter_map(move |pair| {
+        let [left, right] = pair else { return None };
+        let before_j = sides.before.error_j(&left.interval);
+        let after_j = sides.after.error_j(&right.interval);
+        let near_j = |near_j: f64| if is_gauge { near_j } else { 0.0 };
+        Some(EdgeError {
+            at_ms: right.interval.window.start_ms,
+            before_j: before_j + near_j(after_j),
+            after_j: after_j + near_j(before_j),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -308,6 +373,17 @@ mod tests {
         // Known: 5 s before and 2 s after at 100 W = 700 J > 300 J.
         assert_eq!(energy(&placed, Window::new(20_000, 28_000)), 0.0);
         assert!((energy(&placed, Window::new(15_000, 20_000)) - 300.0 * 5.0 / 7.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_short_run_on_a_device_that_idles_at_nothing_gets_all() {
+        // 10 s at 300 W, 0 W before and after, read every 60 s.
+        let flat =
+            |n: i64, energy_j: f64| Interval::flat(n * 60_000, (n + 1) * 60_000, energy_j, Coverage::Covered);
+        let intervals = vec![flat(0, 0.0), flat(1, 3000.0), flat(2, 0.0)];
+        let holders = Holders::new([(70_000, 1), (80_000, 0)]);
+        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        assert_eq!(energy(&placed, Window::new(70_000, 80_000)), 3000.0);
     }
 
     #[test]

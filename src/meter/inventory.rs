@@ -166,7 +166,7 @@ pub fn take_inventory<'a>(
 ) -> Inventory<'a> {
     let mut inventory = Inventory::default();
     let mut cpus: BTreeMap<String, CpuInfo> = BTreeMap::new();
-    let mut gpu_info: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
+    let mut gpu_info: BTreeMap<(String, String), GpuInfo> = BTreeMap::new();
     for (row, series) in series.iter().enumerate() {
         let series: &'a dyn Series = series.as_ref();
         let labels = series.labels();
@@ -203,9 +203,9 @@ pub fn take_inventory<'a>(
     for (name, node) in &mut inventory.nodes {
         describe(node, cpus.get(name));
         for (key, device) in &mut node.devices {
-            if let Some((model, index)) = gpu_info.get(&(name.clone(), key.id.clone())) {
-                device.model = device.model.take().or_else(|| model.clone());
-                device.index = device.index.take().or_else(|| index.clone());
+            if let Some(info) = gpu_info.get(&(name.clone(), key.id.clone())) {
+                device.model = device.model.take().or_else(|| info.model.clone());
+                device.index = device.index.take().or_else(|| info.index.clone());
             }
         }
     }
@@ -220,13 +220,19 @@ struct CpuInfo {
     cpus: BTreeSet<String>,
 }
 
+/// What `nvidia_smi_gpu_info` tells of a GPU.
+struct GpuInfo {
+    model: Option<String>,
+    index: Option<String>,
+}
+
 fn add_fact<'a>(
     inventory: &mut Inventory<'a>,
     node: &str,
     role: Role,
     series: &'a dyn Series,
     cpus: &mut BTreeMap<String, CpuInfo>,
-    gpu_info: &mut BTreeMap<(String, String), (Option<String>, Option<String>)>,
+    gpu_info: &mut BTreeMap<(String, String), GpuInfo>,
 ) {
     let labels = series.labels();
     let owned = |label: &str| labels.get(label).map(str::to_owned);
@@ -242,9 +248,8 @@ fn add_fact<'a>(
             let vendor = labels.get("system_vendor").unwrap_or_default();
             let product = labels.get("product_name").unwrap_or_default();
             let described = format!("{vendor} {product}").trim().to_owned();
-            let lower =
-                format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()).to_lowercase();
-            here.machine.is_virtual = VIRTUAL.iter().any(|word| lower.contains(word));
+            here.machine.is_virtual =
+                is_virtual(&format!("{described} {}", labels.get("bios_vendor").unwrap_or_default()));
             here.machine.product = (!described.is_empty()).then_some(described);
         }
         Role::CpuInfo => {
@@ -257,10 +262,19 @@ fn add_fact<'a>(
         }
         Role::GpuInfo => {
             if let Some(uuid) = labels.get("uuid") {
-                gpu_info.insert((node.to_owned(), gpu_id(uuid)), (owned("name"), owned("index")));
+                let info = GpuInfo { model: owned("name"), index: owned("index") };
+                gpu_info.insert((node.to_owned(), gpu_id(uuid)), info);
             }
         }
     }
+}
+
+/// True if a description names a hypervisor: whole words only, since `Xenon` builds real machines.
+fn is_virtual(description: &str) -> bool {
+    let lower = description.to_lowercase();
+    let words: Vec<&str> = lower.split(|letter: char| !letter.is_alphanumeric()).collect();
+    let spaced = format!(" {} ", words.join(" "));
+    VIRTUAL.iter().any(|name| spaced.contains(&format!(" {name} ")))
 }
 
 fn add_meter<'a>(
@@ -329,5 +343,20 @@ fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
     }
     if !node.memory.is_empty() && !has(node, Component::Dram) {
         node.devices.entry(DeviceKey { component: Component::Dram, id: "all".to_owned() }).or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_virtual;
+
+    #[test]
+    fn hypervisors_are_whole_words() {
+        for machine in ["QEMU Standard PC (Q35 + ICH9, 2009)", "VMware, Inc. VMware7,1", "Xen HVM domU"] {
+            assert!(is_virtual(machine), "{machine}");
+        }
+        for machine in ["XENON Systems Pty Ltd", "Supermicro SYS-4029GP"] {
+            assert!(!is_virtual(machine), "{machine}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! When a node was there: boots, time known to be off, and how far apart its
 //! samples usually are (rules C2, C5).
 
-use crate::time::{DAY_MS, MINUTE_MS, Window, day_of};
+use crate::time::{MINUTE_MS, Window, day_of};
 
 /// A boot time that moved by less is a clock being corrected, not a boot.
 const BOOT_TOLERANCE_MS: i64 = 30_000;
@@ -48,7 +48,7 @@ impl Boots {
 pub struct Presence {
     /// From its first sample of any kind to its last.
     pub span: Option<Window>,
-    /// Known to be off: no target answered, and the node booted later.
+    /// Known to be off: no target answered, and the node booted later. In order, none over another.
     pub off: Vec<Window>,
 }
 
@@ -57,7 +57,7 @@ impl Presence {
     /// answered (`up` = 1), ascending, and its boots. Without an `up` series
     /// nothing is known to be off.
     pub fn new(span: Option<Window>, answered_ms: &[i64], boots: &Boots) -> Self {
-        let mut off = Vec::new();
+        let mut off: Vec<Window> = Vec::new();
         for boot in boots.all() {
             let next = answered_ms.partition_point(|at| at <= boot);
             let last_seen = next.checked_sub(1).and_then(|last| answered_ms.get(last));
@@ -65,7 +65,11 @@ impl Presence {
                 && next < answered_ms.len()
                 && boot > last_seen
             {
-                off.push(Window::new(*last_seen, *boot));
+                // A clock that is put right after the boot looks like a second boot in the same outage.
+                match off.last_mut().filter(|before| before.start_ms == *last_seen) {
+                    Some(before) => before.end_ms = *boot,
+                    None => off.push(Window::new(*last_seen, *boot)),
+                }
             }
         }
         Self { span, off }
@@ -76,8 +80,9 @@ impl Presence {
         let Some(inside) = self.span.and_then(|span| span.intersect(window)) else {
             return 0.0;
         };
-        let off_ms: i64 =
-            self.off.iter().filter_map(|off| off.intersect(inside)).map(Window::length_ms).sum();
+        let first = self.off.partition_point(|off| off.end_ms <= inside.start_ms);
+        let near = self.off.iter().skip(first).take_while(|off| off.start_ms < inside.end_ms);
+        let off_ms: i64 = near.filter_map(|off| off.intersect(inside)).map(Window::length_ms).sum();
         (inside.length_ms() - off_ms) as f64 / 1000.0
     }
 }
@@ -131,12 +136,6 @@ impl GapLimits {
     }
 }
 
-/// The UTC day that holds `at_ms`, as a window.
-pub fn day_window(day: i64) -> Window {
-    let start_ms = day.saturating_mul(DAY_MS);
-    Window::new(start_ms, start_ms.saturating_add(DAY_MS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +165,16 @@ mod tests {
         assert_eq!(presence.expected_s(Window::new(0, 2_000_000)), 500.0);
         assert_eq!(presence.expected_s(Window::new(700_000, 900_000)), 100.0);
         assert_eq!(Presence::new(span, &[], &boots).expected_s(Window::new(0, 1_000_000)), 1000.0);
+    }
+
+    #[test]
+    fn two_boots_in_one_outage_are_one_time_off() {
+        // The clock was an hour behind at boot and was put right later.
+        let boots = Boots::from_samples([(0, 0.0), (9_000_000, 3600.0), (9_015_000, 7200.0)]);
+        let span = Some(Window::new(0, 10_000_000));
+        let presence = Presence::new(span, &[0, 9_000_000, 9_015_000], &boots);
+        assert_eq!(presence.off, [Window::new(0, 7_200_000)]);
+        assert_eq!(presence.expected_s(Window::new(0, 10_000_000)), 2800.0);
     }
 
     #[test]

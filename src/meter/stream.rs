@@ -222,6 +222,6 @@ fn drop_continued(meter: &mut MeterSamples) {
     let samples = &meter.samples;
     meter.stale_ms.retain(|stale_ms| {
         let next = samples.partition_point(|(at_ms, _)| at_ms < stale_ms);
-        !samples.get(next).is_some_and(|(at_ms, _)| *at_ms <= stale_ms.saturating_add(interval_ms))
+        samples.get(next).is_none_or(|(at_ms, _)| *at_ms > stale_ms.saturating_add(interval_ms))
     });
 }

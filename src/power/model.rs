@@ -11,8 +11,10 @@ pub const MEMORY_W_PER_GB: f64 = 0.3725;
 /// Bytes in a gigabyte as [`MEMORY_W_PER_GB`] counts it.
 const BYTES_PER_GB: f64 = 1e9;
 
-/// The power that a processor socket of unknown TDP is taken never to exceed.
+/// The power that a processor socket of unknown TDP, or its memory, is taken never to exceed.
 pub const P_MAX_SOCKET: Watts = Watts(600.0);
+/// The power that a whole node is taken never to exceed.
+pub const P_MAX_NODE: Watts = Watts(50_000.0);
 /// The power that a GPU of unknown TDP is taken never to exceed.
 pub const P_MAX_GPU: Watts = Watts(1200.0);
 /// How far a device may exceed its TDP for a moment before it is a fault.

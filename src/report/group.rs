@@ -42,7 +42,21 @@ impl Grouped {
         Ok(Column::new(column.into(), sums))
     }
 
-    /// The same over the rows for which `keep` holds.
+    /// The same, null where a group has no value at all.
+    pub(super) fn sum_if_any(&self, frame: &DataFrame, column: &str) -> PolarsResult<Column> {
+        let values = frame.column(column)?.f64()?;
+        let sums: Vec<Option<f64>> = self
+            .rows
+            .iter()
+            .map(|rows| {
+                let mut known = rows.iter().filter_map(|row| values.get(*row as usize)).peekable();
+                known.peek().is_some().then(|| known.collect::<Sum>().value())
+            })
+            .collect();
+        Ok(Column::new(column.into(), sums))
+    }
+
+    /// The sum over the rows for which `keep` holds.
     pub(super) fn sum_where(
         &self,
         frame: &DataFrame,

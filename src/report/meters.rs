@@ -94,7 +94,7 @@ fn status(planned: &Use, used: Option<&SeriesUse>) -> String {
         (Use::Fact, _) => "tells about the node".to_owned(),
         (Use::Part(whole), _) => format!("part of {whole}"),
         (Use::Ignored(why), _) => format!("ignored: {why}"),
-        (Use::Meter, None) => "not read: a better method knows enough".to_owned(),
+        (Use::Meter, None) => "not read: a better method knows enough, or no model applies".to_owned(),
         (Use::Meter, Some(used)) => match (used.days_used, used.days_replica) {
             (0, 0) => "no samples in the window".to_owned(),
             (0, _) => "replica".to_owned(),

@@ -10,8 +10,6 @@ mod output;
 mod pictures;
 mod summary;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -43,7 +43,7 @@ fn text(report: &Report<'_>, title: &str) -> Text {
     let simulated = if subject.provenance.simulated { "SIMULATED · " } else { "" };
     Text {
         title: title.to_owned(),
-        subtitle: format!("{simulated}{period}"),
+        subtitle: format!("{simulated}{period} · {}", subject.provenance.title),
         footnote: subject.provenance.attributions.join(" · "),
     }
 }
@@ -246,16 +246,30 @@ fn energy_by_node(report: &Report<'_>) -> PolarsResult<Bars> {
     }
     let largest = rows.iter().map(|(_, joules)| sum(joules.iter().copied())).fold(0.0, f64::max);
     let (unit, scale) = scale_for(largest, &ENERGY_UNITS);
+    // A kind that no node has would only fill the legend.
+    let kinds: Vec<usize> = (0..BENEFICIARIES.len())
+        .filter(|kind| rows.iter().any(|(_, joules)| joules.get(*kind).is_some_and(|joules| *joules > 0.0)))
+        .collect();
     let items = rows
         .into_iter()
         .map(|(node, joules)| BarItem {
             name: node.to_owned(),
-            segments: joules.into_iter().map(|joules| joules / scale).collect(),
+            segments: kinds
+                .iter()
+                .filter_map(|kind| joules.get(*kind))
+                .map(|joules| joules / scale)
+                .collect(),
         })
         .collect();
-    let segments = BENEFICIARIES
+    let segments = kinds
         .iter()
+        .filter_map(|kind| BENEFICIARIES.get(*kind))
         .map(|kind| SegmentStyle { name: plural(kind).to_owned(), muted: *kind == "idle" })
         .collect();
-    Ok(Bars { text: text(report, "Energy used and free by node"), items, segments, x_label: unit.to_owned() })
+    Ok(Bars {
+        text: text(report, "Energy by node, used and idle"),
+        items,
+        segments,
+        x_label: unit.to_owned(),
+    })
 }

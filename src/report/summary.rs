@@ -11,7 +11,7 @@ use super::Subject;
 use super::group::Grouped;
 use super::tables::{BENEFICIARIES, COMPONENTS};
 use crate::carbon::{self, equivalents};
-use crate::ledger::{Balance, Balances};
+use crate::ledger::{Balance, Balances, Books};
 use crate::sum::Sum;
 use crate::time::format_instant;
 use crate::units::{GramsCo2e, Joules};
@@ -112,7 +112,8 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     };
     let energy_j = total("energy_j")?;
     let facility_j = total("facility_energy_j")?;
-    let emissions = total("emissions_gco2e")?;
+    let is_priced = entries.column("emissions_gco2e")?.f64()?.iter().any(|grams| grams.is_some());
+    let emissions = if is_priced { Some(total("emissions_gco2e")?) } else { None };
     let by_beneficiary = energy_by(entries, "beneficiary")?;
     let by_component = energy_by(entries, "component")?;
     let by_method = energy_by(entries, "method")?;
@@ -125,7 +126,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
             })
             .collect()
     };
-    let like = equivalents(GramsCo2e(emissions));
+    let like = emissions.map(|grams| equivalents(GramsCo2e(grams)));
     let window = match (books.buckets.first(), books.buckets.last()) {
         (Some(first), Some(last)) => {
             json!({"start": format_instant(first.start_ms), "end": format_instant(last.end_ms)})
@@ -142,7 +143,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "energy_kwh": Joules(energy_j).to_kwh().value(),
         "energy_j": energy_j,
         "facility_energy_kwh": Joules(facility_j).to_kwh().value(),
-        "energy_extrapolated_kwh": Joules(total("energy_extrapolated_j")?).to_kwh().value(),
+        "energy_extrapolated_kwh": extrapolated_j(entries)?.map(|joules| Joules(joules).to_kwh().value()),
         "energy_kwh_by_beneficiary": in_kwh(&by_beneficiary, &BENEFICIARIES),
         "energy_kwh_by_component": in_kwh(&by_component, &components),
         "energy_share_by_method": shares(&by_method),
@@ -150,11 +151,11 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "basis": prices.intensity.basis().to_string(),
         "energy_share_by_intensity_tier": shares(&by_tier),
         "equivalents": {
-            "car_km": like.car_km_eu,
-            "tree_months": like.tree_months,
+            "car_km": like.map(|like| like.car_km_eu),
+            "tree_months": like.map(|like| like.tree_months),
             "source": carbon::EQUIVALENTS_SOURCE,
         },
-        "coverage": coverage(entries)?,
+        "coverage": coverage(books),
         "balances": balances(&books.balances),
         "nodes": books.nodes.len(),
         "nodes_without_series": books.nodes_without_series.iter().map(|(name, partner)| {
@@ -184,18 +185,37 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     }))
 }
 
-/// Share of the expected time that is known, over all devices.
-fn coverage(entries: &DataFrame) -> PolarsResult<Value> {
-    let total = |column: &str| -> PolarsResult<f64> {
-        Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
-    };
-    let expected = total("expected_s")?;
-    let share = |part: f64| if expected > 0.0 { Value::from(part / expected) } else { Value::Null };
-    Ok(json!({
-        "covered": share(total("covered_s")?),
-        "interpolated": share(total("interpolated_s")?),
+/// The extrapolated energy of all rows; `None` if any of them knows too little
+/// (rule C5): a total without them could be less than what was measured.
+fn extrapolated_j(entries: &DataFrame) -> PolarsResult<Option<f64>> {
+    let expected = entries.column("expected_s")?.f64()?;
+    let rows = entries.column("energy_extrapolated_j")?.f64()?.iter().zip(expected.iter());
+    let known = rows.filter(|(value, expected)| value.is_some() || expected.unwrap_or(0.0) > 0.0);
+    Ok(known.map(|(value, _)| value).collect::<Option<Sum>>().map(Sum::value))
+}
+
+/// Share of the expected time that is known, over all devices. From the devices
+/// themselves: their rows hold the same seconds once for each beneficiary.
+fn coverage(books: &Books) -> Value {
+    let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
+    for node in &books.nodes {
+        for (index, bucket) in books.buckets.iter().enumerate() {
+            let expected_s = node.presence.expected_s(*bucket);
+            for device in &node.devices {
+                let reading = device.read(index, *bucket);
+                covered.add(reading.covered_s);
+                interpolated.add(reading.interpolated_s);
+                expected.add(expected_s);
+            }
+        }
+    }
+    let expected = expected.value();
+    let share = |part: Sum| if expected > 0.0 { Value::from(part.value() / expected) } else { Value::Null };
+    json!({
+        "covered": share(covered),
+        "interpolated": share(interpolated),
         "expected_device_seconds": expected,
-    }))
+    })
 }
 
 /// What was dropped, corrected and missing, over all meters.
@@ -203,7 +223,9 @@ fn tallies(subject: &Subject<'_>) -> Value {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut missing: BTreeMap<&str, Sum> = BTreeMap::new();
     let devices = subject.books.nodes.iter().flat_map(|node| &node.devices);
-    for tally in devices.flat_map(|device| &device.methods).map(|method| &method.tally) {
+    let of_devices = devices.flat_map(|device| &device.methods).map(|method| &method.tally);
+    let of_nodes = subject.books.nodes.iter().filter_map(|node| node.node_meter.as_ref());
+    for tally in of_devices.chain(of_nodes.map(|meter| &meter.tally)) {
         for (name, count) in [
             ("samples", tally.samples),
             ("dropped_not_finite", tally.not_finite),

@@ -20,11 +20,43 @@ pub(super) const COMPONENTS: [Component; 4] =
 /// The kinds of beneficiary, in the order of the columns.
 pub(super) const BENEFICIARIES: [&str; 4] = ["run", "idle", "infrastructure", "unattributed"];
 
+/// Significant digits of numbers in CSV: what lies beyond is rounding error, and
+/// sums of rows still agree far within the tolerance of the balances.
+const DIGITS: i32 = 12;
+
 /// A table as CSV.
 pub(super) fn csv(table: &DataFrame) -> PolarsResult<Vec<u8>> {
+    let rounded = table
+        .columns()
+        .iter()
+        .map(|column| match column.f64() {
+            Ok(values) => {
+                let short: Vec<Option<f64>> = values.iter().map(|value| value.map(round)).collect();
+                Column::new(column.name().clone(), short)
+            }
+            Err(_) => column.clone(),
+        })
+        .collect();
     let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut table.clone())?;
+    CsvWriter::new(&mut bytes).finish(&mut DataFrame::new(table.height(), rounded)?)?;
     Ok(bytes)
+}
+
+/// `value` in [`DIGITS`] significant digits.
+fn round(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let shift = DIGITS - 1 - value.abs().log10().floor() as i32;
+    // Dividing by a power of ten is exact to the last bit, multiplying by a fraction is not.
+    let rounded = if shift >= 0 {
+        let scale = 10_f64.powi(shift);
+        (value * scale).round() / scale
+    } else {
+        let scale = 10_f64.powi(-shift);
+        (value / scale).round() * scale
+    };
+    if rounded.is_finite() { rounded } else { value }
 }
 
 /// A column of joules as kilowatt-hours under another name.
@@ -86,7 +118,7 @@ fn totals(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Totals> {
         kwh(&extrapolated(grouped, entries)?, "energy_extrapolated_kwh")?,
         grouped.words(entries, "method")?,
     ];
-    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
     let priced = entries.column("emissions_gco2e")?.f64()?;
     let is_priced = |row: usize| priced.get(row).is_some();
     let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
@@ -131,7 +163,7 @@ pub(super) fn hourly(entries: &DataFrame) -> PolarsResult<DataFrame> {
     for name in ["facility_energy_j", "covered_s", "interpolated_s", "expected_s"] {
         columns.push(grouped.sum(entries, name)?);
     }
-    let emissions = grouped.sum(entries, "emissions_gco2e")?;
+    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
     let priced = entries.column("emissions_gco2e")?.f64()?;
     let is_priced = |row: usize| priced.get(row).is_some();
     let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
@@ -228,7 +260,9 @@ pub(super) fn by_node(entries: &DataFrame, books: &Books) -> PolarsResult<DataFr
     all.push(text("cpus_origin", &|node| node.size_origin.clone()));
     all.push(text("cpu_model", &|node| node.machine.cpu_model.clone().unwrap_or_default()));
     all.push(text("gpus", &|node| node.size.map(|size| size.gpus.to_string()).unwrap_or_default()));
-    all.push(text("node_meter", &|node| node.node_meter.clone().unwrap_or_default()));
+    all.push(text("node_meter", &|node| {
+        node.node_meter.as_ref().map(|meter| meter.source.clone()).unwrap_or_default()
+    }));
     all.push(text("notes", &|node| node.notes.join("; ")));
     DataFrame::new(table.height(), all)
 }
@@ -287,7 +321,9 @@ pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsRe
     let mut listed: Vec<usize> = (0..runs.len())
         .filter(|index| {
             runs.get(*index).is_some_and(|run| {
-                run.start_ms < window.end_ms && run.end_ms.is_none_or(|end_ms| end_ms >= window.start_ms)
+                run.start_ms < window.end_ms
+                    && (run.start_ms >= window.start_ms
+                        || run.end_ms.is_none_or(|end_ms| end_ms > window.start_ms))
             })
         })
         .collect();
@@ -357,6 +393,12 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
     )
 }
 
+/// The greater of a run's best minute and its mean: the minutes at its ends are
+/// no whole ones, so that the mean may lie above all others.
+fn peak_power(peak_w: Option<f64>, mean_w: Option<f64>) -> Option<f64> {
+    [peak_w, mean_w].into_iter().flatten().reduce(f64::max)
+}
+
 /// What follows from a run's energy and emissions.
 fn run_figures(
     listed: &[usize],
@@ -386,7 +428,7 @@ fn run_figures(
         })
         .collect();
     let peak: Vec<Option<f64>> =
-        listed.iter().zip(&mean).map(|(run, mean)| peaks.get(run).copied().or(*mean)).collect();
+        listed.iter().zip(&mean).map(|(run, mean)| peak_power(peaks.get(run).copied(), *mean)).collect();
     let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
     let equivalent: Vec<Option<_>> =
         emissions.iter().map(|grams| grams.map(|grams| equivalents(GramsCo2e(grams)))).collect();
@@ -403,4 +445,38 @@ fn run_figures(
         ),
         Column::new("scheduler_energy_j".into(), recorded),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_twelve_digits() {
+        assert_eq!(round(255.827_639_254_756_99), 255.827_639_255);
+        assert_eq!(round(-0.000_123_456_789_012_345), -0.000_123_456_789_012);
+        assert_eq!(round(1.234_567_890_123_4e20), 1.234_567_890_12e20);
+        assert_eq!(round(5e-324), 5e-324);
+        assert!(round(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn groups_are_sorted_and_add_up_however_the_rows_lie() {
+        let rows = |order: [usize; 4]| {
+            let user = order.map(|row| ["b", "a", "b", "b"][row]);
+            let energy = order.map(|row| [1e16, 3.0, 1.0, 1.0][row]);
+            let columns = vec![Column::new("user".into(), user), Column::new("energy_j".into(), energy)];
+            DataFrame::new(4, columns).unwrap()
+        };
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
+            let frame = rows(order);
+            let grouped = Grouped::new(&frame, &["user"]).unwrap();
+            let table = grouped.table(vec![grouped.sum(&frame, "energy_j").unwrap()]).unwrap();
+            let users: Vec<_> = table.column("user").unwrap().str().unwrap().iter().flatten().collect();
+            assert_eq!(users, ["a", "b"]);
+            let sums: Vec<_> = table.column("energy_j").unwrap().f64().unwrap().iter().flatten().collect();
+            // A plain sum from the left gives 1e16 for the second.
+            assert_eq!(sums, [3.0, 10_000_000_000_000_002.0]);
+        }
+    }
 }

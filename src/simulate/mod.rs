@@ -111,6 +111,9 @@ pub fn simulate(
         samples,
         runs: cluster.runs.iter().filter(|run| run.started()).count(),
         energy_j: crate::sum::sum(truth.devices.iter().map(|device| device.energy_j)),
+        metered_energy_j: crate::sum::sum(
+            truth.devices.iter().filter(|device| device.metered).map(|device| device.energy_j),
+        ),
     };
     let files = [
         ("sacct.txt", sacct::log(&cluster)),

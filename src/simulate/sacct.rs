@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// The columns.
 const HEADER: &str = "JobID|JobIDRaw|JobName|User|Account|Partition|State|Submit|Start|End|Elapsed|AllocCPUS|NNodes|\
-                      NodeList|ReqMem|AllocTRES|ConsumedEnergyRaw";
+                      NodeList|ReqMem|AllocTRES|ConsumedEnergyRaw|Comment";
 
 /// The whole log: a line for each job, and one for each of its steps.
 pub(super) fn log(cluster: &Cluster) -> String {
@@ -27,6 +27,7 @@ struct Line<'a> {
     id: String,
     raw_id: String,
     name: &'a str,
+    comment: &'a str,
     user: &'a str,
     partition: &'a str,
     state: &'a str,
@@ -56,6 +57,7 @@ fn job(text: &mut String, cluster: &Cluster, run: &Run) {
         id: run.id.clone(),
         raw_id: run.raw_id.to_string(),
         name: &run.name,
+        comment: comment(&run.name),
         user: run.user,
         partition: run.partition,
         state,
@@ -67,6 +69,17 @@ fn job(text: &mut String, cluster: &Cluster, run: &Run) {
         node_list: if run.started() { node_list(cluster, &run.parts) } else { "None assigned".to_owned() },
     };
     write_line(text, run, &line);
+}
+
+/// What users of this cluster write with `--comment`, for reports by stage.
+fn comment(name: &str) -> &'static str {
+    match name.split('-').next() {
+        Some("train") => "stage=training",
+        Some("infer") => "stage=inference",
+        Some("prepare" | "sweep") => "stage=preparation",
+        Some("eval") => "stage=evaluation",
+        _ => "",
+    }
 }
 
 /// `.batch` on the first node, `.extern` on all, and one `srun` where there are GPUs.
@@ -91,6 +104,7 @@ fn steps(text: &mut String, cluster: &Cluster, run: &Run) {
             id: format!("{}.{suffix}", run.id),
             raw_id: format!("{}.{suffix}", run.raw_id),
             name,
+            comment: "",
             user: "",
             partition: "",
             state,
@@ -131,6 +145,7 @@ fn write_line(text: &mut String, run: &Run, line: &Line<'_>) {
         &line.memory,
         &line.tres,
         energy,
+        line.comment,
     ];
     // Writing into a string does not fail.
     let _ = writeln!(text, "{}", fields.join("|"));

@@ -106,6 +106,8 @@ pub struct Summary {
     pub runs: usize,
     /// True energy of everything, metered or not, in joules.
     pub energy_j: f64,
+    /// True energy of the devices that some series measures, in joules.
+    pub metered_energy_j: f64,
 }
 
 /// A simulation that could not be written.
