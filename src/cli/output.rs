@@ -58,7 +58,11 @@ pub(super) fn mass(grams: f64) -> String {
 fn scaled(value: f64, units: &[(&str, f64)]) -> String {
     let fits = units.iter().rev().find(|(_, size)| value.abs() >= *size).or(units.first());
     let Some((unit, size)) = fits else { return value.to_string() };
-    let number = value / size;
+    format!("{} {unit}", figures(value / size))
+}
+
+/// A number in three or four figures, no more than three behind the point.
+pub(super) fn figures(number: f64) -> String {
     let digits = if number == 0.0 || number.abs() >= 1000.0 {
         0
     } else if number.abs() >= 100.0 {
@@ -68,7 +72,7 @@ fn scaled(value: f64, units: &[(&str, f64)]) -> String {
     } else {
         3
     };
-    format!("{number:.digits$} {unit}")
+    format!("{number:.digits$}")
 }
 
 #[cfg(test)]
@@ -80,6 +84,7 @@ mod tests {
         assert_eq!(energy(123.456), "123.5 kWh");
         assert_eq!(energy(0.0), "0 Wh");
         assert_eq!(mass(1_234_567.0), "1.235 tCO2e");
+        assert_eq!(figures(0.01135), "0.011");
         assert_eq!(percent(0.12345), "12.3 %");
         assert_eq!(percent(0.99999), "99.999 %");
     }

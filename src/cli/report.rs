@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::output::{bar, data, energy, mass, note, percent};
+use super::output::{bar, data, energy, figures, mass, note, percent};
 use super::{Failure, Outcome};
 use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file};
 use crate::hash::file_sha256;
@@ -410,10 +410,10 @@ fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
     match number("/emissions_gco2e") {
         Some(grams) => note(format_args!(
-            "  emissions  {} ({:.0} km by car, {:.1} tree-months)",
+            "  emissions  {} ({} km by car, {} tree-months)",
             mass(grams),
-            number("/equivalents/car_km").unwrap_or(0.0),
-            number("/equivalents/tree_months").unwrap_or(0.0),
+            figures(number("/equivalents/car_km").unwrap_or(0.0)),
+            figures(number("/equivalents/tree_months").unwrap_or(0.0)),
         )),
         None => note(format_args!("  emissions  not priced")),
     }

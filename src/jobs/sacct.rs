@@ -94,7 +94,7 @@ fn add_notes(collector: &mut Collector, columns: &Columns, realigned: u64, optio
         collector.notes.push(format!("times carry no offset and were read in the zone `{}`", options.zone));
     }
     if realigned > 0 {
-        collector.notes.push(format!("{realigned} lines with separators inside a text were put right"));
+        collector.notes.push(format!("lines put right that had separators inside a text: {realigned}"));
     }
     if !columns.has("alloctres") {
         let cpus = if columns.has("alloccpus") || columns.has("ncpus") { "" } else { "CPUs, " };

@@ -1,5 +1,5 @@
 //! Runs the program on copies of the recorded fixture and reads what it wrote.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part; a skipped test says so")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,13 +179,12 @@ pub(crate) fn tdp_curve_w(utilisation: f64, tdp_w: f64) -> f64 {
     share * tdp_w
 }
 
+/// Samples of the modes of each logical CPU, stale markers included.
+pub(crate) type Modes = BTreeMap<String, BTreeMap<String, Vec<(i64, f64)>>>;
+
 /// Mean utilisation of a node (rule C4) from raw samples: `(start, end, utilisation)` between
 /// each two scrapes, those next to a stale marker left out.
-///
-/// `cpus[n]` maps the modes of one logical CPU to its samples, stale markers included.
-pub(crate) fn utilisation(
-    cpus: &BTreeMap<String, BTreeMap<String, Vec<(i64, f64)>>>,
-) -> Vec<(i64, i64, f64)> {
+pub(crate) fn utilisation(cpus: &Modes) -> Vec<(i64, i64, f64)> {
     let idle = &cpus.values().next().unwrap()["idle"];
     let mut found = Vec::new();
     for pair in idle.windows(2) {
