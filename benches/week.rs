@@ -12,7 +12,7 @@ use wattledger::source::{Snapshot, Source as _};
 
 fn books(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = Scenario { nodes: 4, gpus: 4, cpus: 32, days: 1.0, ..Scenario::default() };
+    let scenario = Scenario { nodes: 4, gpus: 4, cpus: 16, days: 1.0, ..Scenario::default() };
     simulate(&scenario, directory.path(), &|_| ()).unwrap();
     let source = Snapshot::open(&directory.path().join("snapshot")).unwrap();
     let file = ConfigFile::read(&directory.path().join("wattledger.toml")).unwrap();

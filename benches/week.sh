@@ -70,7 +70,8 @@ report "report, one thread" --no-charts
 unset RAYON_NUM_THREADS
 
 first=$(find "$blocks" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
-mkdir "$work/day"
+# promtool wants a write-ahead log beside the blocks, if only an empty one.
+mkdir -p "$work/day/wal"
 mv "$first" "$work/day/"
 day=$(samples_of "$work/day"/*/meta.json)
 timed "promtool tsdb dump, one day" sh -c "promtool tsdb dump '$work/day' >/dev/null"
