@@ -20,7 +20,7 @@ fn books(criterion: &mut Criterion) {
     let options = jobs::Options { zone: plan.jobs_tz };
     let log = jobs::read(&directory.path().join("sacct.txt"), &options).unwrap();
     let close = || -> Books {
-        let jobs = Jobs { runs: &log.runs, covered: log.covered };
+        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true };
         let books = close_books(&source, jobs, &plan.rules, &|_, _| ()).unwrap();
         assert!(books.balances.close());
         books

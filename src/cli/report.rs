@@ -179,7 +179,8 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
         return Ok(Outcome::Done);
     }
     let runs = log.as_ref().map_or(&[][..], |log| log.runs.as_slice());
-    let jobs = Jobs { runs, covered: log.as_ref().and_then(|log| log.covered) };
+    let covered = log.as_ref().and_then(|log| log.covered);
+    let jobs = Jobs { runs, covered, is_given: log.is_some() };
     let bar = bar("reading nodes");
     let books = close_books(&source, jobs, &plan.rules, &|done, total| {
         bar.set_length(total as u64);

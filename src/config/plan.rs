@@ -154,6 +154,11 @@ impl Plan {
             window,
             bucket_ms: intensity.finest_step_ms(),
         };
+        if let (Some(from), Some(to)) = (rules.jobs_from_ms, rules.jobs_to_ms)
+            && to <= from
+        {
+            return Err(value("--jobs-to", "the end is not after `--jobs-from`".to_owned(), None));
+        }
         for stated in &rules.hardware {
             if let Some(zone) = &stated.zone {
                 intensity.zone(zone)?;
@@ -268,8 +273,7 @@ fn window(
 
 fn intensity(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<Zone>), ConfigError> {
     let shipped = Intensity::shipped()?;
-    let zone =
-        request.zone.as_deref().or(file.site.zone.as_deref()).map(|name| shipped.zone(name)).transpose()?;
+    let named = request.zone.as_deref().or(file.site.zone.as_deref());
     let basis: Option<Basis> =
         request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
     let files: Vec<PathBuf> = if request.intensity.is_empty() {
@@ -277,12 +281,23 @@ fn intensity(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<
     } else {
         request.intensity.clone()
     };
-    let intensity = if files.is_empty() && basis.is_none() {
-        shipped
-    } else {
-        Intensity::with_files(&files, zone.as_ref(), basis)?
+    if files.is_empty() && basis.is_none() {
+        let zone = named.map(|name| shipped.zone(name)).transpose()?;
+        return Ok((shipped, zone));
+    }
+    // The files may hold a zone that the shipped tables do not know.
+    let default = named.map(|name| shipped.zone(name).unwrap_or_else(|_| Zone::from_id(name)));
+    let intensity = Intensity::with_files(&files, default.as_ref(), basis)?;
+    let in_files = |zone: &Zone| {
+        intensity.inputs().iter().flat_map(|input| &input.zones).any(|known| known.zone == *zone)
     };
-    Ok((intensity, zone))
+    match (named, default) {
+        (Some(name), Some(zone)) if !in_files(&zone) => {
+            let zone = shipped.zone(name)?;
+            Ok((intensity, Some(zone)))
+        }
+        (_, zone) => Ok((intensity, zone)),
+    }
 }
 
 fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {

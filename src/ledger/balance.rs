@@ -47,7 +47,8 @@ impl Balance {
         if relative <= TOLERANCE {
             self.worst_relative = self.worst_relative.max(relative);
         } else {
-            self.worst_relative = f64::INFINITY.min(relative.max(self.worst_relative));
+            self.worst_relative =
+                if relative.is_nan() { f64::INFINITY } else { relative.max(self.worst_relative) };
             self.failures.push(Difference { what: what(), left_j, right_j });
         }
     }

@@ -7,6 +7,7 @@ use crate::meter::curve::{Cursor, Curve, Reading};
 use crate::meter::edges::{EdgeError, EdgeRule, Holders, place};
 use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
+use crate::sum::Sum;
 use crate::time::Window;
 
 /// Share of the expected time that a method has to know to be good enough.
@@ -98,7 +99,7 @@ impl Device {
                     if known_s > 0.0 && known_s >= enough_s {
                         return Some(index);
                     }
-                    if most.is_none_or(|(best_s, _)| known_s > best_s) {
+                    if known_s > 0.0 && most.is_none_or(|(best_s, _)| known_s > best_s) {
                         most = Some((known_s, index));
                     }
                 }
@@ -149,6 +150,67 @@ impl Device {
         DeviceReader {
             device: self,
             cursors: self.methods.iter().map(|method| method.curve.cursor()).collect(),
+        }
+    }
+}
+
+/// A method, without its curve.
+#[derive(Clone, Debug)]
+pub struct MethodBook {
+    /// Which.
+    pub method: Method,
+    /// The meter or model in words.
+    pub source: String,
+    /// What was read and what was dropped.
+    pub tally: Tally,
+}
+
+/// What stays of a device once its energy is in the ledger. Curves go: memory
+/// grows with nodes × buckets of the answer, never with samples.
+#[derive(Clone, Debug)]
+pub struct DeviceBook {
+    /// Which.
+    pub key: DeviceKey,
+    /// Hardware model in words, if known.
+    pub model: String,
+    /// All methods that were needed, best first.
+    pub methods: Vec<MethodBook>,
+    /// The method taken for each bucket.
+    pub chosen: Vec<Method>,
+    /// Seconds seen, over all buckets.
+    pub covered_s: f64,
+    /// Seconds whose energy is known but not how it was spread.
+    pub interpolated_s: f64,
+    /// Seconds that should have been seen.
+    pub expected_s: f64,
+}
+
+impl DeviceBook {
+    /// Closes the book of `device`.
+    pub fn new(device: &Device, buckets: &[Window], presence: &Presence) -> Self {
+        let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
+        let mut reader = device.reader();
+        for (index, bucket) in buckets.iter().enumerate() {
+            let reading = reader.read(index, *bucket);
+            covered.add(reading.covered_s);
+            interpolated.add(reading.interpolated_s);
+            expected.add(presence.expected_s(*bucket));
+        }
+        let methods = device.methods.iter().map(|method| MethodBook {
+            method: method.method,
+            source: method.source.clone(),
+            tally: method.tally.clone(),
+        });
+        let chosen = (0..buckets.len())
+            .map(|bucket| device.chosen(bucket).map_or(Method::None, |chosen| chosen.method));
+        Self {
+            key: device.key.clone(),
+            model: device.model.clone(),
+            methods: methods.collect(),
+            chosen: chosen.collect(),
+            covered_s: covered.value(),
+            interpolated_s: interpolated.value(),
+            expected_s: expected.value(),
         }
     }
 }

@@ -67,7 +67,7 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             let known_s = entry.covered_s + entry.interpolated_s;
             let extrapolated = (known_s > 0.0 && known_s >= EXTRAPOLATE_FROM * entry.expected_s)
                 .then(|| entry.energy_j * (entry.expected_s / known_s).max(1.0));
-            let method = device.chosen(entry.bucket).map_or(Method::None, |chosen| chosen.method);
+            let method = device.chosen.get(entry.bucket).copied().unwrap_or(Method::None);
             columns.bucket.push(u32::try_from(entry.bucket).unwrap_or(u32::MAX));
             columns.bucket_start_ms.push(bucket.start_ms);
             columns.node.push(node.name.clone());

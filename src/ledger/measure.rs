@@ -25,7 +25,7 @@ use crate::units::Watts;
 
 /// A whole-node meter.
 #[derive(Clone, Debug)]
-pub struct NodeMeter {
+pub(super) struct NodeMeter {
     /// Its metric.
     pub source: String,
     /// Its energy.
@@ -391,7 +391,12 @@ impl Builder<'_> {
                 Ok(utilisation) => {
                     let power_w = model.power(utilisation, Watts(tdp)).value() * hardware.scale;
                     let energy_j = power_w * load.window.length_s();
-                    Interval::flat(load.window.start_ms, load.window.end_ms, energy_j, Coverage::Covered)
+                    Interval::flat(
+                        load.window.start_ms,
+                        load.window.end_ms,
+                        energy_j,
+                        if load.complete { Coverage::Covered } else { Coverage::Interpolated },
+                    )
                 }
                 Err(why) => Interval::missing(load.window.start_ms, load.window.end_ms, why),
             })
@@ -502,7 +507,7 @@ impl Builder<'_> {
                     .reduce(f64::max);
                 Ok(gpu_hardware(device, stated, limit_w))
             }
-            _ => Ok(Hardware { max_power_w: power::P_MAX_SOCKET.value(), ..Hardware::default() }),
+            _ => Ok(Hardware { max_power_w: power::P_MAX_DRAM.value(), ..Hardware::default() }),
         }
     }
 }

@@ -25,10 +25,9 @@ use rayon::prelude::*;
 pub use attribute::MinutePower;
 pub use balance::{Balance, Balances, Difference};
 pub use claims::{Claim, NodeSize, ShareMethod};
-pub use device::{Device, MethodCurve};
+pub use device::{DeviceBook, MethodBook};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
-pub use measure::NodeMeter;
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
@@ -65,8 +64,10 @@ pub enum LedgerError {
 pub struct Jobs<'a> {
     /// All runs.
     pub runs: &'a [Run],
-    /// Time for which the log tells who was there; `None` without a log.
+    /// Time for which the log tells who was there, by its records; `None` if there are none.
     pub covered: Option<Window>,
+    /// True if there is a log at all, be it empty.
+    pub is_given: bool,
 }
 
 /// The books of one node.
@@ -86,8 +87,8 @@ pub struct NodeBooks {
     pub zone: Option<String>,
     /// When it was there.
     pub presence: Presence,
-    /// Its devices, with every method that was read.
-    pub devices: Vec<Device>,
+    /// Its devices.
+    pub devices: Vec<DeviceBook>,
     /// Its rows.
     pub entries: Vec<Entry>,
     /// For the runs' peak power.
@@ -97,7 +98,7 @@ pub struct NodeBooks {
     /// Its whole-node meter by bucket.
     pub node_buckets: Vec<NodeBucket>,
     /// The whole-node meter, if it has one.
-    pub node_meter: Option<NodeMeter>,
+    pub node_meter: Option<MethodBook>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -175,24 +176,21 @@ pub fn close_books(
 ) -> Result<Books, LedgerError> {
     let series = select(source, rules)?;
     let Survey { inventory, names } = survey(&series, rules)?;
-    let covered = jobs.covered.map(|covered| {
-        Window::new(
-            rules.jobs_from_ms.unwrap_or(covered.start_ms),
-            rules.jobs_to_ms.unwrap_or(covered.end_ms),
-        )
-    });
+    let from_ms = rules.jobs_from_ms.or(jobs.covered.map(|covered| covered.start_ms));
+    let to_ms = rules.jobs_to_ms.or(jobs.covered.map(|covered| covered.end_ms));
+    let covered = from_ms.zip(to_ms).filter(|_| jobs.is_given).map(|(from, to)| Window::new(from, to));
     let buckets = buckets(rules.window, rules.bucket_ms);
-    let (holds, known) = holds_by_node(jobs.runs, &names, rules);
+    let (holds, known) = holds_by_node(jobs.runs, &names, rules, covered);
     let done = AtomicUsize::new(0);
     let total = inventory.nodes.len();
-    let context =
-        Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.covered.is_some() };
+    let context = Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.is_given };
     let nodes: Vec<(&String, &NodeSeries<'_>)> = inventory.nodes.iter().collect();
     let results: Vec<Result<_, LedgerError>> = nodes
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (name, series)| {
             let held = holds.get(name).map_or(&[][..], Vec::as_slice);
             let made = context.node(name, series, held, known.contains(name), scratch);
+            source.release();
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             made.map(|(books, balances)| (books, balances, std::mem::take(&mut scratch.stats)))
         })
@@ -233,6 +231,7 @@ fn holds_by_node(
     runs: &[Run],
     names: &NodeNames,
     rules: &Rules,
+    covered: Option<Window>,
 ) -> (BTreeMap<String, Vec<Hold>>, BTreeSet<String>) {
     let read = read_window(rules);
     let mut known: BTreeSet<String> =
@@ -240,7 +239,8 @@ fn holds_by_node(
     let mut canonical: BTreeMap<&str, String> = BTreeMap::new();
     let mut holds: BTreeMap<String, Vec<Hold>> = BTreeMap::new();
     for (index, run) in runs.iter().enumerate() {
-        let end_ms = run.end_ms.or(rules.jobs_to_ms).unwrap_or(i64::MAX);
+        // A run that was still going is known to have gone on as far as the log tells, no further.
+        let end_ms = run.end_ms.or(covered.map(|covered| covered.end_ms)).unwrap_or(run.start_ms);
         let window = Window::new(run.start_ms, end_ms).intersect(read);
         for allocation in &run.allocations {
             let node = canonical
@@ -333,6 +333,14 @@ impl Context<'_> {
             parts.flat_map(|device| &device.methods).any(|method| method.has_full_interval(claim.window))
         };
         let runs_with_full_interval = claims.iter().filter(seen_in_full).map(|claim| claim.run).collect();
+        let node_meter = measured.node_meter.map(|meter| MethodBook {
+            method: Method::MeasuredGauge,
+            source: meter.source,
+            tally: meter.tally,
+        });
+        let presence = &measured.presence;
+        let books_of = |device| DeviceBook::new(device, self.buckets, presence);
+        let devices: Vec<DeviceBook> = measured.devices.iter().map(books_of).collect();
         let books = NodeBooks {
             runs_with_full_interval,
             name: name.to_owned(),
@@ -341,12 +349,12 @@ impl Context<'_> {
             size: Some(size),
             size_origin,
             zone: stated.zone,
+            devices,
             presence: measured.presence,
-            devices: measured.devices,
             entries: attributed.entries,
             minutes: attributed.minutes,
             node_buckets: whole.buckets,
-            node_meter: measured.node_meter,
+            node_meter,
             uses: measured.uses,
             notes: measured.notes,
         };
@@ -361,7 +369,11 @@ impl Context<'_> {
             .enumerate()
             .filter(|(_, (key, device))| self.is_bound(hold, &key.id, device))
             .map(|(position, _)| position)
-            .collect();
+            .collect::<Vec<usize>>();
+        // A requeued job has one number and several runs: what they were bound to in turn is no
+        // binding of any one of them.
+        let fits = hold.gpus.is_none_or(|gpus| bound_gpus.len() as f64 <= gpus.max(1.0));
+        let bound_gpus = if fits { bound_gpus } else { Vec::new() };
         Claim {
             run: hold.run,
             window: hold.window,
@@ -383,6 +395,24 @@ impl Context<'_> {
     }
 }
 
+/// Share of the time for which an amount must have been held to be believed.
+const HELD_SHARE: f64 = 0.01;
+
+/// The most that was held together for at least 1 % of the time in which
+/// anything was: logs overlap by seconds where one run follows another.
+fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
+    let total_ms: i64 = steps.iter().map(|(_, length_ms)| length_ms).sum();
+    steps.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let mut at_least_ms = 0;
+    for (held, length_ms) in steps {
+        at_least_ms += length_ms;
+        if at_least_ms as f64 >= HELD_SHARE * total_ms as f64 {
+            return held;
+        }
+    }
+    0.0
+}
+
 /// Rule W4: what the site states, else the largest allocation seen against
 /// logical CPUs ÷ threads per core.
 fn node_size(
@@ -402,11 +432,15 @@ fn node_size(
         .collect();
     // At one instant what ends is given back before what starts is taken.
     edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
-    let (mut held, mut most) = (0.0, 0.0_f64);
-    for (_, change) in edges {
-        held += change;
-        most = most.max(held);
+    let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
+    for (at_ms, change) in edges {
+        if held > 0.0 {
+            steps.push((held, at_ms - since_ms));
+        }
+        (held, since_ms) = (held + change, at_ms);
     }
+    let largest = claims.iter().filter_map(|claim| claim.cpus).fold(0.0, f64::max);
+    let most = most_held(steps).max(largest);
     let cores = machine
         .logical_cpus
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));

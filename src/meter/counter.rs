@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_boot_resets_even_where_the_value_rose() {
-        let boots = Boots::from_samples([(0, 0.0), (1, 100.0)]);
+        let boots = Boots::from_samples([(0, 0.0), (200_000, 100.0)]);
         let (intervals, tally) = run(&[(60_000, 10.0), (160_000, 3000.0)], &[RANGE], false, &boots);
         assert_eq!(tally.resets, 1);
         assert_eq!(intervals[0], Interval::missing(60_000, 100_000, Missing::Reset));

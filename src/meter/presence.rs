@@ -3,8 +3,10 @@
 
 use crate::time::{MINUTE_MS, Window, day_of};
 
-/// A boot time that moved by less is a clock being corrected, not a boot.
+/// A boot time that moved by less is a clock being corrected, not a boot; nor does a node boot in less.
 const BOOT_TOLERANCE_MS: i64 = 30_000;
+/// How far off a node's clock may be when it has just booted.
+const CLOCK_ERROR_MS: i64 = 10 * MINUTE_MS;
 
 /// The boots of a node, from `node_boot_time_seconds`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,18 +17,26 @@ pub struct Boots {
 
 impl Boots {
     /// From the samples of the boot time, in seconds, in order of their time.
+    ///
+    /// The boot lies between the last sample with the old value and the first
+    /// with the new one, whatever the node's own clock says. A value that rises
+    /// without that being possible is a clock that was set.
     pub fn from_samples(samples: impl IntoIterator<Item = (i64, f64)>) -> Self {
         let mut at_ms = Vec::new();
-        let mut known: Option<i64> = None;
-        for (_, boot_s) in samples {
+        let mut known: Option<(i64, i64)> = None;
+        for (sampled_ms, boot_s) in samples {
             if !boot_s.is_finite() || boot_s.abs() > 1e12 {
                 continue;
             }
             let boot_ms = (boot_s * 1000.0).round() as i64;
-            if known.is_some_and(|known| boot_ms > known.saturating_add(BOOT_TOLERANCE_MS)) {
-                at_ms.push(boot_ms);
+            if let Some((last_ms, known_ms)) = known
+                && boot_ms > known_ms.saturating_add(BOOT_TOLERANCE_MS)
+                && boot_ms > last_ms.saturating_sub(CLOCK_ERROR_MS)
+                && sampled_ms > last_ms.saturating_add(BOOT_TOLERANCE_MS)
+            {
+                at_ms.push(boot_ms.clamp(last_ms + 1, sampled_ms));
             }
-            known = Some(known.map_or(boot_ms, |known| known.max(boot_ms)));
+            known = Some((sampled_ms, known.map_or(boot_ms, |(_, known_ms)| known_ms.max(boot_ms))));
         }
         Self { at_ms }
     }
@@ -143,12 +153,14 @@ mod tests {
     #[test]
     fn a_corrected_clock_is_no_boot() {
         let boots = Boots::from_samples([
-            (0, 1000.0),
-            (1, 1001.0),
-            (2, 1000.0),
-            (3, 5000.0),
-            (4, f64::NAN),
-            (5, 5001.0),
+            (4_000_000, 1000.0),
+            (4_100_000, 1001.0),
+            (4_200_000, 1000.0),
+            // Set forward by 400 s: no boot, for the node was seen since.
+            (4_300_000, 1400.0),
+            (6_000_000, 5000.0),
+            (6_100_000, f64::NAN),
+            (6_200_000, 5001.0),
         ]);
         assert_eq!(boots.all(), [5_000_000]);
         assert_eq!(boots.between(4_000_000, 6_000_000), Some(5_000_000));
@@ -168,13 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn two_boots_in_one_outage_are_one_time_off() {
-        // The clock was an hour behind at boot and was put right later.
+    fn a_boot_lies_between_the_samples_whatever_the_clock_says() {
+        let boots = Boots::from_samples([(4_000_000, 0.0), (4_300_000, 4700.0)]);
+        assert_eq!(boots.all(), [4_300_000]);
+    }
+
+    #[test]
+    fn a_clock_put_right_after_the_boot_is_no_second_boot() {
+        // The clock was an hour behind at boot.
         let boots = Boots::from_samples([(0, 0.0), (9_000_000, 3600.0), (9_015_000, 7200.0)]);
         let span = Some(Window::new(0, 10_000_000));
         let presence = Presence::new(span, &[0, 9_000_000, 9_015_000], &boots);
-        assert_eq!(presence.off, [Window::new(0, 7_200_000)]);
-        assert_eq!(presence.expected_s(Window::new(0, 10_000_000)), 2800.0);
+        assert_eq!(presence.off, [Window::new(0, 3_600_000)]);
+        assert_eq!(presence.expected_s(Window::new(0, 10_000_000)), 6400.0);
     }
 
     #[test]

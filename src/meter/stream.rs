@@ -8,7 +8,7 @@ use super::counter::Tally;
 use super::inventory::MeterSeries;
 use super::presence::GapLimits;
 use crate::source::SourceError;
-use crate::time::{Window, day_of};
+use crate::time::{DAY_MS, Window, day_of};
 use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
 
 /// How one series of a meter was used.
@@ -82,8 +82,11 @@ pub fn read_meter(
 ) -> Result<MeterSamples, SourceError> {
     let mut meter = MeterSamples::default();
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
+    let keys: BTreeSet<String> = series.iter().map(MeterSeries::stream_key).collect();
+    // The day's best replica is that of the whole day, however little of it is asked for.
+    let read = if keys.len() > 1 { whole_days(window) } else { window };
     for (member, piece) in series.iter().enumerate() {
-        piece.series.read(window, &mut scratch.buffer, &mut scratch.stats)?;
+        piece.series.read(read, &mut scratch.buffer, &mut scratch.stats)?;
         let stream = streams.entry(piece.stream_key()).or_default();
         stream.members.push(member);
         meter.uses.push(collect(piece, stream, &scratch.buffer, &mut meter.tally));
@@ -92,8 +95,17 @@ pub fn read_meter(
     streams.iter_mut().for_each(Stream::sort);
     let streams = stitch(streams);
     choose_by_day(&mut meter, streams);
+    meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
+    meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
     meter.gaps = GapLimits::from_times(meter.samples.iter().map(|(at_ms, _)| *at_ms));
     Ok(meter)
+}
+
+/// The UTC days that `window` touches.
+fn whole_days(window: Window) -> Window {
+    let start_ms = day_of(window.start_ms).saturating_mul(DAY_MS);
+    let end_ms = day_of(window.end_ms.saturating_sub(1)).saturating_add(1).saturating_mul(DAY_MS);
+    Window::new(start_ms, end_ms)
 }
 
 fn collect(

@@ -19,6 +19,8 @@ pub struct Load {
     pub window: Window,
     /// Mean over the logical CPUs, 0 to 1, or why it is not known.
     pub utilisation: Result<f64, Missing>,
+    /// False where some logical CPU could not be read: the mean is that of the others.
+    pub complete: bool,
 }
 
 /// Sums up the modes of each logical CPU in turn and keeps only the node's mean.
@@ -102,12 +104,13 @@ impl LoadBuilder {
     /// The node's utilisation, interval by interval.
     pub fn finish(self, boots: &Boots, gaps: &GapLimits) -> Vec<Load> {
         let mut loads = Vec::with_capacity(self.added.len());
+        let all_cpus = self.added.iter().map(|(_, cpus)| *cpus).max().unwrap_or(0);
         let instants = self.times_ms.iter().zip(self.times_ms.iter().skip(1));
         for ((&from_ms, &to_ms), (sum, cpus)) in instants.zip(self.added) {
             let mut start_ms = from_ms;
             if let Some(boot_ms) = boots.between(from_ms, to_ms) {
                 let off = Window::new(from_ms, boot_ms.min(to_ms));
-                loads.push(Load { window: off, utilisation: Err(Missing::Reset) });
+                loads.push(Load { window: off, utilisation: Err(Missing::Reset), complete: false });
                 start_ms = off.end_ms;
             }
             let utilisation = if cpus == 0 {
@@ -120,7 +123,11 @@ impl LoadBuilder {
                 Ok(sum / f64::from(cpus))
             };
             if to_ms > start_ms {
-                loads.push(Load { window: Window::new(start_ms, to_ms), utilisation });
+                loads.push(Load {
+                    window: Window::new(start_ms, to_ms),
+                    utilisation,
+                    complete: cpus == all_cpus,
+                });
             }
         }
         loads
@@ -166,13 +173,19 @@ mod tests {
     #[test]
     fn a_reboot_counts_from_the_boot() {
         let times = vec![60_000, 160_000];
-        let boots = Boots::from_samples([(0, 0.0), (1, 100.0)]);
+        let boots = Boots::from_samples([(0, 0.0), (200_000, 100.0)]);
         let mut builder = LoadBuilder::new(times.clone(), Vec::new());
         builder.add_mode("idle", [(60_000, 5000.0), (160_000, 45.0)]);
         builder.add_mode("user", [(60_000, 900.0), (160_000, 15.0)]);
         builder.finish_cpu(&boots);
         let loads = builder.finish(&boots, &GapLimits::from_times(times));
-        assert_eq!(loads[0], Load { window: Window::new(60_000, 100_000), utilisation: Err(Missing::Reset) });
-        assert_eq!(loads[1], Load { window: Window::new(100_000, 160_000), utilisation: Ok(0.25) });
+        assert_eq!(
+            loads[0],
+            Load { window: Window::new(60_000, 100_000), utilisation: Err(Missing::Reset), complete: false }
+        );
+        assert_eq!(
+            loads[1],
+            Load { window: Window::new(100_000, 160_000), utilisation: Ok(0.25), complete: true }
+        );
     }
 }

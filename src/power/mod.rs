@@ -9,6 +9,6 @@ mod model;
 
 pub use hardware::{CpuMatch, GpuMatch, find_cpu, find_gpu};
 pub use model::{
-    DeviceKind, MEMORY_W_PER_GB, P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel, UtilisationModel,
-    memory_power, memory_power_at, p_max,
+    DeviceKind, MEMORY_W_PER_GB, P_MAX_DRAM, P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel,
+    UtilisationModel, memory_power, memory_power_at, p_max,
 };

@@ -11,7 +11,9 @@ pub const MEMORY_W_PER_GB: f64 = 0.3725;
 /// Bytes in a gigabyte as [`MEMORY_W_PER_GB`] counts it.
 const BYTES_PER_GB: f64 = 1e9;
 
-/// The power that a processor socket of unknown TDP, or its memory, is taken never to exceed.
+/// The power that the memory of one socket is taken never to exceed: 16 modules of 12 W.
+pub const P_MAX_DRAM: Watts = Watts(200.0);
+/// The power that a processor socket of unknown TDP is taken never to exceed.
 pub const P_MAX_SOCKET: Watts = Watts(600.0);
 /// The power that a whole node is taken never to exceed.
 pub const P_MAX_NODE: Watts = Watts(50_000.0);

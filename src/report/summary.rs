@@ -198,16 +198,10 @@ fn extrapolated_j(entries: &DataFrame) -> PolarsResult<Option<f64>> {
 /// themselves: their rows hold the same seconds once for each beneficiary.
 fn coverage(books: &Books) -> Value {
     let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
-    for node in &books.nodes {
-        for (index, bucket) in books.buckets.iter().enumerate() {
-            let expected_s = node.presence.expected_s(*bucket);
-            for device in &node.devices {
-                let reading = device.read(index, *bucket);
-                covered.add(reading.covered_s);
-                interpolated.add(reading.interpolated_s);
-                expected.add(expected_s);
-            }
-        }
+    for device in books.nodes.iter().flat_map(|node| &node.devices) {
+        covered.add(device.covered_s);
+        interpolated.add(device.interpolated_s);
+        expected.add(device.expected_s);
     }
     let expected = expected.value();
     let share = |part: Sum| if expected > 0.0 { Value::from(part.value() / expected) } else { Value::Null };

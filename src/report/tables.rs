@@ -367,6 +367,7 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
         (Some(first), Some(last)) => crate::time::Window::new(first.start_ms, last.end_ms),
         _ => crate::time::Window::new(0, 0),
     };
+    let log_end_ms = books.jobs_covered.map(|covered| covered.end_ms);
     DataFrame::new(
         chosen.len(),
         vec![
@@ -381,7 +382,8 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
             text("start", &|run| format_instant(run.start_ms)),
             text("end", &|run| run.end_ms.map(format_instant).unwrap_or_default()),
             number("in_window_s", &|run| {
-                let whole = crate::time::Window::new(run.start_ms, run.end_ms.unwrap_or(window.end_ms));
+                let whole =
+                    crate::time::Window::new(run.start_ms, run.end_ms.or(log_end_ms).unwrap_or(run.start_ms));
                 Some(whole.intersect(window).map_or(0.0, crate::time::Window::length_s))
             }),
             text("nodes", &|run| {
@@ -453,7 +455,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_twelve_digits() {
-        assert_eq!(round(255.827_639_254_756_99), 255.827_639_255);
+        assert_eq!(round(255.827_639_254_756_9), 255.827_639_255);
         assert_eq!(round(-0.000_123_456_789_012_345), -0.000_123_456_789_012);
         assert_eq!(round(1.234_567_890_123_4e20), 1.234_567_890_12e20);
         assert_eq!(round(5e-324), 5e-324);

@@ -85,6 +85,10 @@ pub trait Source: Sync {
         window: Window,
     ) -> Result<Vec<Box<dyn Series + 'a>>, SourceError>;
 
+    /// Gives back memory that holds what was read so far, where there is any.
+    /// Called after each node, so that memory does not grow with the data.
+    fn release(&self) {}
+
     /// What could not be used.
     fn left_out(&self) -> Vec<LeftOut>;
 

@@ -92,6 +92,10 @@ impl Source for Snapshot {
             .collect())
     }
 
+    fn release(&self) {
+        self.database.release();
+    }
+
     fn left_out(&self) -> Vec<LeftOut> {
         let blocks = self.database.left_out().iter().map(|left| LeftOut {
             what: left.name.clone(),

@@ -76,6 +76,11 @@ impl Database {
         &self.blocks
     }
 
+    /// Gives back the memory of chunks that were read so far. They can be read again.
+    pub fn release(&self) {
+        self.blocks.iter().for_each(|block| block.segments.release());
+    }
+
     /// The blocks and other parts that are not read, and why.
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out

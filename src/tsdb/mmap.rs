@@ -21,6 +21,14 @@ impl FileBytes {
         }
         map(&file).map(Self).map_err(failed("map"))
     }
+
+    /// Tells the system that the pages touched so far are not needed soon: they
+    /// leave this program's memory and come back, from the file, when touched
+    /// again. Where the system does not take the hint, nothing is lost.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        release(&self.0);
+    }
 }
 
 #[expect(
@@ -32,6 +40,17 @@ impl FileBytes {
 fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: see the reason above; the map is read-only and private to this program.
     unsafe { Mmap::map(file) }
+}
+
+#[cfg(unix)]
+#[expect(
+    unsafe_code,
+    reason = "`MADV_DONTNEED` may change what a private writable map holds. This one is read-only and of a file, so \
+              its bytes afterwards are again those of the file"
+)]
+fn release(map: &Mmap) {
+    // SAFETY: see the reason above.
+    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
 }
 
 impl Deref for FileBytes {

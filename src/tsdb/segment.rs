@@ -52,6 +52,13 @@ struct Segment {
 }
 
 impl Segments {
+    /// Gives back the memory of what was read so far; see [`FileBytes::release`].
+    pub(crate) fn release(&self) {
+        for bytes in self.files.iter().filter_map(|(_, segment)| segment.bytes.as_ref().ok()) {
+            bytes.release();
+        }
+    }
+
     /// Maps the segments under `block`. One that cannot be used costs its chunks only.
     pub(crate) fn open(block: &Path) -> Result<Self, TsdbError> {
         let directory = block.join(CHUNKS_DIRECTORY);

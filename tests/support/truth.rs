@@ -57,7 +57,7 @@ impl Cluster {
         let plan = Plan::new(&Request::default(), &file, source.time_range()).unwrap();
         let log =
             jobs::read(&self.directory.join("sacct.txt"), &jobs::Options { zone: plan.jobs_tz }).unwrap();
-        let jobs = Jobs { runs: &log.runs, covered: log.covered };
+        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true };
         close_books(&source, jobs, &plan.rules, &|_, _| ()).unwrap()
     }
 
@@ -178,12 +178,9 @@ pub(crate) fn device_figures(books: &Books) -> BTreeMap<(String, String, String)
                     })
                 });
             }
-            for (bucket, window) in books.buckets.iter().enumerate() {
-                let reading = device.read(bucket, *window);
-                figures.known_s += reading.covered_s + reading.interpolated_s;
-                figures.interpolated_s += reading.interpolated_s;
-                figures.expected_s += node.presence.expected_s(*window);
-            }
+            figures.known_s = device.covered_s + device.interpolated_s;
+            figures.interpolated_s = device.interpolated_s;
+            figures.expected_s = device.expected_s;
             let id = match device.key.component {
                 Component::Other => "node".to_owned(),
                 _ => device.key.id.clone(),
