@@ -2,10 +2,13 @@
 //! call into the library. Nothing else in the program prints.
 
 mod demo;
+mod explain;
 mod inspect;
 mod output;
+mod provenance;
 mod report;
 mod simulate;
+mod summary;
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -1,0 +1,86 @@
+//! `wattledger report --explain`: the plan as text.
+
+use std::fmt::Write as _;
+
+use super::Failure;
+use super::report::Inputs;
+use crate::config::Plan;
+use crate::jobs::JobLog;
+use crate::ledger;
+use crate::source::{Snapshot, Source};
+use crate::time::format_instant;
+
+/// The plan as text: sources, window, nodes matched and not, methods.
+pub(super) fn explain(
+    source: &Snapshot,
+    plan: &Plan,
+    log: Option<&JobLog>,
+    inputs: &Inputs,
+) -> Result<String, Failure> {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    line(format!("window     {}", plan.rules.window));
+    line(format!(
+        "snapshot   {} ({} series, {} blocks)",
+        source.name(),
+        source.series_count(),
+        source.database().blocks().len()
+    ));
+    match (log, &inputs.jobs) {
+        (Some(log), Some(path)) => {
+            let covered =
+                log.covered.map(|covered| covered.to_string()).unwrap_or_else(|| "nothing".to_owned());
+            line(format!(
+                "jobs       {} ({}, {} runs, covers {covered})",
+                path.display(),
+                log.format,
+                log.runs.len()
+            ));
+        }
+        _ => line("jobs       none: all energy will be unattributed".to_owned()),
+    }
+    if let Some(config) = &inputs.config {
+        line(format!("config     {}", config.display()));
+    }
+    for (name, value) in plan.settings() {
+        line(format!("setting    {name} = {value}"));
+    }
+    let zone = plan.zone.as_ref();
+    match zone.and_then(|zone| plan.intensity.factor_at(zone, plan.rules.window.start_ms)) {
+        Some(factor) => line(format!(
+            "intensity  {} gCO2e/kWh at {}, tier {}, {} {}",
+            factor.intensity.value(),
+            format_instant(plan.rules.window.start_ms),
+            factor.tier,
+            factor.source,
+            factor.release
+        )),
+        None => line("intensity  none: energy will be unpriced".to_owned()),
+    }
+    let series = ledger::select(source, &plan.rules)?;
+    let survey = ledger::survey(&series, &plan.rules)?;
+    let mut in_log: std::collections::BTreeSet<String> = log
+        .iter()
+        .flat_map(|log| &log.runs)
+        .flat_map(|run| &run.allocations)
+        .map(|part| survey.names.aliases().canonical(&part.node))
+        .collect();
+    in_log.extend(plan.rules.scheduler_nodes.iter().map(|name| survey.names.aliases().canonical(name)));
+    for (name, node) in &survey.inventory.nodes {
+        let known = if in_log.contains(name) || log.is_none() { "" } else { ", not known to the scheduler" };
+        line(format!("node       {name}{known}"));
+        for device in ledger::outlook(name, node, &plan.rules) {
+            line(format!("  {}", super::inspect::outlook_line(&device)));
+        }
+    }
+    for name in in_log.iter().filter(|name| !survey.inventory.nodes.contains_key(*name)) {
+        line(format!("missing    node `{name}` of the job log has no series"));
+    }
+    for words in &plan.notes {
+        line(format!("note       {words}"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,73 @@
+//! The report in a few lines, on stderr.
+
+use super::output::{energy, figures, mass, note, percent};
+use crate::report::Provenance;
+
+/// The report in a few lines, on stderr.
+pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
+    let number = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_f64);
+    let text = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or("?");
+    let total = number("/energy_kwh").unwrap_or(0.0);
+    let parts = |pointer: &str, names: &[&str]| -> String {
+        names
+            .iter()
+            .map(|name| {
+                let part = number(&format!("{pointer}/{name}")).unwrap_or(0.0);
+                format!("{name} {}", percent(if total > 0.0 { part / total } else { 0.0 }))
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let shares = |pointer: &str| -> String {
+        let shares = summary.pointer(pointer).and_then(serde_json::Value::as_object);
+        let listed: Vec<String> = shares
+            .into_iter()
+            .flatten()
+            .map(|(name, share)| format!("{name} {}", percent(share.as_f64().unwrap_or(0.0))))
+            .collect();
+        if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
+    };
+    let simulated = if provenance.simulated { "SIMULATED " } else { "" };
+    note(format_args!("{simulated}{} to {}, {}", text("/window/start"), text("/window/end"), text("/title")));
+    note(format_args!("  energy     {}", energy(total)));
+    note(format_args!(
+        "    for      {}",
+        parts("/energy_kwh_by_beneficiary", &["run", "idle", "infrastructure", "unattributed"])
+    ));
+    note(format_args!(
+        "    in       {}",
+        parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
+    ));
+    note(format_args!("    by       {}", shares("/energy_share_by_method")));
+    match number("/emissions_gco2e") {
+        Some(grams) => note(format_args!(
+            "  emissions  {} ({} km by car, {} tree-months)",
+            mass(grams),
+            figures(number("/equivalents/car_km").unwrap_or(0.0)),
+            figures(number("/equivalents/tree_months").unwrap_or(0.0)),
+        )),
+        None => note(format_args!("  emissions  not priced")),
+    }
+    note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
+    if let Some(covered) = number("/coverage/covered") {
+        let interpolated = number("/coverage/interpolated").unwrap_or(0.0);
+        note(format_args!("  coverage   {} seen, {} interpolated", percent(covered), percent(interpolated)));
+    }
+    let closes = |name: &str| {
+        let good =
+            summary.pointer(&format!("/balances/{name}/closes")) == Some(&serde_json::Value::Bool(true));
+        let failures = number(&format!("/balances/{name}/failures")).unwrap_or(0.0);
+        if good { format!("{name} closes") } else { format!("{name} DOES NOT CLOSE ({failures} failures)") }
+    };
+    note(format_args!("  balance    {}, {}, {}", closes("B1"), closes("B2"), closes("B3")));
+    const SHOWN: usize = 10;
+    for left in provenance.left_out.iter().take(SHOWN) {
+        note(format_args!("  left out   {left}"));
+    }
+    if provenance.left_out.len() > SHOWN {
+        note(format_args!("  left out   … and {} more in summary.json", provenance.left_out.len() - SHOWN));
+    }
+    for line in &provenance.notes {
+        note(format_args!("  note       {line}"));
+    }
+}

@@ -1,0 +1,92 @@
+//! What a device is, and the most that it can draw: the site's statement, the
+//! machine's own description, the shipped tables.
+
+use super::rules::NodeHardware;
+use crate::meter::inventory::{DeviceSeries, Machine};
+use crate::power::{self, DeviceKind};
+use crate::units::Watts;
+
+/// What a power model needs to know of a device.
+#[derive(Debug, Default)]
+pub(super) struct Hardware {
+    pub(super) model: String,
+    /// Thermal design power or cap of one device, in watts.
+    pub(super) tdp_w: Option<f64>,
+    /// Where that figure is from.
+    pub(super) origin: String,
+    /// Factor on the model's power: visible ÷ physical threads in a virtual machine, and
+    /// processors for each device where the series do not tell them apart.
+    pub(super) scale: f64,
+    /// P_max of rule C2.
+    pub(super) max_power_w: f64,
+}
+
+pub(super) fn cpu_hardware(machine: &Machine, stated: &NodeHardware, devices: usize) -> Hardware {
+    let named = machine.cpu_model.as_deref();
+    let found = named.and_then(power::find_cpu);
+    let table_w = found.as_ref().map(|found| found.tdp.value());
+    let tdp_w = stated.cpu_tdp_w.or(table_w);
+    let origin = match (&stated.cpu_tdp_w, &found) {
+        (Some(_), _) => "config".to_owned(),
+        (None, Some(found)) => format!("{}, match {:.2}", found.name, found.score),
+        (None, None) => String::new(),
+    };
+    let mut scale = match (machine.sockets, stated.sockets) {
+        (None, Some(sockets)) => f64::from(sockets) / devices.max(1) as f64,
+        _ => 1.0,
+    };
+    if machine.is_virtual {
+        let threads = found.as_ref().and_then(|found| found.threads.or(found.cores.map(|cores| cores * 2)));
+        if let (Some(visible), Some(threads)) = (machine.logical_cpus, threads) {
+            let sockets = f64::from(machine.sockets.unwrap_or(1).max(1));
+            scale *= (f64::from(visible) / sockets / f64::from(threads)).min(1.0);
+        }
+    }
+    Hardware {
+        model: named.unwrap_or_default().to_owned(),
+        tdp_w,
+        origin,
+        scale,
+        max_power_w: power::p_max(tdp_w.map(Watts), DeviceKind::CpuSocket).value(),
+    }
+}
+
+pub(super) fn gpu_hardware(
+    device: &DeviceSeries<'_>,
+    stated: &NodeHardware,
+    limit_w: Option<f64>,
+) -> Hardware {
+    let found = device.model.as_deref().and_then(power::find_gpu);
+    let table_w = found.as_ref().map(|found| found.tdp.value());
+    let (tdp_w, origin) = match (stated.gpu_tdp_w, limit_w, &found) {
+        (Some(stated), _, _) => (Some(stated), "config".to_owned()),
+        (None, Some(limit), _) => (Some(limit), "power limit".to_owned()),
+        (None, None, Some(found)) => (table_w, found.name.to_string()),
+        (None, None, None) => (None, String::new()),
+    };
+    // A cap may be lowered while the window runs; the table's figure bounds what was drawn before.
+    let most_w = [tdp_w, table_w].into_iter().flatten().reduce(f64::max);
+    Hardware {
+        model: device.model.clone().unwrap_or_default(),
+        tdp_w,
+        origin,
+        scale: 1.0,
+        max_power_w: power::p_max(most_w.map(Watts), DeviceKind::Gpu).value(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stated_sockets_count_where_no_series_tells_them() {
+        let stated = NodeHardware { sockets: Some(2), cpu_tdp_w: Some(200.0), ..NodeHardware::default() };
+        let untold = Machine::default();
+        // One device stands for both processors; with two devices each is its own.
+        assert_eq!(cpu_hardware(&untold, &stated, 1).scale, 2.0);
+        assert_eq!(cpu_hardware(&untold, &stated, 2).scale, 1.0);
+        let told = Machine { sockets: Some(1), ..Machine::default() };
+        assert_eq!(cpu_hardware(&told, &stated, 1).scale, 1.0);
+    }
+}

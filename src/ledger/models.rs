@@ -1,0 +1,373 @@
+//! The curves of one node's devices: from counters and gauges where there are
+//! any, from models where those leave a bucket unknown.
+
+use super::claims::Timeline;
+use super::device::{Device, MethodCurve};
+use super::hardware::{Hardware, cpu_hardware, gpu_hardware};
+use super::measure::{MeasuredNode, Reading};
+use super::method::Method;
+use crate::meter::catalog::{Component, Quantity};
+use crate::meter::counter::{self, CounterRules, Tally};
+use crate::meter::curve::{Coverage, Interval};
+use crate::meter::edges::Holders;
+use crate::meter::gauge;
+use crate::meter::inventory::{DeviceKey, DeviceSeries, MeterSeries, NodeSeries};
+use crate::meter::presence::{Boots, Presence};
+use crate::meter::stream::{MeterSamples, Scratch, read_meter};
+use crate::meter::utilisation::{Load, LoadBuilder};
+use crate::power;
+use crate::source::SourceError;
+use crate::time::Window;
+use crate::units::Watts;
+
+/// Builds the curves of one node's devices.
+pub(super) struct Builder<'a> {
+    pub(super) series: &'a NodeSeries<'a>,
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) boots: &'a Boots,
+    pub(super) memory: &'a MeterSamples,
+    pub(super) timeline: Timeline,
+    pub(super) gpus: Vec<DeviceKey>,
+    /// The node's utilisation, once some device needed it.
+    pub(super) loads: Option<Vec<Load>>,
+    pub(super) presence: Presence,
+}
+
+impl Builder<'_> {
+    /// Reads and builds one device; `best` are the samples of its best meter.
+    pub(super) fn device(
+        &mut self,
+        key: &DeviceKey,
+        device: &DeviceSeries<'_>,
+        best: MeterSamples,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<Device, SourceError> {
+        let holders = self.holders(key);
+        let hardware = self.hardware(key, device, scratch, node)?;
+        let mut methods = Vec::new();
+        let energy = device.of(Quantity::Energy);
+        let power = device.of(Quantity::Power);
+        let is_enough = |methods: &[MethodCurve], builder: &Self| {
+            methods.iter().any(|method| method.is_enough(builder.reading.buckets, &builder.presence))
+        };
+        if !energy.is_empty() {
+            methods.extend(self.counter_curve(energy, &best, &hardware, &holders));
+        }
+        if !power.is_empty() && !is_enough(&methods, self) {
+            let read;
+            let samples = if energy.is_empty() {
+                &best
+            } else {
+                read = read_meter(power, self.reading.window, scratch)?;
+                node.uses.extend(read.uses.iter().cloned());
+                &read
+            };
+            methods.extend(self.gauge_curve(power, samples, &hardware, &holders));
+        }
+        node.uses.extend(best.uses);
+        if !is_enough(&methods, self) {
+            methods.extend(self.modelled(key, device, &hardware, &holders, scratch, node)?);
+        }
+        let buckets = self.reading.buckets;
+        Ok(Device::new(key.clone(), hardware.model, methods, buckets, &self.presence))
+    }
+
+    /// Which set of runs holds the device.
+    fn holders(&self, key: &DeviceKey) -> Holders {
+        let Some(gpu) = self.gpus.iter().position(|gpu| gpu == key) else {
+            return self.timeline.node_holders();
+        };
+        let claims = self.reading.claims;
+        let asks = |at: &usize| {
+            claims.get(*at).is_some_and(|claim| {
+                claim.bound_gpus.contains(&gpu)
+                    || (claim.bound_gpus.is_empty() && claim.gpus.is_none_or(|gpus| gpus > 0.0))
+            })
+        };
+        let is_bound = |at: &usize| claims.get(*at).is_some_and(|claim| claim.bound_gpus.contains(&gpu));
+        self.timeline.device_holders(|set| {
+            let bound: Vec<usize> = set.iter().copied().filter(is_bound).collect();
+            if bound.is_empty() { set.iter().copied().filter(asks).collect() } else { bound }
+        })
+    }
+
+    fn counter_curve(
+        &self,
+        series: &[MeterSeries<'_>],
+        samples: &MeterSamples,
+        hardware: &Hardware,
+        holders: &Holders,
+    ) -> Option<MethodCurve> {
+        let kind = series.first()?.kind;
+        let rules = CounterRules {
+            wrap_j: &kind.wrap_j,
+            resets: kind.resets,
+            max_power_w: hardware.max_power_w,
+            boots: self.boots,
+            gaps: &samples.gaps,
+        };
+        let mut tally = samples.tally.clone();
+        let intervals = counter::integrate(&samples.samples, &samples.stale_ms, &rules, &mut tally);
+        let method = Method::MeasuredCounter;
+        Some(self.method(method, sources(series), intervals, holders, tally))
+    }
+
+    fn gauge_curve(
+        &self,
+        series: &[MeterSeries<'_>],
+        samples: &MeterSamples,
+        hardware: &Hardware,
+        holders: &Holders,
+    ) -> Option<MethodCurve> {
+        series.first()?;
+        let mut tally = samples.tally.clone();
+        let intervals = gauge::integrate(
+            &samples.samples,
+            &samples.stale_ms,
+            hardware.max_power_w,
+            &samples.gaps,
+            (holders, self.reading.rules.edges),
+            &mut tally,
+        );
+        Some(self.method(Method::MeasuredGauge, sources(series), intervals, holders, tally))
+    }
+
+    fn method(
+        &self,
+        method: Method,
+        source: String,
+        intervals: Vec<Interval>,
+        holders: &Holders,
+        tally: Tally,
+    ) -> MethodCurve {
+        MethodCurve::new(method, source, intervals, holders, self.reading.rules.edges, tally)
+    }
+
+    fn modelled(
+        &mut self,
+        key: &DeviceKey,
+        device: &DeviceSeries<'_>,
+        hardware: &Hardware,
+        holders: &Holders,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<Option<MethodCurve>, SourceError> {
+        match key.component {
+            Component::Cpu => self.cpu_model(hardware, holders, scratch, node),
+            Component::Gpu => self.gpu_model(device, hardware, holders, scratch, node),
+            Component::Dram => Ok(self.memory_model(holders)),
+            Component::Other | Component::Node => Ok(None),
+        }
+    }
+
+    /// Rule C4 for processors: the node's mean utilisation through the power model, for each package.
+    fn cpu_model(
+        &mut self,
+        hardware: &Hardware,
+        holders: &Holders,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<Option<MethodCurve>, SourceError> {
+        if self.series.cpu_time.is_empty() {
+            return Ok(None);
+        }
+        let Some(tdp) = hardware.tdp_w else {
+            let note = match self.series.machine.cpu_model.as_deref() {
+                Some(name) => {
+                    format!("processor `{name}` is in no table: state `cpu_tdp_w` to have it modelled")
+                }
+                None => "no `node_cpu_info`: state `cpu_tdp_w` to have the processor modelled".to_owned(),
+            };
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
+            return Ok(None);
+        };
+        if self.series.machine.sockets.is_none() && self.reading.stated.sockets.is_none() {
+            let note =
+                "no `node_cpu_info`: one processor is taken, state `sockets` if there are more".to_owned();
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
+        }
+        let model = &self.reading.rules.power_model;
+        let mut tally = Tally::default();
+        let intervals: Vec<Interval> = self
+            .loads(scratch, node)?
+            .iter()
+            .map(|load| match load.utilisation {
+                Ok(utilisation) => {
+                    let power_w = model.power(utilisation, Watts(tdp)).value() * hardware.scale;
+                    let energy_j = power_w * load.window.length_s();
+                    Interval::flat(
+                        load.window.start_ms,
+                        load.window.end_ms,
+                        energy_j,
+                        if load.complete { Coverage::Covered } else { Coverage::Interpolated },
+                    )
+                }
+                Err(why) => Interval::missing(load.window.start_ms, load.window.end_ms, why),
+            })
+            .collect();
+        tally.increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
+        tally.close(&intervals);
+        let source = format!("node_cpu_seconds_total, {model} × {tdp} W ({})", hardware.origin);
+        Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
+    }
+
+    /// Rule C4 for GPUs: utilisation gauge through the power model.
+    fn gpu_model(
+        &self,
+        device: &DeviceSeries<'_>,
+        hardware: &Hardware,
+        holders: &Holders,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<Option<MethodCurve>, SourceError> {
+        let series = device.of(Quantity::Utilisation);
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let Some(tdp) = hardware.tdp_w else {
+            let name = if hardware.model.is_empty() { "of unknown name" } else { &hardware.model };
+            let note = format!("GPU `{name}` is in no table: state `gpu_tdp_w` to have it modelled");
+            if !node.notes.contains(&note) {
+                node.notes.push(note);
+            }
+            return Ok(None);
+        };
+        let mut meter = read_meter(series, self.reading.window, scratch)?;
+        node.uses.extend(meter.uses.iter().cloned());
+        let model = &self.reading.rules.power_model;
+        let before = meter.samples.len();
+        meter.samples.retain(|(_, utilisation)| (0.0..=1.0).contains(utilisation));
+        let mut tally = meter.tally.clone();
+        tally.impossible += (before - meter.samples.len()) as u64;
+        for (_, value) in &mut meter.samples {
+            *value = model.power(*value, Watts(tdp)).value();
+        }
+        let intervals = gauge::integrate(
+            &meter.samples,
+            &meter.stale_ms,
+            hardware.max_power_w,
+            &meter.gaps,
+            (holders, self.reading.rules.edges),
+            &mut tally,
+        );
+        let source = format!("{}, {model} × {tdp} W ({})", sources(series), hardware.origin);
+        Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
+    }
+
+    /// Installed memory times watts per GB, while the node reported its memory.
+    fn memory_model(&self, holders: &Holders) -> Option<MethodCurve> {
+        self.series.memory.first()?;
+        let w_per_gb = self.reading.rules.memory_w_per_gb;
+        let drams = self.series.devices.keys().filter(|key| key.component == Component::Dram).count().max(1);
+        let powers: Vec<(i64, f64)> = self
+            .memory
+            .samples
+            .iter()
+            .map(|(at_ms, bytes)| (*at_ms, power::memory_power_at(*bytes, w_per_gb).value() / drams as f64))
+            .collect();
+        let mut tally = self.memory.tally.clone();
+        let intervals = gauge::integrate(
+            &powers,
+            &self.memory.stale_ms,
+            f64::MAX,
+            &self.memory.gaps,
+            (holders, self.reading.rules.edges),
+            &mut tally,
+        );
+        let source = format!("node_memory_MemTotal_bytes × {w_per_gb} W/GB");
+        Some(self.method(Method::ModelledConstant, source, intervals, holders, tally))
+    }
+
+    /// The node's utilisation, read once.
+    pub(super) fn loads(
+        &mut self,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<&[Load], SourceError> {
+        let loads = match self.loads.take() {
+            Some(loads) => loads,
+            None => read_loads(self.series, self.reading.window, self.boots, scratch, node)?,
+        };
+        Ok(self.loads.insert(loads))
+    }
+
+    /// What the device is, and the most that it can draw.
+    fn hardware(
+        &self,
+        key: &DeviceKey,
+        device: &DeviceSeries<'_>,
+        scratch: &mut Scratch,
+        node: &mut MeasuredNode,
+    ) -> Result<Hardware, SourceError> {
+        let stated = self.reading.stated;
+        match key.component {
+            Component::Cpu => {
+                let cpus = self.series.devices.keys().filter(|key| key.component == Component::Cpu).count();
+                Ok(cpu_hardware(&self.series.machine, stated, cpus))
+            }
+            Component::Gpu => {
+                let limit = read_meter(device.of(Quantity::PowerLimit), self.reading.window, scratch)?;
+                node.uses.extend(limit.uses.iter().cloned());
+                let limit_w = limit
+                    .samples
+                    .iter()
+                    .map(|(_, watts)| *watts)
+                    .filter(|watts| *watts > 0.0)
+                    .reduce(f64::max);
+                Ok(gpu_hardware(device, stated, limit_w))
+            }
+            _ => Ok(Hardware { max_power_w: power::P_MAX_DRAM.value(), ..Hardware::default() }),
+        }
+    }
+}
+
+fn sources(series: &[MeterSeries<'_>]) -> String {
+    let metrics: std::collections::BTreeSet<&str> =
+        series.iter().map(|meter| meter.kind.metric.as_str()).collect();
+    metrics.into_iter().collect::<Vec<_>>().join(" + ")
+}
+
+/// The node's utilisation, from the stream of CPU times that covers most of the window.
+fn read_loads(
+    series: &NodeSeries<'_>,
+    window: Window,
+    boots: &Boots,
+    scratch: &mut Scratch,
+    node: &mut MeasuredNode,
+) -> Result<Vec<Load>, SourceError> {
+    let label =
+        |meter: &MeterSeries<'_>, name: &str| meter.series.labels().get(name).unwrap_or_default().to_owned();
+    // The instants of one mode of one CPU stand for all: a scrape has one timestamp.
+    let first_cpu = series.cpu_time.iter().map(|meter| label(meter, "cpu")).min().unwrap_or_default();
+    let clock: Vec<MeterSeries<'_>> = series
+        .cpu_time
+        .iter()
+        .filter(|meter| label(meter, "cpu") == first_cpu && label(meter, "mode") == "idle")
+        .copied()
+        .collect();
+    let clock = read_meter(&clock, window, scratch)?;
+    let times_ms: Vec<i64> = clock.samples.iter().map(|(at_ms, _)| *at_ms).collect();
+    let mut builder = LoadBuilder::new(times_ms, clock.stale_ms);
+    let mut cpus: std::collections::BTreeMap<String, Vec<MeterSeries<'_>>> = Default::default();
+    for meter in &series.cpu_time {
+        cpus.entry(label(meter, "cpu")).or_default().push(*meter);
+    }
+    for modes in cpus.values() {
+        let mut by_mode: std::collections::BTreeMap<String, Vec<MeterSeries<'_>>> = Default::default();
+        for meter in modes {
+            by_mode.entry(label(meter, "mode")).or_default().push(*meter);
+        }
+        for (mode, pieces) in by_mode {
+            let samples = read_meter(&pieces, window, scratch)?;
+            builder.add_mode(&mode, samples.samples.iter().copied());
+            node.uses.extend(samples.uses);
+        }
+        builder.finish_cpu(boots);
+    }
+    Ok(builder.finish(boots, &clock.gaps))
+}
