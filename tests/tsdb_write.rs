@@ -317,3 +317,15 @@ fn a_prometheus_server_serves_the_blocks() {
     assert!(expected.len() < samples.values.len());
     assert_eq!(served, expected);
 }
+
+#[test]
+fn a_chunk_filled_sample_by_sample_is_the_same_chunk() {
+    let times: Vec<i64> = (0..300).map(|nth| nth * 15_000 + nth * nth % 7).collect();
+    let values: Vec<f64> = (0..300).map(|nth| f64::from(nth % 5) * 0.1).collect();
+    let mut open = xor::OpenChunk::new(times[0], values[0]);
+    for (&at_ms, &value) in times.iter().zip(&values).skip(1) {
+        open.push(at_ms, value);
+    }
+    assert_eq!((open.samples(), open.first_ms(), open.last_ms()), (300, 0, *times.last().unwrap()));
+    assert_eq!(open.into_data(), xor::encode(&times, &values));
+}

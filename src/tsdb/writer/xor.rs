@@ -5,6 +5,8 @@
 
 /// Most samples that a chunk can count: its header is a `u16`.
 pub const MAX_SAMPLES: usize = u16::MAX as usize;
+/// Bytes of the sample count at the start.
+const COUNT_BYTES: usize = 2;
 
 /// The data bytes of one XOR chunk: what stands between the encoding byte and
 /// the CRC of a chunk record.
@@ -20,38 +22,124 @@ pub fn encode(timestamps_ms: &[i64], values: &[f64]) -> Vec<u8> {
 
 /// [`encode`], appended to `out`.
 pub(crate) fn encode_into(timestamps_ms: &[i64], values: &[f64], out: &mut Vec<u8>) {
-    let count = timestamps_ms.len().min(values.len()).min(MAX_SAMPLES);
-    out.extend_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
-    let mut bits = BitWriter { out, pending: 0, pending_bits: 0 };
-    let mut window = Window::NONE;
-    let (mut at_ms, mut delta_ms, mut value) = (0_i64, 0_i64, 0_u64);
-    for (nth, (&next_ms, &next)) in timestamps_ms.iter().zip(values).take(count).enumerate() {
-        let next_bits = next.to_bits();
-        match nth {
+    let mut encoder = Encoder::begin(out);
+    for (&at_ms, &value) in timestamps_ms.iter().zip(values).take(MAX_SAMPLES) {
+        encoder.push(out, at_ms, value);
+    }
+    encoder.finish(out);
+}
+
+/// A chunk that samples are added to as they come, encoded at once: a few bits
+/// a sample where most of them are regular, however many series are open.
+#[derive(Clone, Debug)]
+pub struct OpenChunk {
+    encoder: Encoder,
+    data: Vec<u8>,
+    first_ms: i64,
+}
+
+impl OpenChunk {
+    /// A chunk of one sample.
+    pub fn new(at_ms: i64, value: f64) -> Self {
+        let mut data = Vec::new();
+        let mut encoder = Encoder::begin(&mut data);
+        encoder.push(&mut data, at_ms, value);
+        Self { encoder, data, first_ms: at_ms }
+    }
+
+    /// Adds a sample. The caller sees to it that time does not run backwards and
+    /// that the chunk holds at most [`MAX_SAMPLES`].
+    pub fn push(&mut self, at_ms: i64, value: f64) {
+        self.encoder.push(&mut self.data, at_ms, value);
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> usize {
+        self.encoder.count.into()
+    }
+
+    /// Time of the first sample.
+    pub fn first_ms(&self) -> i64 {
+        self.first_ms
+    }
+
+    /// Time of the last sample.
+    pub fn last_ms(&self) -> i64 {
+        self.encoder.at_ms
+    }
+
+    /// The chunk's data, as [`encode`] returns it.
+    pub fn into_data(self) -> Vec<u8> {
+        let mut data = self.data;
+        self.encoder.finish(&mut data);
+        data.shrink_to_fit();
+        data
+    }
+}
+
+/// What the next sample is told apart from.
+#[derive(Clone, Debug)]
+struct Encoder {
+    /// Where the chunk begins in the buffer that it is written to.
+    start: usize,
+    count: u16,
+    pending: Pending,
+    window: Window,
+    at_ms: i64,
+    delta_ms: i64,
+    value: u64,
+}
+
+impl Encoder {
+    fn begin(out: &mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&[0; COUNT_BYTES]);
+        Self {
+            start,
+            count: 0,
+            pending: Pending::default(),
+            window: Window::NONE,
+            at_ms: 0,
+            delta_ms: 0,
+            value: 0,
+        }
+    }
+
+    fn push(&mut self, out: &mut Vec<u8>, at_ms: i64, value: f64) {
+        let mut bits = BitWriter { out, pending: self.pending };
+        let value = value.to_bits();
+        let delta_ms = at_ms.wrapping_sub(self.at_ms);
+        match self.count {
             0 => {
-                bits.varint(next_ms);
-                bits.write(next_bits, 64);
+                bits.varint(at_ms);
+                bits.write(value, 64);
             }
             1 => {
-                delta_ms = next_ms.wrapping_sub(at_ms);
                 bits.uvarint(delta_ms as u64);
-                window.write(&mut bits, value ^ next_bits);
+                self.window.write(&mut bits, self.value ^ value);
             }
             _ => {
-                let next_delta_ms = next_ms.wrapping_sub(at_ms);
-                bits.delta_of_delta(next_delta_ms.wrapping_sub(delta_ms));
-                delta_ms = next_delta_ms;
-                window.write(&mut bits, value ^ next_bits);
+                bits.delta_of_delta(delta_ms.wrapping_sub(self.delta_ms));
+                self.window.write(&mut bits, self.value ^ value);
             }
         }
-        at_ms = next_ms;
-        value = next_bits;
+        self.pending = bits.pending;
+        self.count = self.count.saturating_add(1);
+        (self.at_ms, self.delta_ms, self.value) = (at_ms, delta_ms, value);
     }
-    bits.flush();
+
+    fn finish(self, out: &mut Vec<u8>) {
+        if self.pending.count > 0 {
+            BitWriter { out, pending: self.pending }.short(0, 8 - self.pending.count);
+        }
+        if let Some(header) = out.get_mut(self.start..).and_then(|chunk| chunk.first_chunk_mut()) {
+            *header = self.count.to_be_bytes();
+        }
+    }
 }
 
 /// The run of bits that the last changed value used.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Window {
     leading: u32,
     trailing: u32,
@@ -81,12 +169,19 @@ impl Window {
     }
 }
 
+/// Bits that do not fill a byte yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    /// Their low `count` bits count.
+    bits: u64,
+    /// Fewer than 8.
+    count: u32,
+}
+
 /// Bits appended most significant first.
 struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    /// The low `pending_bits` (fewer than 8) of this are not in `out` yet.
-    pending: u64,
-    pending_bits: u32,
+    pending: Pending,
 }
 
 impl BitWriter<'_> {
@@ -103,11 +198,12 @@ impl BitWriter<'_> {
     /// [`Self::write`] for up to 32 bits, which fit beside the pending ones.
     fn short(&mut self, value: u64, count: u32) {
         let low = value & (u64::MAX >> (64 - count));
-        self.pending = (self.pending << count) | low;
-        self.pending_bits += count;
-        while self.pending_bits >= 8 {
-            self.pending_bits -= 8;
-            self.out.push((self.pending >> self.pending_bits) as u8);
+        let pending = &mut self.pending;
+        pending.bits = (pending.bits << count) | low;
+        pending.count += count;
+        while pending.count >= 8 {
+            pending.count -= 8;
+            self.out.push((pending.bits >> pending.count) as u8);
         }
     }
 
@@ -144,12 +240,6 @@ impl BitWriter<'_> {
         } else {
             self.short(0b1111, 4);
             self.write(payload, 64);
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.pending_bits > 0 {
-            self.short(0, 8 - self.pending_bits);
         }
     }
 }
