@@ -28,6 +28,8 @@ pub struct Block {
     /// True if the directory is a symbolic link, which Prometheus itself would
     /// not follow.
     pub is_symlink: bool,
+    /// True if it was made of samples that came out of order.
+    pub is_out_of_order: bool,
     pub(super) index: Index,
     pub(super) segments: Segments,
     pub(super) tombstones: Tombstones,
@@ -61,6 +63,7 @@ impl Block {
             compaction_level: meta.level,
             external_labels: meta.external_labels.clone(),
             is_symlink: path.is_symlink(),
+            is_out_of_order: meta.is_out_of_order,
             index,
             segments,
             tombstones: Tombstones::open(path)?,

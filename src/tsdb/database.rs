@@ -1,4 +1,5 @@
-//! A directory of blocks as one database: selection over all of them.
+//! A directory of blocks, and of what is no block yet, as one database:
+//! selection over all of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::block::Block;
 use super::bytes::Malformed;
 use super::discover::{Found, discover};
+use super::head::Head;
 use super::index::SeriesEntry;
 use super::matcher::Matcher;
 use super::problem::{LeftOut, Problem};
@@ -25,6 +27,7 @@ pub struct Database {
     blocks: Vec<Block>,
     /// For each block how many blocks have a lower ULID.
     ranks: Vec<u32>,
+    head: Option<Head>,
     left_out: Vec<LeftOut>,
     problems: Mutex<BTreeSet<Problem>>,
 }
@@ -38,13 +41,18 @@ pub struct Series {
     pub(super) parts: Arc<[Part]>,
 }
 
-/// A series' entry in one block.
+/// Where a part of a series stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    /// Position among the database's blocks.
-    pub(super) block: usize,
-    /// The series' id in that block's index.
-    pub(super) id: u32,
+pub(super) enum Part {
+    /// In a block.
+    Block {
+        /// Position among the database's blocks.
+        position: usize,
+        /// The series' id in that block's index.
+        id: u32,
+    },
+    /// At this position in the head.
+    Head(usize),
 }
 
 impl Database {
@@ -60,12 +68,13 @@ impl Database {
     /// block that cannot be read is in [`left_out`](Self::left_out).
     pub fn open(path: &Path) -> Result<Self, TsdbError> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
-        let Found { blocks, left_out } = discover(path)?;
+        let Found { blocks, head, left_out } = discover(path)?;
         let lower = |block: &Block| blocks.iter().filter(|other| other.ulid < block.ulid).count() as u32;
         Ok(Self {
             identity: OPENED.fetch_add(1, Ordering::Relaxed),
             ranks: blocks.iter().map(lower).collect(),
             blocks,
+            head,
             left_out,
             problems: Mutex::default(),
         })
@@ -76,9 +85,15 @@ impl Database {
         &self.blocks
     }
 
+    /// What a server had not made blocks of yet, in a data directory.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
     /// Gives back the memory of chunks that were read so far. They can be read again.
     pub fn release(&self) {
         self.blocks.iter().for_each(|block| block.segments.release());
+        self.head.iter().for_each(Head::release);
     }
 
     /// The blocks and other parts that are not read, and why.
@@ -87,14 +102,18 @@ impl Database {
     }
 
     /// From the beginning of the first block to the end of the last, as they
-    /// say themselves; `None` without a readable block.
+    /// say themselves, and of the samples of the head; `None` without either.
     pub fn time_range(&self) -> Option<Window> {
-        let start_ms = self.blocks.iter().map(|block| block.window.start_ms).min()?;
-        let end_ms = self.blocks.iter().map(|block| block.window.end_ms).max()?;
+        let windows = || {
+            let head = self.head.iter().filter_map(Head::window);
+            self.blocks.iter().map(|block| block.window).chain(head)
+        };
+        let start_ms = windows().map(|window| window.start_ms).min()?;
+        let end_ms = windows().map(|window| window.end_ms).max()?;
         Some(Window::new(start_ms, end_ms))
     }
 
-    /// The number of series, summed over the blocks: a series in three blocks
+    /// The number of series, summed over blocks and head: a series in three blocks
     /// counts three times.
     pub fn series_count(&self) -> usize {
         let count = |block: &Block| {
@@ -104,7 +123,8 @@ impl Database {
                 0
             })
         };
-        self.blocks.iter().map(count).sum()
+        let in_head = self.head.as_ref().map_or(0, Head::series_count);
+        self.blocks.iter().map(count).sum::<usize>() + in_head
     }
 
     /// All values of the label `name`, external labels included.
@@ -124,6 +144,13 @@ impl Database {
                 self.note(block, wrong, "");
             }
         }
+        for (_, labels, _) in self.head.iter().flat_map(Head::series) {
+            if let Some(value) = labels.get(name)
+                && !values.contains(value)
+            {
+                values.insert(value.to_owned());
+            }
+        }
         values
     }
 
@@ -135,7 +162,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`TsdbError::Corrupt`] if not one of the blocks in the window could be asked.
+    /// [`TsdbError::Corrupt`] if not one of the blocks in the window could be asked,
+    /// and the head has nothing.
     pub fn select(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Series>, TsdbError> {
         let mut selected = BTreeMap::new();
         let mut asked = 0_usize;
@@ -150,7 +178,9 @@ impl Database {
                 failed.push(wrong.in_file(block.index.path()));
             }
         }
-        if failed.len() == asked
+        let in_head = self.select_in_head(matchers, window, &mut selected);
+        if !in_head
+            && failed.len() == asked
             && let Some(first) = failed.into_iter().next()
         {
             return Err(first);
@@ -186,7 +216,7 @@ impl Database {
         let mut symbols = HashMap::new();
         for id in block.index.postings.select(block.index.bytes(), &indexed)? {
             match series_in(block, id, window, &mut symbols) {
-                Ok(Some(labels)) => selected.entry(labels).or_default().push(Part { block: position, id }),
+                Ok(Some(labels)) => selected.entry(labels).or_default().push(Part::Block { position, id }),
                 Ok(None) => {}
                 Err(wrong) => self.note(block, wrong, &format!("id {id}")),
             }
@@ -194,9 +224,37 @@ impl Database {
         Ok(())
     }
 
-    /// The block of a part, and how many blocks have a lower ULID.
-    pub(super) fn block(&self, part: Part) -> Option<(&Block, u32)> {
-        self.blocks.get(part.block).zip(self.ranks.get(part.block).copied())
+    /// True if it has any of these series. Their samples are then at hand.
+    fn select_in_head(
+        &self,
+        matchers: &[Matcher],
+        window: Window,
+        selected: &mut BTreeMap<Labels, Vec<Part>>,
+    ) -> bool {
+        let Some(head) = &self.head else { return false };
+        let mut wanted = Vec::new();
+        for (position, labels, (first_ms, last_ms)) in head.series() {
+            if first_ms < window.end_ms
+                && window.start_ms <= last_ms
+                && matchers.iter().all(|matcher| matcher.matches_labels(labels))
+            {
+                selected.entry(labels.clone()).or_default().push(Part::Head(position));
+                wanted.push(position);
+            }
+        }
+        let problems = head.load(&wanted);
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
+        !wanted.is_empty()
+    }
+
+    /// The block at `position`, and how many blocks have a lower ULID.
+    pub(super) fn block(&self, position: usize) -> Option<(&Block, u32)> {
+        self.blocks.get(position).zip(self.ranks.get(position).copied())
+    }
+
+    /// As [`Self::block`] has it for the head, whose samples were written last.
+    pub(super) fn head_rank(&self) -> u32 {
+        u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)
     }
 
     /// True if the series was selected from this database.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TsdbError;
 use super::block::Block;
+use super::head::Head;
 use super::index::INDEX_FILE;
 use super::meta::{META_FILE, Meta, is_ulid};
 use super::problem::LeftOut;
@@ -12,28 +13,21 @@ use super::segment::CHUNKS_DIRECTORY;
 
 /// Thanos puts this beside a block that is to be deleted.
 const DELETION_MARK: &str = "deletion-mark.json";
-/// Directory of the write-ahead log.
-const WAL_DIRECTORY: &str = "wal";
 
 /// What was found under a path.
 pub(crate) struct Found {
     pub(crate) blocks: Vec<Block>,
+    pub(crate) head: Option<Head>,
     pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// Opens the blocks under `path`, or the block `path`, and drops those that a
-/// compaction has replaced.
+/// compaction has replaced; then the head, if `path` is a data directory.
 pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
     let mut left_out = Vec::new();
-    let directories = if is_block(path) {
-        vec![path.to_owned()]
-    } else {
-        left_out.extend(unread_head(path));
-        block_directories(path)?
-    };
-    if directories.is_empty() {
-        return Err(TsdbError::NoBlocks { path: path.to_owned() });
-    }
+    let is_block = is_block(path);
+    let directories = if is_block { vec![path.to_owned()] } else { block_directories(path)? };
+    let has_blocks = !directories.is_empty();
     let mut blocks: BTreeMap<String, (Meta, Block)> = BTreeMap::new();
     let mut failed = Vec::new();
     for directory in directories {
@@ -62,7 +56,7 @@ pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
         let name = name_of(&directory);
         left_out.push(match replaced_by.get(&name) {
             Some(child) => harmless(&name, &directory, replaced(child)),
-            None => LeftOut { name, path: directory, reason: reason_of(&error), is_problem: true },
+            None => LeftOut { name, path: directory, reason: error.reason(), is_problem: true },
         });
     }
     let mut usable = Vec::new();
@@ -74,8 +68,14 @@ pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
     }
     usable
         .sort_by(|left, right| (left.window.start_ms, &left.ulid).cmp(&(right.window.start_ms, &right.ulid)));
+    let in_order = usable.iter().filter(|block| !block.is_out_of_order);
+    let min_valid_ms = in_order.map(|block| block.window.end_ms).max().unwrap_or(i64::MIN);
+    let head = if is_block { None } else { Head::open(path, min_valid_ms, &mut left_out)? };
+    if !has_blocks && head.is_none() {
+        return Err(TsdbError::NoBlocks { path: path.to_owned() });
+    }
     left_out.sort_by(|left, right| left.path.cmp(&right.path));
-    Ok(Found { blocks: usable, left_out })
+    Ok(Found { blocks: usable, head, left_out })
 }
 
 enum Opened {
@@ -124,33 +124,6 @@ fn block_directories(path: &Path) -> Result<Vec<PathBuf>, TsdbError> {
     Ok(directories)
 }
 
-/// A data directory's newest samples stand in its write-ahead log only.
-fn unread_head(path: &Path) -> Option<LeftOut> {
-    let log = path.join(WAL_DIRECTORY);
-    let holds_data = |entry: std::fs::DirEntry| {
-        entry.metadata().is_ok_and(|metadata| metadata.is_dir() || metadata.len() > 0)
-    };
-    if !std::fs::read_dir(&log).ok()?.flatten().any(holds_data) {
-        return None;
-    }
-    Some(LeftOut {
-        name: WAL_DIRECTORY.to_owned(),
-        path: log,
-        reason: "the write-ahead log is not read, so the newest samples of this data directory are missing; \
-                 a snapshot has them"
-            .to_owned(),
-        is_problem: true,
-    })
-}
-
 fn harmless(name: &str, path: &Path, reason: String) -> LeftOut {
     LeftOut { name: name.to_owned(), path: path.to_owned(), reason, is_problem: false }
-}
-
-/// The error with what the system says about it.
-fn reason_of(error: &TsdbError) -> String {
-    match error {
-        TsdbError::Io { source, .. } => format!("{error}: {source}"),
-        other => other.to_string(),
-    }
 }

@@ -62,3 +62,13 @@ pub enum TsdbError {
         reason: String,
     },
 }
+
+impl TsdbError {
+    /// The error with what the system says about it.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => format!("{self}: {source}"),
+            other => other.to_string(),
+        }
+    }
+}

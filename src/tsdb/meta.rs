@@ -14,6 +14,8 @@ pub(crate) const META_FILE: &str = "meta.json";
 const META_VERSION: u64 = 1;
 /// An external label of Mimir's split compaction that says nothing about the series.
 const MIMIR_SHARD_LABEL: &str = "__compactor_shard_id__";
+/// Prometheus' hint on a block that was made of out-of-order samples.
+const OUT_OF_ORDER_HINT: &str = "from-out-of-order";
 const ULID_LENGTH: usize = 26;
 
 /// What `meta.json` counts; zero where it does not say.
@@ -53,6 +55,7 @@ struct Compaction {
     level: u32,
     parents: Option<Vec<Parent>>,
     deletable: bool,
+    hints: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +85,8 @@ pub(crate) struct Meta {
     pub(crate) level: u32,
     pub(crate) parents: Vec<String>,
     pub(crate) deletable: bool,
+    /// True if it was made of samples that came out of order.
+    pub(crate) is_out_of_order: bool,
     pub(crate) external_labels: Labels,
     /// Milliseconds between the aggregates of a Thanos block; 0 for raw samples.
     pub(crate) resolution_ms: i64,
@@ -131,6 +136,11 @@ impl Meta {
                 .map(|parent| parent.ulid.to_ascii_uppercase())
                 .collect(),
             deletable: compaction.deletable,
+            is_out_of_order: compaction
+                .hints
+                .unwrap_or_default()
+                .iter()
+                .any(|hint| hint == OUT_OF_ORDER_HINT),
             external_labels: Labels::new(external.into_iter().filter(|(name, _)| name != MIMIR_SHARD_LABEL)),
             resolution_ms: thanos.downsample.unwrap_or_default().resolution,
         })
@@ -172,6 +182,7 @@ mod tests {
         assert_eq!(meta.window, Window::new(-5, 7));
         assert_eq!(meta.stats, BlockStats { samples: 9, ..BlockStats::default() });
         assert_eq!(meta.level, 2);
+        assert!(meta.is_out_of_order);
         assert_eq!(meta.external_labels, Labels::new([("replica", "a")]));
         assert_eq!(meta.resolution_ms, 300_000);
         let plain = r#"{"ulid":"01JNEESHZDHVFFMBMDGE7RJPQK","minTime":1,"maxTime":2,"version":1,"thanos":{"labels":null}}"#;

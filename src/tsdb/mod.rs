@@ -6,6 +6,7 @@ mod database;
 mod discover;
 mod error;
 mod format;
+mod head;
 mod index;
 mod labels;
 mod matcher;
@@ -24,6 +25,7 @@ mod xor;
 pub use block::Block;
 pub use database::{Database, Series};
 pub use error::TsdbError;
+pub use head::Head;
 pub use labels::{Labels, METRIC_NAME};
 pub use matcher::Matcher;
 pub use meta::BlockStats;
@@ -40,6 +42,17 @@ pub struct Samples {
     pub timestamps_ms: Vec<i64>,
     /// The values; a stale marker keeps its bits ([`STALE_NAN_BITS`]).
     pub values: Vec<f64>,
+}
+
+/// A native histogram, without its buckets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HistogramSample {
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// Number of observations.
+    pub count: f64,
+    /// Sum of the observations; a stale marker ends the series.
+    pub sum: f64,
 }
 
 /// The bits of Prometheus' stale marker, a signalling NaN. Compare

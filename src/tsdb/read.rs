@@ -1,8 +1,12 @@
-//! Reading the samples of one series, over all blocks that have it.
+//! Reading the samples of one series, over all blocks and the head.
+
+use std::path::Path;
 
 use super::block::Block;
+use super::bytes::Malformed;
 use super::database::{Database, Part, Series};
 use super::format::ENCODING_XOR;
+use super::head::{Head, HeadChunk};
 use super::index::ChunkMeta;
 use super::merge::Runs;
 use super::problem::{Problem, ReadStats};
@@ -55,10 +59,19 @@ impl Database {
         if !self.owns(series) {
             return Err(TsdbError::ForeignSeries { series: series.labels.to_string() });
         }
+        let mut reader = Reader { series, window, buffer: &mut *buffer, stats: &mut *stats };
         for part in series.parts.iter() {
-            if let Some((block, block_rank)) = self.block(*part) {
-                let mut reader = Reader { series, window, block, block_rank, buffer, stats };
-                reader.read(*part);
+            match *part {
+                Part::Block { position, id } => {
+                    if let Some((block, rank)) = self.block(position) {
+                        reader.read_block(block, rank, id);
+                    }
+                }
+                Part::Head(position) => {
+                    if let Some(head) = self.head() {
+                        reader.read_head(head, self.head_rank(), position);
+                    }
+                }
             }
         }
         buffer.runs.put_in_order(&mut buffer.samples, stats);
@@ -68,85 +81,113 @@ impl Database {
     }
 }
 
-/// One series in one block.
+/// One series, part by part.
 struct Reader<'a> {
     series: &'a Series,
     window: Window,
-    block: &'a Block,
-    block_rank: u32,
     buffer: &'a mut ReadBuffer,
     stats: &'a mut ReadStats,
 }
 
+/// A chunk, and what is known about it from elsewhere.
+struct FoundChunk<'a> {
+    first_ms: i64,
+    last_ms: i64,
+    encoding: u8,
+    data: &'a [u8],
+    path: &'a Path,
+    offset: u64,
+}
+
 impl Reader<'_> {
-    fn read(&mut self, part: Part) {
-        let index = &self.block.index;
-        let deleted = self.block.tombstones.of(part.id);
-        let chunks = match index.series(part.id).and_then(|entry| entry.chunks()) {
+    fn read_block(&mut self, block: &Block, rank: u32, id: u32) {
+        let index = &block.index;
+        let deleted = block.tombstones.of(id);
+        let chunks = match index.series(id).and_then(|entry| entry.chunks()) {
             Ok(chunks) => chunks,
-            Err(wrong) => {
-                let problem = Problem::new(index.path(), wrong, self.series.labels.to_string());
-                self.stats.problems.push(problem);
-                return;
-            }
+            Err(wrong) => return self.stats.problems.push(self.problem(index.path(), wrong)),
         };
         for chunk in chunks {
-            match chunk {
-                Ok(chunk) if chunk.first_ms >= self.window.end_ms || chunk.last_ms < self.window.start_ms => {
-                }
-                Ok(chunk) if cover(deleted, chunk.first_ms, chunk.last_ms) => self.stats.chunks_deleted += 1,
-                Ok(chunk) => self.read_chunk(chunk, deleted),
+            let ChunkMeta { first_ms, last_ms, reference } = match chunk {
+                Ok(chunk) => chunk,
                 Err(wrong) => {
-                    let problem = Problem::new(index.path(), wrong, self.series.labels.to_string());
-                    self.stats.problems.push(problem);
+                    self.stats.problems.push(self.problem(index.path(), wrong));
+                    continue;
                 }
+            };
+            if !self.is_wanted(first_ms, last_ms, deleted) {
+                continue;
+            }
+            match block.segments.chunk(reference) {
+                Ok((record, path)) => {
+                    let (encoding, data) = (record.encoding, record.data);
+                    let offset = reference.offset() as u64;
+                    let found = FoundChunk { first_ms, last_ms, encoding, data, path, offset };
+                    self.read_chunk(&found, self.window, deleted, rank);
+                }
+                Err((path, wrong)) => self.stats.damaged_chunk(self.problem(&path, wrong)),
             }
         }
     }
 
-    fn read_chunk(&mut self, chunk: ChunkMeta, deleted: &[Deleted]) {
-        let (record, path) = match self.block.segments.chunk(chunk.reference) {
-            Ok(found) => found,
-            Err((path, wrong)) => {
-                let problem = Problem::new(&path, wrong, self.series.labels.to_string());
-                return self.stats.damaged_chunk(problem);
+    fn read_head(&mut self, head: &Head, rank: u32, position: usize) {
+        let deleted = head.deleted(position);
+        for chunk in head.chunks(position) {
+            let HeadChunk { first_ms, last_ms, encoding, data, path, offset, valid } = chunk;
+            if let Some(window) = self.window.intersect(valid)
+                && self.is_wanted(first_ms, last_ms, deleted)
+            {
+                let found = FoundChunk { first_ms, last_ms, encoding, data, path, offset };
+                self.read_chunk(&found, window, deleted, rank);
             }
-        };
-        if record.encoding != ENCODING_XOR {
-            *self.stats.chunks_skipped.entry(encoding_name(record.encoding)).or_default() += 1;
+        }
+    }
+
+    /// False for a chunk without samples in the window, or with none left.
+    fn is_wanted(&mut self, first_ms: i64, last_ms: i64, deleted: &[Deleted]) -> bool {
+        if first_ms >= self.window.end_ms || last_ms < self.window.start_ms {
+            return false;
+        }
+        let is_deleted = cover(deleted, first_ms, last_ms);
+        self.stats.chunks_deleted += u64::from(is_deleted);
+        !is_deleted
+    }
+
+    fn read_chunk(&mut self, chunk: &FoundChunk<'_>, window: Window, deleted: &[Deleted], rank: u32) {
+        if chunk.encoding != ENCODING_XOR {
+            *self.stats.chunks_skipped.entry(encoding_name(chunk.encoding)).or_default() += 1;
             return;
         }
         let samples = &mut self.buffer.samples;
         let start = samples.values.len();
-        let decoded = decode_xor_chunk(record.data, samples)
+        let decoded = decode_xor_chunk(chunk.data, samples)
             .map_err(|error| error.to_string())
             .and_then(|ascending| belongs(samples, start, chunk).map(|()| ascending));
         let ascending = match decoded {
             Ok(ascending) => ascending,
             Err(reason) => {
                 truncate(samples, start);
-                return self.stats.damaged_chunk(Problem {
-                    path: path.to_owned(),
-                    offset: chunk.reference.offset() as u64,
-                    series: self.series.labels.to_string(),
-                    reason,
-                    count: 1,
-                });
+                let wrong = Malformed { offset: chunk.offset, reason: reason.into() };
+                return self.stats.damaged_chunk(self.problem(chunk.path, wrong));
             }
         };
         self.stats.chunks += 1;
         self.stats.decoded += (samples.values.len() - start) as u64;
-        if chunk.first_ms < self.window.start_ms || chunk.last_ms >= self.window.end_ms {
-            keep_window(samples, start, self.window);
+        if chunk.first_ms < window.start_ms || chunk.last_ms >= window.end_ms {
+            keep_window(samples, start, window);
         }
         self.stats.deleted += delete(samples, start, deleted);
-        self.buffer.runs.add(&self.buffer.samples, start, self.block_rank, ascending);
+        self.buffer.runs.add(&self.buffer.samples, start, rank, ascending);
+    }
+
+    fn problem(&self, path: &Path, wrong: Malformed) -> Problem {
+        Problem::new(path, wrong, self.series.labels.to_string())
     }
 }
 
 /// Refuses a chunk that has nothing to do with what the index says about it:
 /// its checksum is right, but it is another one.
-fn belongs(samples: &Samples, start: usize, chunk: ChunkMeta) -> Result<(), String> {
+fn belongs(samples: &Samples, start: usize, chunk: &FoundChunk<'_>) -> Result<(), String> {
     let times = samples.timestamps_ms.get(start..).unwrap_or_default();
     match times.first().zip(times.last()) {
         Some((first, last)) if *first > chunk.last_ms || *last < chunk.first_ms => Err(format!(

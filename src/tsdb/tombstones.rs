@@ -77,7 +77,8 @@ fn version(bytes: &[u8]) -> Option<u8> {
     if u32::from_be_bytes(*magic) == TOMBSTONES_MAGIC { rest.first().copied() } else { None }
 }
 
-fn merge(spans: &mut Vec<Deleted>) {
+/// Puts spans in order and makes one of those that touch.
+pub(crate) fn merge(spans: &mut Vec<Deleted>) {
     spans.sort_unstable();
     spans.dedup_by(|next, kept| {
         let touches = next.first_ms <= kept.last_ms.saturating_add(1);
