@@ -1,14 +1,12 @@
 //! Reading the samples of one series, over all blocks that have it.
 
 use super::block::Block;
+use super::chunk::{ChunkError, decode_chunk};
 use super::database::{Database, Part, Series};
-use super::format::ENCODING_XOR;
 use super::index::ChunkMeta;
 use super::merge::Runs;
 use super::problem::{Problem, ReadStats};
-use super::segment::encoding_name;
 use super::tombstones::{Deleted, cover};
-use super::xor::decode_xor_chunk;
 use super::{Samples, TsdbError, is_stale};
 use crate::time::Window;
 
@@ -112,13 +110,13 @@ impl Reader<'_> {
                 return self.stats.damaged_chunk(problem);
             }
         };
-        if record.encoding != ENCODING_XOR {
-            *self.stats.chunks_skipped.entry(encoding_name(record.encoding)).or_default() += 1;
-            return;
-        }
         let samples = &mut self.buffer.samples;
         let start = samples.values.len();
-        let decoded = decode_xor_chunk(record.data, samples)
+        let decoded = decode_chunk(record.encoding, record.data, samples);
+        if let Err(ChunkError::NoFloats { encoding }) = decoded {
+            return self.stats.skipped_chunk(encoding, record.data);
+        }
+        let decoded = decoded
             .map_err(|error| error.to_string())
             .and_then(|ascending| belongs(samples, start, chunk).map(|()| ascending));
         let ascending = match decoded {
