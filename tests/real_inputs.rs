@@ -171,52 +171,26 @@ fn runs_of_a_real_cluster_have_modelled_energy() {
     }
 }
 
-/// Prometheus 3.13 with its newest float encoding, which is not read yet: counted by
-/// name in the report, and nothing is made of its bytes.
+/// Prometheus 3.13 with its newest float encoding: a report like any other. What
+/// stands in the write-ahead log only is named as missing.
 #[test]
-fn chunks_of_an_unread_encoding_are_counted_by_name() {
+fn a_report_from_xor2_chunks() {
     let Some(snapshot) = real("prometheus_3/xor2_zstd") else { return };
     let (database, stats) = read_all(&snapshot);
-    assert_eq!(stats.chunks_skipped.keys().collect::<Vec<_>>(), ["XOR2", "float histogram", "histogram"]);
+    assert_eq!(stats.chunks_skipped.keys().collect::<Vec<_>>(), ["float histogram", "histogram"]);
     let skipped: u64 = stats.chunks_skipped.values().sum();
     assert_eq!(skipped + stats.chunks, chunks_described(&database));
-    // Samples that came too late stand in two chunks of the old encoding: they are those
-    // that Prometheus itself reads, bit for bit, and the only ones.
-    let listing = real("prometheus_3/xor2_zstd.expected.txt.gz").unwrap();
-    let listing = std::process::Command::new("gzip").arg("-dc").arg(listing).output().unwrap().stdout;
-    let listing = String::from_utf8(listing).unwrap();
-    let window = database.time_range().unwrap();
-    let mut buffer = ReadBuffer::default();
-    let mut compared = 0;
-    for series in database.select(&[], window).unwrap() {
-        database.read(&series, window, &mut buffer, &mut ReadStats::default()).unwrap();
-        let samples = buffer.samples();
-        for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
-            assert_eq!(series.labels.metric(), "lab_late_watts");
-            let line = format!(" {at_ms} {:016x}", value.to_bits());
-            let mut late = listing.lines().filter(|line| line.contains("\"lab_late_watts\""));
-            assert!(late.any(|expected| expected.ends_with(&line)), "{line}");
-            compared += 1;
-        }
-    }
-    assert_eq!(compared, 25);
 
     let bench = Bench::new();
     let ended = report(&bench, &snapshot, &[]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let summary = bench.json("out/summary.json");
-    assert_eq!(summary["energy_j"], 0.0);
-    assert_eq!(summary["samples"]["read"], 0);
+    assert!(summary["energy_j"].as_f64().unwrap() > 0.0);
     assert_eq!(summary["balances"]["closes"], true);
-    let skipped = summary["samples"]["chunks_skipped_by_encoding"]["XOR2"].as_u64().unwrap();
-    assert!(skipped > 100 && skipped <= stats.chunks_skipped["XOR2"]);
-    let said = format!("  left out   {skipped} chunks in encoding XOR2: not read yet\n");
-    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
-    assert_eq!(report(&bench, &snapshot, &["--strict"]).code, 3);
-    // The meters are there by their labels, without a sample.
+    assert_eq!(summary["samples"]["chunks_skipped_by_encoding"], serde_json::json!({}));
     let meters = table(&bench.path("out/meters.csv"));
-    assert!(meters.iter().any(|row| row["metric"] == "node_rapl_package_joules_total"));
-    assert_eq!(total(&meters, "samples"), 0.0);
-    let inspected = bench.run(&["inspect", "--snapshot", snapshot.to_str().unwrap()]);
-    assert!(inspected.stdout.contains("chunks of `up` in encoding XOR2: not read yet\n"));
+    let rapl: Vec<_> =
+        meters.iter().filter(|row| row["metric"] == "node_rapl_package_joules_total").collect();
+    assert_eq!(rapl.len(), 4);
+    assert!(rapl.iter().all(|row| number(row, "samples") > 100.0));
 }

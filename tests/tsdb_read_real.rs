@@ -105,22 +105,6 @@ fn samples_in_two_blocks_count_once() {
     assert_eq!((stats.duplicates_dropped, stats.conflicts), (5000, 0));
 }
 
-/// Blocks of Prometheus 3.13 in XOR2: nothing is misread, all is counted.
-#[test]
-fn chunks_in_xor2_are_counted() {
-    for name in ["prometheus_3/xor2_zstd", "prometheus_3/xor2_st_snappy"] {
-        let Some(path) = real(name) else { return };
-        let database = Database::open(&path).unwrap();
-        assert!(!database.blocks().is_empty());
-        let stats = read_all(&database, |_, _| {});
-        assert!(stats.problems.is_empty(), "{:?}", stats.problems);
-        assert!(stats.chunks_skipped["XOR2"] > 0);
-        let skipped: u64 = stats.chunks_skipped.values().sum();
-        let written: u64 = database.blocks().iter().map(|block| block.stats.chunks).sum();
-        assert_eq!(stats.chunks + skipped + stats.chunks_deleted, written);
-    }
-}
-
 /// Copies a directory; what was read-only can be written in the copy.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -30,3 +30,15 @@ pub(crate) const CRC_BYTES: usize = 4;
 
 /// Chunk encoding: float samples, XOR.
 pub(crate) const ENCODING_XOR: u8 = 1;
+/// Chunk encoding: native histograms with integer counts.
+pub(crate) const ENCODING_HISTOGRAM: u8 = 2;
+/// Chunk encoding: native histograms with float counts.
+pub(crate) const ENCODING_FLOAT_HISTOGRAM: u8 = 3;
+/// Chunk encoding: float samples, XOR2, with start timestamps or without.
+pub(crate) const ENCODING_XOR2: u8 = 4;
+/// Chunk encoding: [`ENCODING_HISTOGRAM`] with start timestamps.
+pub(crate) const ENCODING_HISTOGRAM_ST: u8 = 5;
+/// Chunk encoding: [`ENCODING_FLOAT_HISTOGRAM`] with start timestamps.
+pub(crate) const ENCODING_FLOAT_HISTOGRAM_ST: u8 = 6;
+/// Chunk encoding: what a downsampling of Thanos' leaves, in five chunks of its own.
+pub(crate) const ENCODING_THANOS_AGGREGATE: u8 = 0xff;

@@ -1,7 +1,9 @@
 //! Prometheus' on-disk time series format, both ways.
 
+mod bits;
 mod block;
 mod bytes;
+mod chunk;
 mod database;
 mod discover;
 mod error;
@@ -21,8 +23,10 @@ mod selector;
 mod tombstones;
 pub mod writer;
 mod xor;
+mod xor2;
 
 pub use block::Block;
+pub use chunk::{ChunkError, chunk_sample_count, decode_chunk};
 pub use database::{Database, Series};
 pub use error::TsdbError;
 pub use head::Head;
@@ -31,7 +35,8 @@ pub use matcher::Matcher;
 pub use meta::BlockStats;
 pub use problem::{LeftOut, Problem, ReadStats};
 pub use read::ReadBuffer;
-pub use xor::{ChunkError, decode_xor_chunk};
+pub use xor::decode_xor_chunk;
+pub use xor2::decode_xor2_chunk;
 
 /// Samples of one series in ascending time: two columns of equal length.
 ///

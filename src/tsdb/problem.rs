@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::bytes::Malformed;
+use super::chunk::{chunk_sample_count, encoding_name};
 
 /// Something that was left out because it is damaged: where, what and how often.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,9 +78,12 @@ pub struct ReadStats {
     pub decoded: u64,
     /// Chunks decoded.
     pub chunks: u64,
-    /// Chunks in the window that are not floats in XOR encoding, by the
-    /// encoding's name; none of their samples is returned.
+    /// Chunks in the window that hold no floats, by the encoding's name; none
+    /// of their samples is returned.
     pub chunks_skipped: BTreeMap<String, u64>,
+    /// Samples that these chunks claim to hold, also outside the window, by the
+    /// same names; an encoding that is not known has none here.
+    pub samples_skipped: BTreeMap<String, u64>,
     /// Chunks in the window that are missing or damaged; see `problems`.
     pub chunks_damaged: u64,
     /// Chunks that a deletion (tombstone) covers wholly; they are not decoded.
@@ -104,12 +108,24 @@ impl ReadStats {
         for (encoding, chunks) in other.chunks_skipped {
             *self.chunks_skipped.entry(encoding).or_default() += chunks;
         }
+        for (encoding, samples) in other.samples_skipped {
+            *self.samples_skipped.entry(encoding).or_default() += samples;
+        }
         self.chunks_damaged += other.chunks_damaged;
         self.chunks_deleted += other.chunks_deleted;
         self.deleted += other.deleted;
         self.duplicates_dropped += other.duplicates_dropped;
         self.conflicts += other.conflicts;
         self.problems.extend(other.problems);
+    }
+
+    /// Counts a chunk of histograms or of an unknown encoding.
+    pub(crate) fn skipped_chunk(&mut self, encoding: u8, data: &[u8]) {
+        let name = encoding_name(encoding);
+        if let Some(samples) = chunk_sample_count(encoding, data) {
+            *self.samples_skipped.entry(name.clone()).or_default() += u64::from(samples);
+        }
+        *self.chunks_skipped.entry(name).or_default() += 1;
     }
 
     /// Counts a chunk that is lost. Equal problems of one series in a row

@@ -4,15 +4,13 @@ use std::path::Path;
 
 use super::block::Block;
 use super::bytes::Malformed;
+use super::chunk::{ChunkError, decode_chunk};
 use super::database::{Database, Part, Series};
-use super::format::ENCODING_XOR;
 use super::head::{Head, HeadChunk};
 use super::index::ChunkMeta;
 use super::merge::Runs;
 use super::problem::{Problem, ReadStats};
-use super::segment::encoding_name;
 use super::tombstones::{Deleted, cover};
-use super::xor::decode_xor_chunk;
 use super::{Samples, TsdbError, is_stale};
 use crate::time::Window;
 
@@ -154,13 +152,13 @@ impl Reader<'_> {
     }
 
     fn read_chunk(&mut self, chunk: &FoundChunk<'_>, window: Window, deleted: &[Deleted], rank: u32) {
-        if chunk.encoding != ENCODING_XOR {
-            *self.stats.chunks_skipped.entry(encoding_name(chunk.encoding)).or_default() += 1;
-            return;
-        }
         let samples = &mut self.buffer.samples;
         let start = samples.values.len();
-        let decoded = decode_xor_chunk(chunk.data, samples)
+        let decoded = decode_chunk(chunk.encoding, chunk.data, samples);
+        if let Err(ChunkError::NoFloats { encoding }) = decoded {
+            return self.stats.skipped_chunk(encoding, chunk.data);
+        }
+        let decoded = decoded
             .map_err(|error| error.to_string())
             .and_then(|ascending| belongs(samples, start, chunk).map(|()| ascending));
         let ascending = match decoded {

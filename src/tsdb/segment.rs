@@ -149,18 +149,3 @@ fn open_segment(path: &Path) -> Result<FileBytes, Malformed> {
     cursor.take(PADDING_BYTES)?;
     Ok(bytes)
 }
-
-/// The name by which chunks that are not decoded are counted.
-pub(crate) fn encoding_name(encoding: u8) -> String {
-    match encoding {
-        0 => "none".to_owned(),
-        1 => "XOR".to_owned(),
-        2 => "histogram".to_owned(),
-        3 => "float histogram".to_owned(),
-        4 => "XOR2".to_owned(),
-        5 => "histogram ST".to_owned(),
-        6 => "float histogram ST".to_owned(),
-        0xff => "Thanos aggregate".to_owned(),
-        other => format!("unknown {other}"),
-    }
-}

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub(crate) mod slow;
+
 pub(crate) const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Bits in the order they are written, most significant first.
@@ -111,81 +113,6 @@ pub(crate) fn encode_xor(samples: &[(i64, f64)]) -> Vec<u8> {
         last = (*at, value);
     }
     bits.into_bytes()
-}
-
-/// The definition of an XOR chunk, one bit at a time. `None`: not a valid chunk.
-pub(crate) fn decode_xor_slowly(data: &[u8]) -> Option<Vec<(i64, u64)>> {
-    struct Bits<'a>(&'a [u8], usize);
-    impl Bits<'_> {
-        fn bit(&mut self) -> Option<u64> {
-            let byte = self.0.get(self.1 / 8)?;
-            self.1 += 1;
-            Some(u64::from(byte >> (7 - (self.1 - 1) % 8)) & 1)
-        }
-        fn number(&mut self, count: u32) -> Option<u64> {
-            let mut value = 0;
-            for _ in 0..count {
-                value = value << 1 | self.bit()?;
-            }
-            Some(value)
-        }
-        fn uvarint(&mut self) -> Option<u64> {
-            let mut value = 0_u128;
-            for group in 0..10 {
-                let byte = self.number(8)?;
-                value |= u128::from(byte & 0x7f) << (7 * group);
-                if byte < 0x80 {
-                    return u64::try_from(value).ok();
-                }
-            }
-            None
-        }
-    }
-    let mut bits = Bits(data, 0);
-    let count = bits.number(16)?;
-    let mut samples = Vec::new();
-    let (mut at, mut delta, mut value) = (0_i64, 0_i64, 0_u64);
-    let mut width: Option<(u32, u32)> = None;
-    for nth in 0..count {
-        let before = at;
-        if nth == 0 {
-            let folded = bits.uvarint()?;
-            at = (folded >> 1) as i64 ^ -((folded & 1) as i64);
-            value = bits.number(64)?;
-        } else {
-            if nth == 1 {
-                delta = bits.uvarint()? as i64;
-            } else {
-                let mut ones = 0;
-                while ones < 4 && bits.bit()? == 1 {
-                    ones += 1;
-                }
-                let size = [0, 14, 17, 20, 64][ones];
-                let raw = i128::from(bits.number(size)?);
-                let dod = if size > 0 && raw > 1 << (size - 1) { raw - (1_i128 << size) } else { raw };
-                // 64 bits are plain two's complement: only 2^63 itself differs.
-                delta = delta.wrapping_add(dod as i64);
-            }
-            at = at.wrapping_add(delta);
-            if bits.bit()? == 1 {
-                if bits.bit()? == 1 {
-                    let lead = bits.number(5)? as u32;
-                    let length = match bits.number(6)? as u32 {
-                        0 => 64,
-                        length => length,
-                    };
-                    width = Some((length, 64_u32.checked_sub(lead + length)?));
-                }
-                let (length, trailing) = width?;
-                value ^= bits.number(length)? << trailing;
-            }
-            if at < before {
-                return None;
-            }
-        }
-        samples.push((at, value));
-    }
-    Some(samples)
 }
 
 #[derive(Clone)]

@@ -1,0 +1,97 @@
+//! Data directories that Prometheus 3.13 wrote with XOR2 chunks, against every
+//! sample as Prometheus' own library reads it back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use support::real;
+use wattledger::time::Window;
+use wattledger::tsdb::{Database, Labels, ReadBuffer, ReadStats};
+
+/// Series, timestamp, bits of the value; `None` for a histogram.
+type Sample = (String, i64, Option<u64>);
+
+/// The listing's form: labels with `__name__` among them.
+fn listed(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+/// `labels timestamp_ms value_bits_hex`, or the word `histogram` for the bits.
+fn expected(listing: &Path) -> BTreeSet<Sample> {
+    let text = Command::new("gzip").arg("-dc").arg(listing).output().unwrap().stdout;
+    let sample = |line: &str| {
+        let (rest, value) = line.rsplit_once(' ').unwrap();
+        let (labels, at_ms) = rest.rsplit_once(' ').unwrap();
+        let bits = (value != "histogram").then(|| u64::from_str_radix(value, 16).unwrap());
+        (labels.to_owned(), at_ms.parse().unwrap(), bits)
+    };
+    String::from_utf8(text).unwrap().lines().map(sample).collect()
+}
+
+/// All samples that are read, and what reading them counted.
+fn read_all(database: &Database) -> (BTreeSet<Sample>, ReadStats) {
+    let mut stats = ReadStats::default();
+    let mut buffer = ReadBuffer::default();
+    let mut all = BTreeSet::new();
+    for series in database.select(&[], Window::ALL).unwrap() {
+        let labels = listed(&series.labels);
+        database.read(&series, Window::ALL, &mut buffer, &mut stats).unwrap();
+        let samples = buffer.samples();
+        for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
+            assert!(all.insert((labels.clone(), *at_ms, Some(value.to_bits()))), "{labels} {at_ms} twice");
+        }
+    }
+    (all, stats)
+}
+
+/// Series whose samples came out of order: what is not in the blocks yet stands
+/// in the write-ahead log for such samples.
+const LATE: &str = "lab_late_watts";
+
+/// True if the blocks alone must hold the sample: it is older than their end,
+/// so no head has it, and did not come late.
+fn must_be_in_blocks(sample: &Sample, blocks: Window) -> bool {
+    let (labels, at_ms, _) = sample;
+    *at_ms < blocks.end_ms && !labels.contains(LATE)
+}
+
+#[test]
+fn samples_are_those_that_prometheus_reads() {
+    for name in ["xor2_zstd", "xor2_st_snappy"] {
+        let Some(path) = real(&format!("prometheus_3/{name}")) else { return };
+        let expected = expected(&real(&format!("prometheus_3/{name}.expected.txt.gz")).unwrap());
+        let database = Database::open(&path).unwrap();
+        let (read, stats) = read_all(&database);
+        assert!(stats.problems.is_empty(), "{:?}", stats.problems);
+        let invented: Vec<&Sample> = read.difference(&expected).collect();
+        assert_eq!(invented, [] as [&Sample; 0]);
+        // Deletions, stale markers, several segments in each block.
+        assert!(stats.deleted > 0 && stats.stale_markers > 0);
+        assert!(read.iter().any(|(labels, ..)| labels.contains(LATE)));
+        // As `meta.json` counts, apart from histograms and what was deleted.
+        let written: u64 = database.blocks().iter().map(|block| block.stats.samples).sum();
+        let skipped: u64 = stats.samples_skipped.values().sum();
+        assert_eq!(stats.samples, read.len() as u64);
+        assert_eq!(stats.samples + stats.deleted + skipped, written);
+        // The head is not read yet; with it nothing at all may be missing:
+        // `expected.difference(&read)` without the filter.
+        let blocks = database.time_range().unwrap();
+        let missing: Vec<&Sample> = expected
+            .difference(&read)
+            .filter(|sample| sample.2.is_some() && must_be_in_blocks(sample, blocks))
+            .collect();
+        assert_eq!(missing, [] as [&Sample; 0]);
+    }
+}
