@@ -148,7 +148,7 @@ fn a_snapshot_without_one_good_block_is_an_error_not_an_empty_report() {
     }
     let ended = report(&bench, &[]);
     assert_eq!(ended.code, 1);
-    assert_snapshot!(ended.stderr, @"error: cannot open the snapshot: `snapshot` holds no block that can be read: `snapshot/01M85APS1BDYQDFY6F660KKPJT/meta.json` is corrupt at byte 2: EOF while parsing an object at line 2 column 0, and 2 more");
+    assert_snapshot!(ended.stderr, @"error: cannot open the snapshot: `snapshot` holds nothing that can be read: `snapshot/01M85APS1BDYQDFY6F660KKPJT/meta.json` is corrupt at byte 2: EOF while parsing an object at line 2 column 0, and 2 more");
     assert!(!bench.path("out").exists());
 }
 
@@ -165,15 +165,15 @@ fn what_is_no_snapshot() {
     };
     assert_snapshot!(of("empty"), @r#"
     error: cannot open the snapshot: `empty` holds no Prometheus block
-    hint: give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
+    hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
     "#);
     assert_snapshot!(of("missing"), @r#"
     error: cannot open the snapshot: cannot list `missing`: No such file or directory (os error 2)
-    hint: give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
+    hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
     "#);
     assert_snapshot!(of("file"), @r#"
     error: cannot open the snapshot: cannot list `file`: Not a directory (os error 20)
-    hint: give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
+    hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
     "#);
 }
 

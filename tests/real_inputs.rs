@@ -64,7 +64,9 @@ fn a_prometheus_without_a_meter_invents_nothing() {
     assert!(ended.stderr.contains("no meter was found: none of the series is in the meter catalog"));
     assert!(ended.stderr.contains("B1 closes, B2 closes, B3 closes"), "{}", ended.stderr);
     let summary = bench.json("out/summary.json");
-    assert_eq!(summary["scrape_jobs"], serde_json::json!(["prometheus"]));
+    // The second had targets in the last hour, which only the log has: of its series the log
+    // has lost the names, with segment 52.
+    assert_eq!(summary["scrape_jobs"], serde_json::json!(["nvidia_gpu_exporter", "prometheus"]));
     assert_eq!(summary["energy_j"], 0.0);
     assert_eq!(summary["energy_extrapolated_kwh"], 0.0);
     assert_eq!(summary["emissions_gco2e"], serde_json::Value::Null, "nothing was priced");
@@ -73,8 +75,10 @@ fn a_prometheus_without_a_meter_invents_nothing() {
     for name in ["runs", "hourly", "by_node", "by_user"] {
         assert_eq!(total(&bench.table(&format!("out/{name}.csv")), first_energy(name)), 0.0);
     }
-    // The head of this data directory was never cut into a block: said, and counted with --strict.
-    assert!(summary["left_out"][0].as_str().unwrap().starts_with("wal: the write-ahead log is not read"));
+    // Said, and counted with --strict.
+    let left_out: Vec<&str> =
+        summary["left_out"].as_array().unwrap().iter().map(|left| left.as_str().unwrap()).collect();
+    assert!(left_out[0].starts_with("wal: a file is missing between 00000051 and 00000053"), "{left_out:?}");
     assert_eq!(report(&bench, &snapshot, &["--strict"]).code, 3);
     let inspected = bench.run(&["inspect", "--snapshot", snapshot.to_str().unwrap()]);
     assert!(inspected.stdout.contains("\nnodes      none: no series is in the meter catalog\n"));
@@ -171,15 +175,35 @@ fn runs_of_a_real_cluster_have_modelled_energy() {
     }
 }
 
-/// Prometheus 3.13 with its newest float encoding: a report like any other. What
-/// stands in the write-ahead log only is named as missing.
+/// The same server's snapshots and its data directory as `kill -9` left it.
+#[test]
+fn a_snapshot_and_a_crashed_data_directory_give_the_same_report() {
+    let Some(jobs) = real("slurm/sacct_P_dup_ALL_final.psv") else { return };
+    let more =
+        ["--jobs", jobs.to_str().unwrap(), "--from", "2026-11-23T13:30:00", "--to", "2026-11-23T13:53:30"];
+    let names =
+        ["snapshot_20261123T135522Z", "snapshot_20261123T135540Z", "data_after_kill9", "data_ooo_wbl_kill9"];
+    let runs: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let bench = Bench::new();
+            let ended = report(&bench, &real(&format!("prometheus_live/{name}")).unwrap(), &more);
+            assert_eq!(ended.code, 0, "{}", ended.stderr);
+            std::fs::read_to_string(bench.path("out/runs.csv")).unwrap()
+        })
+        .collect();
+    assert!(runs[0].lines().count() > 20);
+    assert!(runs.iter().all(|text| text == &runs[0]));
+}
+
+/// Prometheus 3.13 with its newest float encoding: a report like any other.
 #[test]
 fn a_report_from_xor2_chunks() {
     let Some(snapshot) = real("prometheus_3/xor2_zstd") else { return };
     let (database, stats) = read_all(&snapshot);
     assert_eq!(stats.chunks_skipped.keys().collect::<Vec<_>>(), ["float histogram", "histogram"]);
     let skipped: u64 = stats.chunks_skipped.values().sum();
-    assert_eq!(skipped + stats.chunks, chunks_described(&database));
+    assert!(skipped + stats.chunks > chunks_described(&database), "the head has more");
 
     let bench = Bench::new();
     let ended = report(&bench, &snapshot, &[]);

@@ -70,6 +70,10 @@ fn overview(text: &mut String, source: &Snapshot) {
             block.ulid, block.window, block.compaction_level, block.stats.samples, block.stats.series
         ));
     }
+    if let Some(head) = source.database().head() {
+        let window = head.window().map_or("without samples".to_owned(), |window| window.to_string());
+        line(format!("head       {window}, {} series, {} files", head.series_count(), head.files().count()));
+    }
     line(format!("jobs       {}", source.label_values("job").join(", ")));
     for left in source.left_out() {
         line(format!("left out   {}: {}", left.what, left.why));

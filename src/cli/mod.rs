@@ -122,8 +122,8 @@ impl Failure {
             Self::Config(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
             Self::Source(SourceError::Tsdb(_)) => Some(
-                "give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: \
-                 a directory that holds `meta.json`, `index` and `chunks/`"
+                "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, \
+                 or one block: a directory that holds `meta.json`, `index` and `chunks/`"
                     .to_owned(),
             ),
             Self::Simulate(SimulateError::Exists { .. }) => {

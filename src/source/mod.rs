@@ -16,8 +16,8 @@ pub enum SourceError {
     /// From Prometheus' on-disk format.
     #[error(transparent)]
     Tsdb(#[from] TsdbError),
-    /// There are blocks, and none of them can be used.
-    #[error("`{}` holds no block that can be read: {reason}{}", path.display(), and_more(*more))]
+    /// There are blocks or a log, and none of them can be used.
+    #[error("`{}` holds nothing that can be read: {reason}{}", path.display(), and_more(*more))]
     NothingUsable {
         /// The directory.
         path: PathBuf,

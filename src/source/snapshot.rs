@@ -1,4 +1,5 @@
-//! A Prometheus snapshot, or any directory of TSDB blocks, as a source.
+//! A Prometheus snapshot, a copied data directory, or any directory of TSDB
+//! blocks, as a source.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use super::{LeftOut, Series, Source, SourceError};
 use crate::hash;
 use crate::simulate;
 use crate::time::Window;
-use crate::tsdb::{self, Database, Labels, Matcher, ReadBuffer, ReadStats};
+use crate::tsdb::{self, Database, Head, Labels, Matcher, ReadBuffer, ReadStats};
 
 /// See the module's description.
 #[derive(Debug)]
@@ -20,10 +21,10 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read or holds no block that can be used.
+    /// Where it cannot be read or holds nothing that can be used.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let database = Database::open(path)?;
-        if database.blocks().is_empty() {
+        if database.blocks().is_empty() && database.head().is_none_or(|head| head.series_count() == 0) {
             let lost = database.left_out().iter().filter(|left| left.is_problem);
             let first = lost.clone().next().or(database.left_out().first());
             let reason = first.map(|left| left.reason.clone()).unwrap_or_default();
@@ -111,14 +112,15 @@ impl Source for Snapshot {
     }
 
     fn identity(&self) -> Vec<(String, String)> {
-        self.database
-            .blocks()
-            .iter()
-            .map(|block| {
-                let meta = block.path.join("meta.json");
-                (format!("{}/meta.json", block.ulid), hash::file_sha256(&meta).unwrap_or_default())
-            })
-            .collect()
+        let blocks = self.database.blocks().iter().map(|block| {
+            let meta = block.path.join("meta.json");
+            (format!("{}/meta.json", block.ulid), hash::file_sha256(&meta).unwrap_or_default())
+        });
+        let head = self.database.head().into_iter().flat_map(Head::files).map(|file| {
+            let name = file.strip_prefix(&self.path).unwrap_or(file);
+            (name.display().to_string(), hash::file_sha256(file).unwrap_or_default())
+        });
+        blocks.chain(head).collect()
     }
 
     fn is_simulated(&self) -> bool {
