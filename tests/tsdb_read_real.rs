@@ -220,6 +220,39 @@ fn promtool_dumps_the_same_samples_of_snapshots() {
     }
 }
 
+/// The segments of a log with a hole in a data directory of their own.
+fn log_with(segments: &[&str]) -> Option<tempfile::TempDir> {
+    let from = real("prometheus_fixtures/repair_unsequential_wals")?;
+    let data = tempfile::tempdir().unwrap();
+    std::fs::create_dir(data.path().join("wal")).unwrap();
+    for segment in segments {
+        std::fs::write(data.path().join("wal").join(segment), std::fs::read(from.join(segment)).unwrap())
+            .unwrap();
+    }
+    Some(data)
+}
+
+/// A server refuses such a log; here the rest of it is read. 36,065 samples
+/// stand in the first segment (counted by another reader).
+#[test]
+fn a_log_with_a_hole() {
+    let Some(data) = log_with(&["00000000", "00000001", "00000003", "00000004"]) else { return };
+    let database = Database::open(data.path()).unwrap();
+    let missing = "a file is missing between 00000001 and 00000003: what was in it is lost";
+    assert!(database.left_out().iter().any(|left| left.reason == missing && left.is_problem));
+    let whole = read_all(&database, |_, _| {});
+    let first = read_all(&Database::open(log_with(&["00000000"]).unwrap().path()).unwrap(), |_, _| {});
+    assert_eq!(first.samples, 36_065);
+    assert!(whole.samples > first.samples && whole.problems.is_empty(), "{whole:?}");
+}
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_dumps_the_same_samples_of_a_log_alone() {
+    let Some(data) = log_with(&["00000000", "00000001"]) else { return };
+    assert!(same_as_promtool(data.path()) > 36_065);
+}
+
 /// Blocks, head chunks, WAL and WBL as `kill -9` left them: the counts are
 /// those of promtool 2.42.
 #[test]
