@@ -327,11 +327,12 @@ fn what_no_record_names_is_counted() {
             record_of_type(99, &[1]),
         ],
     );
+    data.file("chunks_head/000001", &head_chunk_file(&[(3, 0, 9, 1, xor::encode(&[0, 9], &[1.0, 1.0]))]));
     assert_eq!(data.read().only(), pairs(&[1000]));
     assert_eq!(
         reasons(data.open().left_out()),
         [
-            "wal: 3 samples of 2 series are not read: the records that name these series are lost",
+            "wal: 3 samples and 1 full chunks of 2 series are not read: the records that name these series are lost",
             "wal: 1 records of the unknown type 99 are not read",
         ]
     );

@@ -4,7 +4,8 @@
 //! `chunks_head/`, the rest from the write-ahead log (`wal/`, its newest
 //! checkpoint first) and from the log of out-of-order samples (`wbl/`). Unlike a
 //! server, which gives up what follows the first damaged record, reading goes on
-//! behind it; what is lost is named.
+//! behind it; what is lost is named. A snapshot of the chunks in memory
+//! (`chunk_snapshot.*`) only makes a server's start faster: the log has the same.
 //!
 //! A log is read twice: once for the series, and once for the samples of those
 //! that are selected, which stay in memory in the encoding of chunks. The others
@@ -278,8 +279,12 @@ fn nameless(root: &Path, contents: &Contents) -> Vec<LeftOut> {
     };
     let mut all = Vec::new();
     if !contents.unknown_references.is_empty() {
+        let chunks = match contents.unknown_chunks {
+            0 => String::new(),
+            chunks => format!(" and {chunks} full chunks"),
+        };
         all.push(left_out(format!(
-            "{} samples of {} series are not read: the records that name these series are lost",
+            "{} samples{chunks} of {} series are not read: the records that name these series are lost",
             contents.unknown_samples,
             contents.unknown_references.len()
         )));

@@ -94,8 +94,10 @@ pub(super) struct Contents {
     texts: HashSet<Arc<str>>,
     /// Earlier samples in order are in blocks.
     pub(super) min_valid_ms: i64,
-    /// Samples whose series no record names, and the references they have.
+    /// Samples in the log and chunks in files whose series no record names, and
+    /// the references that they have.
     pub(super) unknown_samples: u64,
+    pub(super) unknown_chunks: u64,
     pub(super) unknown_references: BTreeSet<u64>,
     /// Records of types that are not known, by type.
     pub(super) unknown_records: BTreeMap<u8, u64>,
@@ -207,6 +209,7 @@ impl Contents {
                 series.chunks.push(chunk);
             }
             None => {
+                self.unknown_chunks += 1;
                 self.unknown_references.insert(reference);
             }
         }
@@ -276,11 +279,8 @@ fn closed(open: OpenChunk) -> LoggedChunk {
 
 impl Contents {
     /// Reads the log again for the samples of the series at `wanted` positions,
-    /// in that order. What is damaged was found by the first pass.
-    ///
-    /// # Errors
-    ///
-    /// Segments that cannot be read any more.
+    /// in that order. What is damaged was found by the first pass; the problems
+    /// are segments that cannot be read any more.
     pub(super) fn samples(&self, parts: &[LogPart], wanted: &[usize]) -> (Vec<Logged>, Vec<Problem>) {
         let places: HashMap<usize, usize> =
             wanted.iter().enumerate().map(|(place, position)| (*position, place)).collect();
