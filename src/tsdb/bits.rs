@@ -12,13 +12,15 @@ pub(super) const WIDTH_BITS: usize = 5 + 6;
 /// zeros after the end.
 #[inline(always)]
 pub(super) fn window(data: &[u8], bit: usize) -> u64 {
-    let rest = data.get(bit >> 3..).unwrap_or_default();
-    let word = rest.first_chunk::<8>().map_or_else(|| tail(rest), |bytes| u64::from_be_bytes(*bytes));
-    word << (bit & 7)
+    let from = bit >> 3;
+    let whole = data.get(from..).and_then(<[u8]>::first_chunk::<8>);
+    whole.map_or_else(|| tail(data, from), |bytes| u64::from_be_bytes(*bytes)) << (bit & 7)
 }
 
 #[cold]
-fn tail(rest: &[u8]) -> u64 {
+#[inline(never)]
+fn tail(data: &[u8], from: usize) -> u64 {
+    let rest = data.get(from..).unwrap_or_default();
     rest.iter().zip((0..64).step_by(8)).fold(0, |word, (byte, shift)| word | u64::from(*byte) << (56 - shift))
 }
 
