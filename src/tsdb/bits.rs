@@ -110,6 +110,32 @@ impl Width {
     }
 }
 
+/// A signed number in Prometheus' `varbit` form.
+pub(super) fn varbit(data: &[u8], bit: &mut usize) -> Result<i64, ChunkError> {
+    let (raw, size) = varbit_raw(data, bit)?;
+    Ok(match size {
+        0 => 0,
+        64 => raw.cast_signed(),
+        _ => signed(raw, size),
+    })
+}
+
+/// An unsigned number in Prometheus' `varbit` form.
+pub(super) fn varbit_unsigned(data: &[u8], bit: &mut usize) -> Result<u64, ChunkError> {
+    varbit_raw(data, bit).map(|(raw, _)| raw)
+}
+
+/// The payload and its size in bits.
+fn varbit_raw(data: &[u8], bit: &mut usize) -> Result<(u64, u32), ChunkError> {
+    let (prefix, size) = varbit_form(window(data, *bit));
+    let from = *bit + prefix as usize;
+    *bit = from + size as usize;
+    if *bit > data.len() * 8 {
+        return Err(ChunkError::CutOff);
+    }
+    Ok((if size == 0 { 0 } else { take(data, from, size) }, size))
+}
+
 /// Bits of the number in Prometheus' `varbit` form whose first bits stand on
 /// top of `word`.
 #[inline(always)]

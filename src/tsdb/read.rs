@@ -1,6 +1,7 @@
 //! Reading the samples of one series, over all blocks that have it.
 
 use super::block::Block;
+use super::bytes::Malformed;
 use super::chunk::{ChunkError, decode_chunk};
 use super::database::{Database, Part, Series};
 use super::index::ChunkMeta;
@@ -35,7 +36,8 @@ impl Database {
     ///
     /// Where blocks or chunks overlap, the sample of the block with the later
     /// ULID stays. Deleted samples are left out, stale markers are kept.
-    /// Damaged chunks and other encodings are left out and counted in `stats`.
+    /// Histograms ([`read_histograms`](Self::read_histograms) has them), damaged
+    /// chunks and unknown encodings are left out and counted in `stats`.
     ///
     /// # Errors
     ///
@@ -66,6 +68,32 @@ impl Database {
     }
 }
 
+/// What a series' entry says of a chunk in the window.
+pub(super) enum Found {
+    /// It is to be read.
+    Chunk(ChunkMeta),
+    /// A deletion covers it wholly.
+    Deleted,
+    /// The entry cannot be read from here on.
+    Damaged(Malformed),
+}
+
+/// The chunks of a series in one block that overlap `window`.
+pub(super) fn chunks_in(block: &Block, part: Part, window: Window) -> impl Iterator<Item = Found> {
+    let deleted = block.tombstones.of(part.id);
+    let (chunks, damaged) = match block.index.series(part.id).and_then(|entry| entry.chunks()) {
+        Ok(chunks) => (Some(chunks), None),
+        Err(wrong) => (None, Some(Found::Damaged(wrong))),
+    };
+    let of_chunk = move |chunk: Result<ChunkMeta, Malformed>| match chunk {
+        Ok(chunk) if chunk.first_ms >= window.end_ms || chunk.last_ms < window.start_ms => None,
+        Ok(chunk) if cover(deleted, chunk.first_ms, chunk.last_ms) => Some(Found::Deleted),
+        Ok(chunk) => Some(Found::Chunk(chunk)),
+        Err(wrong) => Some(Found::Damaged(wrong)),
+    };
+    damaged.into_iter().chain(chunks.into_iter().flatten().filter_map(of_chunk))
+}
+
 /// One series in one block.
 struct Reader<'a> {
     series: &'a Series,
@@ -78,25 +106,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, part: Part) {
-        let index = &self.block.index;
         let deleted = self.block.tombstones.of(part.id);
-        let chunks = match index.series(part.id).and_then(|entry| entry.chunks()) {
-            Ok(chunks) => chunks,
-            Err(wrong) => {
-                let problem = Problem::new(index.path(), wrong, self.series.labels.to_string());
-                self.stats.problems.push(problem);
-                return;
-            }
-        };
-        for chunk in chunks {
-            match chunk {
-                Ok(chunk) if chunk.first_ms >= self.window.end_ms || chunk.last_ms < self.window.start_ms => {
-                }
-                Ok(chunk) if cover(deleted, chunk.first_ms, chunk.last_ms) => self.stats.chunks_deleted += 1,
-                Ok(chunk) => self.read_chunk(chunk, deleted),
-                Err(wrong) => {
-                    let problem = Problem::new(index.path(), wrong, self.series.labels.to_string());
-                    self.stats.problems.push(problem);
+        for found in chunks_in(self.block, part, self.window) {
+            match found {
+                Found::Chunk(chunk) => self.read_chunk(chunk, deleted),
+                Found::Deleted => self.stats.chunks_deleted += 1,
+                Found::Damaged(wrong) => {
+                    let path = self.block.index.path();
+                    self.stats.problems.push(Problem::new(path, wrong, self.series.labels.to_string()));
                 }
             }
         }
@@ -118,7 +135,7 @@ impl Reader<'_> {
         }
         let decoded = decoded
             .map_err(|error| error.to_string())
-            .and_then(|ascending| belongs(samples, start, chunk).map(|()| ascending));
+            .and_then(|ascending| belongs(&samples.timestamps_ms, start, chunk).map(|()| ascending));
         let ascending = match decoded {
             Ok(ascending) => ascending,
             Err(reason) => {
@@ -144,8 +161,8 @@ impl Reader<'_> {
 
 /// Refuses a chunk that has nothing to do with what the index says about it:
 /// its checksum is right, but it is another one.
-fn belongs(samples: &Samples, start: usize, chunk: ChunkMeta) -> Result<(), String> {
-    let times = samples.timestamps_ms.get(start..).unwrap_or_default();
+pub(super) fn belongs(times: &[i64], start: usize, chunk: ChunkMeta) -> Result<(), String> {
+    let times = times.get(start..).unwrap_or_default();
     match times.first().zip(times.last()) {
         Some((first, last)) if *first > chunk.last_ms || *last < chunk.first_ms => Err(format!(
             "the chunk holds {first} to {last} ms, the index says {} to {} ms",
