@@ -1,5 +1,5 @@
-//! How long a sample takes, by what the samples look like: XOR decoding alone,
-//! and reading a series from a block with everything that belongs to it.
+//! How long a sample takes, by what the samples look like: XOR and XOR2
+//! decoding alone, and reading a series from a block with everything that belongs to it.
 //!
 //! A benchmark's name ends in the encoded bytes per sample; its throughput is
 //! in samples.
@@ -12,12 +12,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wattledger::time::Window;
-use wattledger::tsdb::{Database, ReadBuffer, ReadStats, Samples, decode_xor_chunk};
+use wattledger::tsdb::writer::{xor, xor2};
+use wattledger::tsdb::{Database, ReadBuffer, ReadStats, Samples, decode_chunk};
 
 #[path = "../tests/block_builder/mod.rs"]
 mod block_builder;
 
-use block_builder::{TestBlock, chunk, encode_xor};
+use block_builder::{TestBlock, chunk};
 
 const SAMPLES_PER_CHUNK: usize = 120;
 const CHUNKS: usize = 1000;
@@ -63,24 +64,39 @@ fn patterns() -> [(&'static str, Pattern); 6] {
     ]
 }
 
+/// By name: the encoding's number, and the encoder of a chunk.
+type Encoder = fn(&[i64], &[f64]) -> Vec<u8>;
+const ENCODINGS: [(&str, u8, Encoder); 3] =
+    [("xor", 1, xor::encode), ("xor2", 4, xor2::encode), ("xor2 with start timestamps", 4, with_starts)];
+
+/// A counter that begins anew at every 40th sample.
+fn with_starts(timestamps_ms: &[i64], values: &[f64]) -> Vec<u8> {
+    let starts: Vec<i64> = timestamps_ms.chunks(40).flat_map(|run| vec![run[0] - 1; run.len()]).collect();
+    xor2::encode_with_starts(&starts, timestamps_ms, values)
+}
+
 fn decode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("xor");
-    for (name, samples) in patterns() {
-        let chunks: Vec<Vec<u8>> = samples.chunks(SAMPLES_PER_CHUNK).map(encode_xor).collect();
-        let bytes: usize = chunks.iter().map(Vec::len).sum();
-        group.throughput(Throughput::Elements(samples.len() as u64));
-        let per_sample = bytes as f64 / samples.len() as f64;
-        group.bench_function(format!("{name}, {per_sample:.2} bytes"), |bencher| {
-            let mut decoded = Samples::default();
-            bencher.iter(|| {
-                decoded.timestamps_ms.clear();
-                decoded.values.clear();
-                for data in &chunks {
-                    decode_xor_chunk(black_box(data), &mut decoded).unwrap();
-                }
-                assert_eq!(decoded.values.len(), samples.len());
+    for (encoding, number, encode) in ENCODINGS {
+        let mut group = criterion.benchmark_group(encoding);
+        for (name, samples) in patterns() {
+            let (times, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
+            let pieces = times.chunks(SAMPLES_PER_CHUNK).zip(values.chunks(SAMPLES_PER_CHUNK));
+            let chunks: Vec<Vec<u8>> = pieces.map(|(times, values)| encode(times, values)).collect();
+            let bytes: usize = chunks.iter().map(Vec::len).sum();
+            group.throughput(Throughput::Elements(samples.len() as u64));
+            let per_sample = bytes as f64 / samples.len() as f64;
+            group.bench_function(format!("{name}, {per_sample:.2} bytes"), |bencher| {
+                let mut decoded = Samples::default();
+                bencher.iter(|| {
+                    decoded.timestamps_ms.clear();
+                    decoded.values.clear();
+                    for data in &chunks {
+                        decode_chunk(number, black_box(data), &mut decoded).unwrap();
+                    }
+                    assert_eq!(decoded.values.len(), samples.len());
+                });
             });
-        });
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The recorded data directory of a Prometheus that was killed, against promtool
 //! and against the snapshot that the same server made half a minute before.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 
 mod support;
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use wattledger::time::Window;
-use wattledger::tsdb::{Database, Labels, ReadBuffer, ReadStats, Samples, is_stale};
+use wattledger::tsdb::{Database, Labels, Matcher, ReadBuffer, ReadStats, Samples, is_stale};
 
 /// The directory `name` of the recorded data, if it is there.
 fn real(name: &str) -> Option<PathBuf> {
@@ -80,6 +80,34 @@ fn snapshots_with_histograms_and_deletions() {
     let Some(path) = real("prometheus_live/snapshot_20261123T135540Z") else { return };
     let after = read_all(&Database::open(&path).unwrap(), |_, _| {});
     assert!(after.problems.is_empty() && after.chunks_deleted > 0);
+}
+
+/// Counts and sums of native histograms, against the answer that the server
+/// itself gave to `query_range`: at each step the newest one.
+#[test]
+fn histograms_of_a_live_server() {
+    let Some(path) = real("prometheus_live/snapshot_20261123T135522Z") else { return };
+    let Some(answers) = real("prometheus_live/api") else { return };
+    let answer = std::fs::read(answers.join("query_range_native_hist.json")).unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let database = Database::open(&path).unwrap();
+    let mut compared = 0;
+    for result in answer["data"]["result"].as_array().unwrap() {
+        let kind = result["metric"]["type"].as_str().unwrap();
+        let wanted = [Matcher::equal("__name__", "lab_nh"), Matcher::equal("type", kind)];
+        let series = database.select(&wanted, Window::ALL).unwrap();
+        let mut stats = ReadStats::default();
+        let read = database.read_histograms(&series[0], Window::ALL, &mut stats).unwrap();
+        assert!(stats.problems.is_empty() && stats.chunks > 0);
+        for step in result["histograms"].as_array().unwrap() {
+            let at_ms = (step[0].as_f64().unwrap() * 1000.0).round() as i64;
+            let newest = read.iter().rev().find(|sample| sample.timestamp_ms <= at_ms).unwrap();
+            let number = |name: &str| step[1][name].as_str().unwrap().parse::<f64>().unwrap();
+            assert_eq!((newest.count, newest.sum), (number("count"), number("sum")), "{kind} {at_ms}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 46);
 }
 
 #[test]

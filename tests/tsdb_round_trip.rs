@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use wattledger::time::Window;
-use wattledger::tsdb::writer::{BlockOptions, BlockWriter};
+use wattledger::tsdb::writer::{BlockOptions, BlockWriter, FloatEncoding};
 use wattledger::tsdb::{Database, Labels, ReadBuffer, ReadStats, Samples};
 
 type Written = Vec<(Labels, Samples)>;
@@ -33,10 +33,15 @@ fn any_series() -> impl Strategy<Value = Written> {
 
 proptest! {
     #[test]
-    fn blocks_come_back(written in any_series()) {
+    fn blocks_come_back(
+        written in any_series(),
+        encoding in prop_oneof![Just(FloatEncoding::Xor), Just(FloatEncoding::Xor2)],
+        samples_per_chunk in prop_oneof![Just(120), 1_usize..300],
+    ) {
         let root = tempfile::tempdir().unwrap();
         let window = Window::new(-100_000, 24_000_001);
-        let mut writer = BlockWriter::create(root.path(), window, BlockOptions::default()).unwrap();
+        let options = BlockOptions { encoding, samples_per_chunk, ..BlockOptions::default() };
+        let mut writer = BlockWriter::create(root.path(), window, options).unwrap();
         for (labels, samples) in &written {
             writer.add_series(labels, samples).unwrap();
         }

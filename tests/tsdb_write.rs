@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use wattledger::time::{DAY_MS, HOUR_MS, Window};
-use wattledger::tsdb::writer::{BlockOptions, BlockWriter, DataSetWriter, EncodedChunks, xor};
+use wattledger::tsdb::writer::{BlockOptions, BlockWriter, DataSetWriter, EncodedChunks, FloatEncoding, xor};
 use wattledger::tsdb::{Labels, STALE_NAN_BITS, Samples, TsdbError};
 
 const START_MS: i64 = 1_764_979_200_000;
@@ -164,7 +164,7 @@ fn what_would_make_an_invalid_block_is_refused() {
     assert!(refused(writer.add_series(&c, &samples(&[-1, 9]))).contains("-1 ms"));
     assert!(refused(writer.add_series(&c, &samples(&[9, HOUR_MS]))).contains("leave the block"));
     assert!(refused(writer.add_series(&Labels::default(), &samples(&[9]))).contains("no labels"));
-    assert!(EncodedChunks::encode(&[1, 2], &[0.0], 120).is_err());
+    assert!(EncodedChunks::encode(&[1, 2], &[0.0], 120, FloatEncoding::Xor).is_err());
     let block = writer.finish().unwrap();
     assert_eq!(block_reader::meta(&block)["stats"]["numSamples"], 2);
 }

@@ -1,5 +1,5 @@
-//! The decoder of XOR2 chunks against vectors of Prometheus' own library and a
-//! decoder that reads one bit at a time.
+//! Decoder and encoder of XOR2 chunks against vectors of Prometheus' own library
+//! and a decoder that reads one bit at a time.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod block_builder;
 use block_builder::slow::{Started, decode_xor2_slowly};
 use block_builder::{BitWriter, STALE, varint};
 use proptest::prelude::*;
+use wattledger::tsdb::writer::xor2;
 use wattledger::tsdb::{
     ChunkError, Samples, chunk_sample_count, decode_chunk, decode_xor_chunk, decode_xor2_chunk,
 };
@@ -247,6 +248,81 @@ fn samples_are_appended_and_errors_leave_them_alone() {
     assert_eq!(decode_xor2_chunk(&repeated, &mut samples), Ok(false));
 }
 
+fn encode(starts: &[i64], samples: &[Started]) -> Vec<u8> {
+    let times: Vec<i64> = samples.iter().map(|sample| sample.at).collect();
+    let values: Vec<f64> = samples.iter().map(|sample| f64::from_bits(sample.value)).collect();
+    xor2::encode_with_starts(starts, &times, &values)
+}
+
+#[test]
+fn chunks_of_prometheus_are_written_byte_by_byte() {
+    for (hex, samples) in vectors() {
+        let starts: Vec<i64> = samples.iter().map(|sample| sample.start).collect();
+        assert_eq!(encode(&starts, &samples), bytes(hex), "{hex}");
+    }
+}
+
+/// The 128th sample is the last at which start timestamps can set in, so there
+/// they do, also where none is known.
+#[test]
+fn start_timestamps_set_in_at_the_128th_sample() {
+    let sample = |at| Started { start: 0, at, value: SEVEN };
+    let samples: Vec<Started> = (0..128).map(sample).collect();
+    assert_eq!(encode(&[], &samples[..127])[2], 0);
+    assert_eq!(encode(&[], &samples)[2], 0x7f);
+    let mut known: Vec<Started> = (0..200).map(|at| Started { start: -500, ..sample(at) }).collect();
+    assert_eq!(encode(&[-500; 200], &known)[2], 0xff);
+    assert_eq!(decode_xor2_slowly(&encode(&[-500; 200], &known)).as_ref(), Some(&known));
+    // Unknown after the third.
+    known.iter_mut().skip(3).for_each(|sample| sample.start = 0);
+    assert_eq!(encode(&[-500; 3], &known)[2], 0x83);
+    assert_eq!(decode_xor2_slowly(&encode(&[-500; 3], &known)).as_ref(), Some(&known));
+}
+
+#[test]
+fn a_chunk_counts_65535_samples_and_no_more() {
+    let samples: Vec<Started> = (0..70_000).map(|at| Started { start: 0, at, value: SEVEN }).collect();
+    let data = encode(&[], &samples);
+    assert_eq!(decode(&data).map(|samples| samples.len()), Ok(65_535));
+    assert_eq!(encode(&[], &samples[..65_535]), data);
+    assert_eq!(xor2::encode(&[], &[]), [0, 0, 0]);
+}
+
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<u64>().prop_map(f64::from_bits),
+        (0_u32..500).prop_map(f64::from),
+        (0_u32..4).prop_map(|tenths| f64::from(tenths) / 10.0),
+        // Other NaNs keep their payload too.
+        prop::sample::select(vec![0x7ff8_0000_0000_0001, 0xfff4_0000_0000_0007, STALE + 1, STALE - 1])
+            .prop_map(f64::from_bits),
+        prop::sample::select(vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY]),
+        Just(f64::from_bits(STALE)),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        8 => Just(15_000_i64),
+        4 => 14_950_i64..15_050,
+        1 => 0_i64..2_000_000_000_000,
+        1 => 0_i64..i64::MAX / 4,
+        // The edges of the width classes, as steps.
+        1 => prop::sample::select(vec![4095_i64, 4096, 4097, 524_287, 524_288, 524_289]),
+        1 => prop::sample::select(vec![15_000_i64 - 4096, 15_000 - 4097, 15_000 + 4095, 15_000 + 4096]),
+    ]
+}
+
+/// How long before its sample a start timestamp lies; `None`: the same as before.
+fn any_start() -> impl Strategy<Value = Option<i64>> {
+    prop_oneof![
+        4 => Just(None),
+        2 => (-300_i64..300).prop_map(Some),
+        2 => (-40_000_i64..40_000).prop_map(Some),
+        1 => any::<i64>().prop_map(Some),
+    ]
+}
+
 proptest! {
     /// Any bytes at all: both decoders agree on what they say, and on whether
     /// they say anything.
@@ -265,6 +341,31 @@ proptest! {
         prop_assert_eq!(decode(&data).ok(), decode_slowly(&data));
         let tail = [&count.to_be_bytes(), &data[4..]].concat();
         prop_assert_eq!(decode(&tail).ok(), decode_slowly(&tail));
+    }
+
+    /// Samples of any kind, with start timestamps or without: what was encoded
+    /// comes back.
+    #[test]
+    fn what_was_encoded_comes_back(
+        first in prop_oneof![any::<i64>(), -4_000_000_000_000_i64..4_000_000_000_000],
+        steps in prop::collection::vec((any_step(), any_value(), any_start()), 1..400),
+        starts_from in prop_oneof![Just(None), Just(Some(0)), (0_usize..200).prop_map(Some)],
+    ) {
+        let mut expected = Vec::new();
+        let (mut at, mut start) = (first, 0_i64);
+        for (nth, (step, value, start_step)) in steps.iter().enumerate() {
+            let Some(next) = at.checked_add(*step) else { break };
+            at = next;
+            if starts_from.is_some_and(|from| nth >= from) {
+                start = start_step.map_or(start, |step| at.wrapping_sub(step));
+            }
+            expected.push(Started { start, at, value: value.to_bits() });
+        }
+        let starts: Vec<i64> = expected.iter().map(|sample| sample.start).collect();
+        let data = encode(&starts, &expected);
+        prop_assert_eq!(decode_xor2_slowly(&data), Some(expected.clone()));
+        let pairs: Vec<(i64, u64)> = expected.iter().map(|sample| (sample.at, sample.value)).collect();
+        prop_assert_eq!(decode(&data), Ok(pairs));
     }
 
     /// Steps forward only, so that chunks get past the order of time: prefixes

@@ -130,8 +130,8 @@ fn targets(text: &mut String, series: &[Box<dyn Series + '_>], window: Window) -
                 writeln!(text, "             seen {} to {}", format_instant(*first), format_instant(*last));
         }
     }
-    for (encoding, chunks) in &stats.chunks_skipped {
-        let _ = writeln!(text, "left out   {chunks} chunks of `up` in encoding {encoding}: not read yet");
+    for skipped in stats.skipped() {
+        let _ = writeln!(text, "left out   of `up` {skipped}");
     }
     for problem in &stats.problems {
         let _ = writeln!(text, "left out   {problem}");

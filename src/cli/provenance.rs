@@ -35,9 +35,7 @@ pub(super) fn provenance(
     let mut left_out: Vec<String> =
         source.left_out().iter().map(|left| format!("{}: {}", left.what, left.why)).collect();
     left_out.extend(books.read.problems.iter().map(ToString::to_string));
-    for (encoding, chunks) in &books.read.chunks_skipped {
-        left_out.push(format!("{chunks} chunks in encoding {encoding}: not read yet"));
-    }
+    left_out.extend(books.read.skipped());
     let more = |path: &std::path::Path, total: u64, listed: usize| {
         let more = total.saturating_sub(listed as u64);
         (more > 0).then(|| format!("`{}`: {more} more lines", path.display()))

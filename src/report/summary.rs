@@ -171,6 +171,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
             "decoded": books.read.decoded,
             "chunks": books.read.chunks,
             "chunks_skipped_by_encoding": books.read.chunks_skipped,
+            "samples_skipped_by_encoding": books.read.samples_skipped,
             "chunks_damaged": books.read.chunks_damaged,
             "duplicates_dropped": books.read.duplicates_dropped,
             "conflicting_duplicates": books.read.conflicts,

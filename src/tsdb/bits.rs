@@ -12,13 +12,15 @@ pub(super) const WIDTH_BITS: usize = 5 + 6;
 /// zeros after the end.
 #[inline(always)]
 pub(super) fn window(data: &[u8], bit: usize) -> u64 {
-    let rest = data.get(bit >> 3..).unwrap_or_default();
-    let word = rest.first_chunk::<8>().map_or_else(|| tail(rest), |bytes| u64::from_be_bytes(*bytes));
-    word << (bit & 7)
+    let from = bit >> 3;
+    let whole = data.get(from..).and_then(<[u8]>::first_chunk::<8>);
+    whole.map_or_else(|| tail(data, from), |bytes| u64::from_be_bytes(*bytes)) << (bit & 7)
 }
 
 #[cold]
-fn tail(rest: &[u8]) -> u64 {
+#[inline(never)]
+fn tail(data: &[u8], from: usize) -> u64 {
+    let rest = data.get(from..).unwrap_or_default();
     rest.iter().zip((0..64).step_by(8)).fold(0, |word, (byte, shift)| word | u64::from(*byte) << (56 - shift))
 }
 
@@ -106,6 +108,32 @@ impl Width {
         };
         raw << self.trailing
     }
+}
+
+/// A signed number in Prometheus' `varbit` form.
+pub(super) fn varbit(data: &[u8], bit: &mut usize) -> Result<i64, ChunkError> {
+    let (raw, size) = varbit_raw(data, bit)?;
+    Ok(match size {
+        0 => 0,
+        64 => raw.cast_signed(),
+        _ => signed(raw, size),
+    })
+}
+
+/// An unsigned number in Prometheus' `varbit` form.
+pub(super) fn varbit_unsigned(data: &[u8], bit: &mut usize) -> Result<u64, ChunkError> {
+    varbit_raw(data, bit).map(|(raw, _)| raw)
+}
+
+/// The payload and its size in bits.
+fn varbit_raw(data: &[u8], bit: &mut usize) -> Result<(u64, u32), ChunkError> {
+    let (prefix, size) = varbit_form(window(data, *bit));
+    let from = *bit + prefix as usize;
+    *bit = from + size as usize;
+    if *bit > data.len() * 8 {
+        return Err(ChunkError::CutOff);
+    }
+    Ok((if size == 0 { 0 } else { take(data, from, size) }, size))
 }
 
 /// Bits of the number in Prometheus' `varbit` form whose first bits stand on

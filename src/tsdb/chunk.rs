@@ -23,6 +23,12 @@ pub enum ChunkError {
         /// The encoding's number.
         encoding: u8,
     },
+    /// Its encoding is another one, asked for histograms.
+    #[error("chunks in the encoding {} hold no histograms", encoding_name(*.encoding))]
+    NoHistograms {
+        /// The encoding's number.
+        encoding: u8,
+    },
     /// The data ends before the last sample.
     #[error("the data ends before its last sample")]
     CutOff,
@@ -32,6 +38,9 @@ pub enum ChunkError {
     /// A value with more leading and significant bits than a value has.
     #[error("a value has more than 64 bits")]
     Width,
+    /// A histogram with buckets of a kind that is not known.
+    #[error("a histogram with buckets of an unknown schema")]
+    Schema,
     /// Timestamps that are not in order.
     #[error("the timestamps run backwards")]
     Backwards,
@@ -82,6 +91,17 @@ pub(super) fn encoding_name(encoding: u8) -> String {
         ENCODING_FLOAT_HISTOGRAM_ST => "float histogram ST".to_owned(),
         ENCODING_THANOS_AGGREGATE => "Thanos aggregate".to_owned(),
         other => format!("unknown {other}"),
+    }
+}
+
+/// Why chunks of an encoding of this [`encoding_name`] are not read as floats.
+pub(super) fn why_not_read(name: &str) -> &'static str {
+    match name {
+        "histogram" | "float histogram" | "histogram ST" | "float histogram ST" => {
+            "native histograms, of which no meter is made"
+        }
+        "Thanos aggregate" => "downsampled; use the raw block",
+        _ => "an encoding that is not known",
     }
 }
 

@@ -9,15 +9,18 @@ mod discover;
 mod error;
 mod format;
 mod head;
+mod histogram;
 mod index;
 mod labels;
 mod matcher;
 mod merge;
 mod meta;
 mod mmap;
+mod parts;
 mod postings;
 mod problem;
 mod read;
+mod read_histograms;
 mod segment;
 mod selector;
 mod tombstones;
@@ -30,6 +33,7 @@ pub use chunk::{ChunkError, chunk_sample_count, decode_chunk};
 pub use database::{Database, Series};
 pub use error::TsdbError;
 pub use head::Head;
+pub use histogram::{HistogramSample, decode_histogram_chunk};
 pub use labels::{Labels, METRIC_NAME};
 pub use matcher::Matcher;
 pub use meta::BlockStats;
@@ -47,17 +51,6 @@ pub struct Samples {
     pub timestamps_ms: Vec<i64>,
     /// The values; a stale marker keeps its bits ([`STALE_NAN_BITS`]).
     pub values: Vec<f64>,
-}
-
-/// A native histogram, without its buckets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HistogramSample {
-    /// Milliseconds since the epoch.
-    pub timestamp_ms: i64,
-    /// Number of observations.
-    pub count: f64,
-    /// Sum of the observations; a stale marker ends the series.
-    pub sum: f64,
 }
 
 /// The bits of Prometheus' stale marker, a signalling NaN. Compare

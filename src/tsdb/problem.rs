@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::bytes::Malformed;
-use super::chunk::{chunk_sample_count, encoding_name};
+use super::chunk::{chunk_sample_count, encoding_name, why_not_read};
 
 /// Something that was left out because it is damaged: where, what and how often.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +117,16 @@ impl ReadStats {
         self.duplicates_dropped += other.duplicates_dropped;
         self.conflicts += other.conflicts;
         self.problems.extend(other.problems);
+    }
+
+    /// What was skipped, a line for each encoding: how much, and why.
+    pub fn skipped(&self) -> impl Iterator<Item = String> {
+        self.chunks_skipped.iter().map(|(encoding, chunks)| {
+            let samples = self.samples_skipped.get(encoding);
+            let samples = samples.map(|samples| format!(" with {samples} samples")).unwrap_or_default();
+            let why = why_not_read(encoding);
+            format!("{chunks} chunks{samples} in encoding {encoding}: {why}")
+        })
     }
 
     /// Counts a chunk of histograms or of an unknown encoding.

@@ -103,6 +103,7 @@ impl State {
         let shortest = if STARTS { 2 } else { 1 };
         let mut repeats = 0_u32;
         let mut state = *self;
+        let mut ascending = state.ascending;
         for (timestamp, value) in slots {
             let mut bits = state.base;
             if repeats > 0 {
@@ -123,7 +124,7 @@ impl State {
             }
             let next = state.time.wrapping_add(state.delta);
             if next <= state.time {
-                in_order(state.time, next, &mut state.ascending)?;
+                in_order(state.time, next, &mut ascending)?;
             }
             if state.bit > end {
                 return Err(ChunkError::CutOff);
@@ -132,7 +133,7 @@ impl State {
             *timestamp = next;
             *value = f64::from_bits(bits);
         }
-        *self = state;
+        *self = Self { ascending, ..state };
         Ok(())
     }
 
@@ -148,15 +149,14 @@ impl State {
             let states_width = (word << 2) >> 63 == 1;
             return self.changed_value(data, word, VALID_BITS, 3, states_width);
         }
-        let (change, used) = if word >> 61 == 0b110 {
-            ((word << 3).cast_signed() >> (64 - 13), 3 + 13)
-        } else if word >> 60 == 0b1110 {
-            ((word << 4).cast_signed() >> (64 - 20), LONGEST_SHORT_STEP)
-        } else if word >> 59 == 0b11110 {
-            (take(data, self.bit + 5, 64).cast_signed(), 5 + 64)
-        } else {
+        if word >> 59 == 0b11111 {
             self.bit += 5;
             return Ok(STALE_NAN_BITS);
+        }
+        let (change, used) = if word >> 61 == 0b110 {
+            ((word << 3).cast_signed() >> (64 - 13), 3 + 13)
+        } else {
+            wide_change(data, word, self.bit)
         };
         self.delta = self.delta.wrapping_add(change);
         self.bit += used;
@@ -197,5 +197,15 @@ impl State {
         self.base ^= self.width.change(data, word, valid, self.bit, skip);
         self.bit += skip + self.width.length as usize;
         Ok(self.base)
+    }
+}
+
+/// The change of the step that starts with three ones, and the bits it takes.
+#[inline(never)]
+fn wide_change(data: &[u8], word: u64, bit: usize) -> (i64, usize) {
+    if word >> 60 == 0b1110 {
+        ((word << 4).cast_signed() >> (64 - 20), 4 + 20)
+    } else {
+        (take(data, bit + 5, 64).cast_signed(), 5 + 64)
     }
 }

@@ -1,6 +1,6 @@
 //! A data set that spans several blocks.
 
-use super::{BlockOptions, BlockWriter, EncodedChunks, invalid};
+use super::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding, invalid};
 use crate::time::{Window, buckets};
 use crate::tsdb::{Labels, Samples, TsdbError};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// aligns its blocks (2 h, 6 h, 18 h, …): with a day, UTC midnights.
 pub struct DataSetWriter {
     samples_per_chunk: usize,
+    encoding: FloatEncoding,
     blocks: Vec<BlockWriter>,
 }
 
@@ -24,6 +25,7 @@ pub struct EncodedSeries {
 #[derive(Clone, Debug)]
 pub struct SeriesEncoder {
     samples_per_chunk: usize,
+    encoding: FloatEncoding,
     windows: Vec<Window>,
 }
 
@@ -44,8 +46,9 @@ impl SeriesEncoder {
             let inside = times.partition_point(|&at_ms| at_ms < window.end_ms);
             let (block_times, later_times) = times.split_at(inside);
             let (block_values, later_values) = values.split_at(inside);
-            let chunks = EncodedChunks::encode(block_times, block_values, self.samples_per_chunk)
-                .map_err(|reason| invalid(labels, reason))?;
+            let chunks =
+                EncodedChunks::encode(block_times, block_values, self.samples_per_chunk, self.encoding)
+                    .map_err(|reason| invalid(labels, reason))?;
             encoded.blocks.push(chunks);
             (times, values) = (later_times, later_values);
         }
@@ -69,20 +72,21 @@ impl DataSetWriter {
         block_range_ms: i64,
         options: impl Fn(Window) -> BlockOptions,
     ) -> Result<Self, TsdbError> {
-        let mut samples_per_chunk = BlockOptions::default().samples_per_chunk;
+        let BlockOptions { mut samples_per_chunk, mut encoding, .. } = BlockOptions::default();
         let mut blocks = Vec::new();
         for block_window in buckets(window, block_range_ms) {
             let options = options(block_window);
             samples_per_chunk = options.samples_per_chunk;
+            encoding = options.encoding;
             blocks.push(BlockWriter::create(root, block_window, options)?);
         }
-        Ok(Self { samples_per_chunk, blocks })
+        Ok(Self { samples_per_chunk, encoding, blocks })
     }
 
     /// An encoder for this data set.
     pub fn encoder(&self) -> SeriesEncoder {
         let windows = self.blocks.iter().map(|block| block.window).collect();
-        SeriesEncoder { samples_per_chunk: self.samples_per_chunk, windows }
+        SeriesEncoder { samples_per_chunk: self.samples_per_chunk, encoding: self.encoding, windows }
     }
 
     /// Adds the next series to every block in which it has samples.

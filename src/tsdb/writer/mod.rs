@@ -4,15 +4,17 @@
 //! Chunks go to disk as they come; only the index is held until the end, so
 //! memory grows with series and chunks, not with samples.
 
+mod bits;
 mod bytes;
 mod data_set;
 mod index;
 mod segments;
 pub mod xor;
+pub mod xor2;
 
 pub use data_set::{DataSetWriter, EncodedSeries, SeriesEncoder};
 
-use super::format::{SEGMENT_MAX_BYTES, TOMBSTONES_MAGIC, TOMBSTONES_VERSION};
+use super::format::{ENCODING_XOR, ENCODING_XOR2, SEGMENT_MAX_BYTES, TOMBSTONES_MAGIC, TOMBSTONES_VERSION};
 use super::{Labels, Samples, TsdbError};
 use crate::time::Window;
 use index::{ChunkMeta, IndexBuilder};
@@ -24,6 +26,26 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use ulid::Ulid;
 
+/// How float samples are coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FloatEncoding {
+    /// Encoding 1, which every Prometheus reads.
+    #[default]
+    Xor,
+    /// Encoding 4, which Prometheus reads from 3.13 on; see [`xor2`].
+    Xor2,
+}
+
+impl FloatEncoding {
+    /// The number in a chunk record.
+    fn number(self) -> u8 {
+        match self {
+            Self::Xor => ENCODING_XOR,
+            Self::Xor2 => ENCODING_XOR2,
+        }
+    }
+}
+
 /// How a block is to be written.
 #[derive(Clone, Debug)]
 pub struct BlockOptions {
@@ -31,6 +53,8 @@ pub struct BlockOptions {
     pub segment_max_bytes: u64,
     /// Samples in a full chunk, at most [`xor::MAX_SAMPLES`].
     pub samples_per_chunk: usize,
+    /// How the samples of a chunk are coded.
+    pub encoding: FloatEncoding,
     /// The block's name; a new one from the clock and chance if absent.
     pub ulid: Option<Ulid>,
     /// Further sections of `meta.json`, which readers ignore, by their key.
@@ -38,11 +62,12 @@ pub struct BlockOptions {
 }
 
 impl Default for BlockOptions {
-    /// As Prometheus does: 512 MiB, 120 samples.
+    /// As Prometheus does: 512 MiB, 120 samples, XOR.
     fn default() -> Self {
         Self {
             segment_max_bytes: SEGMENT_MAX_BYTES,
             samples_per_chunk: 120,
+            encoding: FloatEncoding::default(),
             ulid: None,
             meta_sections: BTreeMap::new(),
         }
@@ -56,6 +81,7 @@ pub struct EncodedChunks {
     spans: Vec<(i64, i64, usize)>,
     data: Vec<u8>,
     samples: u64,
+    encoding: FloatEncoding,
 }
 
 impl EncodedChunks {
@@ -65,7 +91,12 @@ impl EncodedChunks {
     ///
     /// What is wrong with the columns: unequal lengths, or timestamps that do
     /// not ascend strictly.
-    pub fn encode(timestamps_ms: &[i64], values: &[f64], samples_per_chunk: usize) -> Result<Self, String> {
+    pub fn encode(
+        timestamps_ms: &[i64],
+        values: &[f64],
+        samples_per_chunk: usize,
+        encoding: FloatEncoding,
+    ) -> Result<Self, String> {
         if timestamps_ms.len() != values.len() {
             return Err(format!("{} timestamps but {} values", timestamps_ms.len(), values.len()));
         }
@@ -75,9 +106,12 @@ impl EncodedChunks {
             return Err(format!("timestamp {after} ms follows {before} ms"));
         }
         let size = samples_per_chunk.clamp(1, xor::MAX_SAMPLES);
-        let mut encoded = Self { samples: values.len() as u64, ..Self::default() };
+        let mut encoded = Self { samples: values.len() as u64, encoding, ..Self::default() };
         for (times, values) in timestamps_ms.chunks(size).zip(values.chunks(size)) {
-            xor::encode_into(times, values, &mut encoded.data);
+            match encoding {
+                FloatEncoding::Xor => xor::encode_into(times, values, &mut encoded.data),
+                FloatEncoding::Xor2 => xor2::encode_into(&[], times, values, &mut encoded.data),
+            }
             let (first, last) = (times.first().copied(), times.last().copied());
             encoded.spans.push((first.unwrap_or_default(), last.unwrap_or_default(), encoded.data.len()));
         }
@@ -168,8 +202,9 @@ impl BlockWriter {
     /// or the samples do not ascend or lie outside the window;
     /// [`TsdbError::Io`] if the disk refuses.
     pub fn add_series(&mut self, labels: &Labels, samples: &Samples) -> Result<(), TsdbError> {
+        let BlockOptions { samples_per_chunk, encoding, .. } = self.options;
         let chunks =
-            EncodedChunks::encode(&samples.timestamps_ms, &samples.values, self.options.samples_per_chunk)
+            EncodedChunks::encode(&samples.timestamps_ms, &samples.values, samples_per_chunk, encoding)
                 .map_err(|reason| invalid(labels, reason))?;
         self.add_encoded(labels, &chunks)
     }
@@ -196,7 +231,9 @@ impl BlockWriter {
         let mut start = 0;
         let mut metas = Vec::with_capacity(chunks.spans.len());
         for &(min_ms, max_ms, end) in &chunks.spans {
-            let reference = self.segments.append(chunks.data.get(start..end).unwrap_or_default())?;
+            let reference = self
+                .segments
+                .append(chunks.encoding.number(), chunks.data.get(start..end).unwrap_or_default())?;
             metas.push(ChunkMeta { min_ms, max_ms, reference });
             start = end;
         }

@@ -3,6 +3,8 @@
 //! Delta-of-delta timestamps and XORed values, after Facebook's Gorilla paper
 //! (Pelkonen et al., VLDB 2015) with Prometheus' own bit buckets.
 
+use super::bits::{BitWriter, Pending, Window, fits};
+
 /// Most samples that a chunk can count: its header is a `u16`.
 pub const MAX_SAMPLES: usize = u16::MAX as usize;
 /// Bytes of the sample count at the start.
@@ -106,7 +108,7 @@ impl Encoder {
     }
 
     fn push(&mut self, out: &mut Vec<u8>, at_ms: i64, value: f64) {
-        let mut bits = BitWriter { out, pending: self.pending };
+        let mut bits = BitWriter::resume(out, self.pending);
         let value = value.to_bits();
         let delta_ms = at_ms.wrapping_sub(self.at_ms);
         match self.count {
@@ -116,130 +118,56 @@ impl Encoder {
             }
             1 => {
                 bits.uvarint(delta_ms as u64);
-                self.window.write(&mut bits, self.value ^ value);
+                put_change(&mut bits, &mut self.window, self.value ^ value);
             }
             _ => {
-                bits.delta_of_delta(delta_ms.wrapping_sub(self.delta_ms));
-                self.window.write(&mut bits, self.value ^ value);
+                put_step_change(&mut bits, delta_ms.wrapping_sub(self.delta_ms));
+                put_change(&mut bits, &mut self.window, self.value ^ value);
             }
         }
-        self.pending = bits.pending;
+        self.pending = bits.pending();
         self.count = self.count.saturating_add(1);
         (self.at_ms, self.delta_ms, self.value) = (at_ms, delta_ms, value);
     }
 
     fn finish(self, out: &mut Vec<u8>) {
-        if self.pending.count > 0 {
-            BitWriter { out, pending: self.pending }.short(0, 8 - self.pending.count);
-        }
+        BitWriter::resume(out, self.pending).flush();
         if let Some(header) = out.get_mut(self.start..).and_then(|chunk| chunk.first_chunk_mut()) {
             *header = self.count.to_be_bytes();
         }
     }
 }
 
-/// The run of bits that the last changed value used.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    leading: u32,
-    trailing: u32,
-}
-
-impl Window {
-    /// Before the first changed value. No value fits into it, so that value opens one.
-    const NONE: Self = Self { leading: u32::MAX, trailing: 0 };
-
-    fn write(&mut self, bits: &mut BitWriter<'_>, xor: u64) {
-        if xor == 0 {
-            return bits.write(0, 1);
-        }
-        // Five bits hold at most 31.
-        let leading = xor.leading_zeros().min(31);
-        let trailing = xor.trailing_zeros();
-        if leading >= self.leading && trailing >= self.trailing {
-            bits.write(0b10, 2);
-            bits.write(xor >> self.trailing, 64 - self.leading - self.trailing);
-            return;
-        }
-        *self = Self { leading, trailing };
-        let significant = 64 - leading - trailing;
-        // Six bits hold at most 63: 64 is written as 0.
-        bits.write((0b11 << 11) | (u64::from(leading) << 6) | u64::from(significant & 63), 13);
-        bits.write(xor >> trailing, significant);
+/// Writes the bits in which a value differs from the one before.
+fn put_change(bits: &mut BitWriter<'_>, window: &mut Window, xor: u64) {
+    if xor == 0 {
+        bits.write(0b0, 1);
+    } else if window.holds(xor) {
+        bits.write(0b10, 2);
+        window.put(bits, xor);
+    } else {
+        bits.write(0b11, 2);
+        *window = Window::open(bits, xor);
+        window.put(bits, xor);
     }
 }
 
-/// Bits that do not fill a byte yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    /// Their low `count` bits count.
-    bits: u64,
-    /// Fewer than 8.
-    count: u32,
-}
-
-/// Bits appended most significant first.
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    pending: Pending,
-}
-
-impl BitWriter<'_> {
-    /// Appends the low `count` (1 to 64) bits of `value`.
-    fn write(&mut self, value: u64, count: u32) {
-        if count > 32 {
-            self.short(value >> 32, count - 32);
-            self.short(value, 32);
-        } else {
-            self.short(value, count);
-        }
-    }
-
-    /// [`Self::write`] for up to 32 bits, which fit beside the pending ones.
-    fn short(&mut self, value: u64, count: u32) {
-        let low = value & (u64::MAX >> (64 - count));
-        let pending = &mut self.pending;
-        pending.bits = (pending.bits << count) | low;
-        pending.count += count;
-        while pending.count >= 8 {
-            pending.count -= 8;
-            self.out.push((pending.bits >> pending.count) as u8);
-        }
-    }
-
-    fn uvarint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.short((value & 0x7f) | 0x80, 8);
-            value >>= 7;
-        }
-        self.short(value, 8);
-    }
-
-    fn varint(&mut self, value: i64) {
-        self.uvarint(((value << 1) ^ (value >> 63)) as u64);
-    }
-
-    fn delta_of_delta(&mut self, change: i64) {
-        // The buckets reach one further up than down: −(2^(k−1) − 1) … 2^(k−1).
-        let fits = |size: u32| {
-            let half = 1_i64 << (size - 1);
-            -half < change && change <= half
-        };
-        let payload = change as u64;
-        if change == 0 {
-            self.short(0, 1);
-        } else if fits(14) {
-            self.short(0b10, 2);
-            self.short(payload, 14);
-        } else if fits(17) {
-            self.short(0b110, 3);
-            self.short(payload, 17);
-        } else if fits(20) {
-            self.short(0b1110, 4);
-            self.short(payload, 20);
-        } else {
-            self.short(0b1111, 4);
-            self.write(payload, 64);
-        }
+/// Writes how the step between samples changes.
+fn put_step_change(bits: &mut BitWriter<'_>, change: i64) {
+    let payload = change as u64;
+    if change == 0 {
+        bits.write(0b0, 1);
+    } else if fits(change, 14) {
+        bits.write(0b10, 2);
+        bits.write(payload, 14);
+    } else if fits(change, 17) {
+        bits.write(0b110, 3);
+        bits.write(payload, 17);
+    } else if fits(change, 20) {
+        bits.write(0b1110, 4);
+        bits.write(payload, 20);
+    } else {
+        bits.write(0b1111, 4);
+        bits.write(payload, 64);
     }
 }
