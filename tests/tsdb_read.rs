@@ -278,6 +278,13 @@ fn other_encodings_are_counted_and_never_read() {
     let known = skipped.iter().filter(|(name, _)| name.contains("histogram"));
     let samples: BTreeMap<String, u64> = known.map(|(name, chunks)| (name.clone(), 2 * chunks)).collect();
     assert_eq!(stats.samples_skipped, samples);
+    let said: Vec<String> = stats.skipped().collect();
+    assert_eq!(said[0], "1 chunk in encoding Thanos aggregate: downsampled; use the raw block");
+    assert_eq!(
+        said[3],
+        "2 chunks with 4 samples in encoding histogram: native histograms, of which no meter is made"
+    );
+    assert_eq!(said[6], "1 chunk in encoding unknown 77: an encoding that is not known");
     assert!(stats.problems.is_empty());
 }
 
@@ -423,7 +430,7 @@ fn blocks_that_cannot_be_read_are_named() {
         database.left_out().iter().map(|block| format!("{} {}", block.name, block.reason)).collect();
     let expected = [
         ("01BBBBBBBBBBBBBBBBBBBBBBBB", "cannot read"),
-        ("01D0WNSAMP1ED0000000000000", "downsampled to 300 s"),
+        ("01D0WNSAMP1ED0000000000000", "a Thanos block downsampled to 300 s; use the raw one"),
         ("01META00000000000000000000", "version 2 of `meta.json`"),
         ("01T0MBST0NE000000000000000", "checksum of the tombstones"),
         ("01V00000000000000000000000", "index version 0; Prometheus writes 2, and 1 in its first releases"),

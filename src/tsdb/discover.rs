@@ -32,7 +32,13 @@ pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
         block_directories(path)?
     };
     if directories.is_empty() {
-        return Err(TsdbError::NoBlocks { path: path.to_owned() });
+        let path = path.to_owned();
+        let inside = directories_with_blocks(&path);
+        return Err(if inside.is_empty() {
+            TsdbError::NoBlocks { path }
+        } else {
+            TsdbError::BlocksInside { path, inside }
+        });
     }
     let mut blocks: BTreeMap<String, (Meta, Block)> = BTreeMap::new();
     let mut failed = Vec::new();
@@ -122,6 +128,16 @@ fn block_directories(path: &Path) -> Result<Vec<PathBuf>, TsdbError> {
     }
     directories.sort();
     Ok(directories)
+}
+
+/// The directories in `path` that hold blocks, in order.
+fn directories_with_blocks(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let directories = entries.flatten().map(|entry| entry.path()).filter(|inside| inside.is_dir());
+    let holds_blocks = |inside: &PathBuf| block_directories(inside).is_ok_and(|blocks| !blocks.is_empty());
+    let mut holding: Vec<PathBuf> = directories.filter(holds_blocks).collect();
+    holding.sort();
+    holding
 }
 
 /// A data directory's newest samples stand in its write-ahead log only.
