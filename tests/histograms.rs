@@ -10,9 +10,11 @@
 )]
 
 mod block_builder;
+mod support;
 
 use block_builder::{BitWriter, STALE, TestBlock, TestChunk, chunk};
 use proptest::prelude::*;
+use support::Bench;
 use wattledger::time::Window;
 use wattledger::tsdb::{
     ChunkError, Database, HistogramSample, ReadBuffer, ReadStats, Samples, chunk_sample_count, decode_chunk,
@@ -359,6 +361,48 @@ fn damaged_histograms_are_named() {
     assert_eq!((read.len(), stats.chunks_damaged, stats.problems.len()), (2, 2, 2));
     assert!(stats.problems[0].reason.contains("the index says 10000 to 20000 ms"));
     assert_eq!(stats.problems[1].reason, "the data ends before its last sample");
+}
+
+/// The program says what it skips: how much, in which encoding, and why.
+#[test]
+fn reports_name_what_is_skipped() {
+    let bench = Bench::new();
+    let floats: Vec<(i64, f64)> =
+        (0_u32..20).map(|nth| (100_000 + 15_000 * i64::from(nth), f64::from(nth) * 600.0)).collect();
+    let chunks = || vec![histogram_chunk(&KINDS[0], &FIVE), chunk(&floats)];
+    TestBlock::new("01AAAAAAAAAAAAAAAAAAAAAAAA", (0, 400_000))
+        .series(
+            &[
+                ("__name__", "node_rapl_package_joules_total"),
+                ("index", "0"),
+                ("instance", "n1:9100"),
+                ("job", "node"),
+            ],
+            chunks(),
+        )
+        .series(&[("__name__", "up"), ("instance", "n1:9100"), ("job", "node")], chunks())
+        .write(&bench.path("blocks"));
+    let why = "in encoding histogram: native histograms, of which no meter is made";
+    let inspected = bench.run(&["inspect", "--snapshot", "blocks"]);
+    assert!(
+        inspected.stdout.contains(&format!("left out   `up`: 1 chunk with 5 samples {why}\n")),
+        "{}",
+        inspected.stdout
+    );
+    let arguments =
+        ["report", "--snapshot", "blocks", "--zone", "DE", "--no-charts", "--out", "out", "--strict"];
+    let reported = bench.run(&arguments);
+    assert_eq!(reported.code, 3, "{}", reported.stderr);
+    // Of the meter and of `up`, from which scrapes are told.
+    assert!(
+        reported.stderr.contains(&format!("  left out   2 chunks with 10 samples {why}\n")),
+        "{}",
+        reported.stderr
+    );
+    let summary = bench.json("out/summary.json");
+    assert_eq!(summary["samples"]["samples_skipped_by_encoding"], serde_json::json!({"histogram": 10}));
+    // 600 J each of 15 s between the floats, and nothing from the histograms.
+    assert_eq!(summary["energy_j"], 19.0 * 600.0);
 }
 
 proptest! {

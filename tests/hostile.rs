@@ -167,6 +167,20 @@ fn what_is_no_snapshot() {
     error: cannot open the snapshot: `empty` holds no Prometheus block
     hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
     "#);
+    // As Mimir keeps them: a directory for each tenant.
+    let tenant = |name: &str| {
+        std::fs::create_dir_all(bench.path(&format!("mimir/{name}/01DXXFZDYD1MQW6079WK0K6EDQ"))).unwrap();
+    };
+    tenant("site-b");
+    assert_snapshot!(of("mimir"), @r#"
+    error: cannot open the snapshot: `mimir` holds no Prometheus block itself, but `mimir/site-b` does
+    hint: give `--snapshot mimir/site-b`
+    "#);
+    tenant("anonymous");
+    assert_snapshot!(of("mimir"), @r#"
+    error: cannot open the snapshot: `mimir` holds no Prometheus block itself, but `mimir/anonymous` and 1 more directory in it do
+    hint: give one of them, as in `--snapshot mimir/anonymous`: each is a database of its own
+    "#);
     assert_snapshot!(of("missing"), @r#"
     error: cannot open the snapshot: cannot list `missing`: No such file or directory (os error 2)
     hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`

@@ -278,6 +278,13 @@ fn other_encodings_are_counted_and_never_read() {
     let known = skipped.iter().filter(|(name, _)| name.contains("histogram"));
     let samples: BTreeMap<String, u64> = known.map(|(name, chunks)| (name.clone(), 2 * chunks)).collect();
     assert_eq!(stats.samples_skipped, samples);
+    let said: Vec<String> = stats.skipped().collect();
+    assert_eq!(said[0], "1 chunk in encoding Thanos aggregate: downsampled; use the raw block");
+    assert_eq!(
+        said[3],
+        "2 chunks with 4 samples in encoding histogram: native histograms, of which no meter is made"
+    );
+    assert_eq!(said[6], "1 chunk in encoding unknown 77: an encoding that is not known");
     assert!(stats.problems.is_empty());
 }
 
@@ -401,7 +408,7 @@ fn blocks_that_cannot_be_read_are_named() {
     std::fs::create_dir(root.path().join(B)).unwrap();
     let version =
         |ulid: &str, index_version| TestBlock { index_version, ..small_block(ulid) }.write(root.path());
-    version("01V11111111111111111111111", 1);
+    version("01V00000000000000000000000", 0);
     version("01V33333333333333333333333", 3);
     small_block("01D0WNSAMP1ED0000000000000")
         .meta(r#""thanos":{"downsample":{"resolution":300000}}"#)
@@ -423,11 +430,11 @@ fn blocks_that_cannot_be_read_are_named() {
         database.left_out().iter().map(|block| format!("{} {}", block.name, block.reason)).collect();
     let expected = [
         ("01BBBBBBBBBBBBBBBBBBBBBBBB", "cannot read"),
-        ("01D0WNSAMP1ED0000000000000", "downsampled to 300 s"),
+        ("01D0WNSAMP1ED0000000000000", "a Thanos block downsampled to 300 s; use the raw one"),
         ("01META00000000000000000000", "version 2 of `meta.json`"),
         ("01T0MBST0NE000000000000000", "checksum of the tombstones"),
-        ("01V11111111111111111111111", "index version 1"),
-        ("01V33333333333333333333333", "index version 3"),
+        ("01V00000000000000000000000", "index version 0; Prometheus writes 2, and 1 in its first releases"),
+        ("01V33333333333333333333333", "Loki writes 3, with another layout"),
     ];
     assert_eq!(reasons.len(), expected.len(), "{reasons:#?}");
     for (reason, (name, part)) in reasons.iter().zip(expected) {
@@ -440,6 +447,32 @@ fn blocks_that_cannot_be_read_are_named() {
     let log: Vec<_> = database.left_out().iter().filter(|part| part.name == "wal/00000000").collect();
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].reason, "ends in the middle of a record: its last 7 bytes are not read");
+}
+
+/// Symbols and series by their offsets in the file, the table of postings in no
+/// order: all that is asked has the same answer.
+#[test]
+fn an_index_of_version_1_says_the_same() {
+    let roots = [1, 2].map(|index_version| {
+        let root = folder();
+        let mut block = TestBlock { index_version, ..small_block(A) };
+        block.tombstones = vec![(3, 2000, 4000)];
+        block = block.series(&[("a", "no name"), ("b", "")], vec![chunk(&ramp(0, 3, 7.0))]);
+        block.series.rotate_right(1);
+        block.write(root.path());
+        root
+    });
+    let [first, second] = &roots;
+    let (first_all, second_all) =
+        (everything_if_unreported(first.path()).unwrap(), everything_if_unreported(second.path()).unwrap());
+    assert_eq!(first_all.0.len(), 6);
+    assert_eq!(first_all, second_all);
+    for selector in [r#"cpu{mode!="idle"}"#, r#"{node=~"n.*", mode=""}"#, r#"{__name__=""}"#, r#"{b=""}"#] {
+        let of = |root: &tempfile::TempDir| names(&select(&open(root.path()), selector));
+        assert_eq!(of(first), of(second), "{selector}");
+        assert!(!of(first).is_empty(), "{selector}");
+    }
+    assert_eq!(open(first.path()).series_count(), 6);
 }
 
 #[test]

@@ -110,17 +110,50 @@ fn histograms_of_a_live_server() {
     assert_eq!(compared, 46);
 }
 
+/// A block of the first releases of Prometheus 2.0 in a folder named as blocks are.
+fn block_of_index_version_1() -> Option<tempfile::TempDir> {
+    let path = real("prometheus_fixtures/index_format_v1")?;
+    let root = tempfile::tempdir().unwrap();
+    copy(&path, &root.path().join("01DXXFZDYD1MQW6079WK0K6EDQ"));
+    Some(root)
+}
+
+/// 102 series of one sample and one label, which is not `__name__`.
 #[test]
-fn an_index_of_version_1_and_a_meta_of_version_2_are_refused_by_name() {
-    let Some(path) = real("prometheus_fixtures/index_format_v1") else { return };
-    let database = Database::open(&path).unwrap();
-    assert!(database.blocks().is_empty());
-    assert!(database.left_out()[0].reason.contains("index version 1"));
+fn an_index_of_version_1() {
+    let Some(root) = block_of_index_version_1() else { return };
+    let database = Database::open(root.path()).unwrap();
+    assert_eq!(database.left_out(), []);
+    let mut series = 0;
+    let stats = read_all(&database, |labels, samples| {
+        assert_eq!((labels.metric(), labels.iter().count(), samples.values.len()), ("", 1, 1));
+        series += 1;
+    });
+    assert_eq!((series, stats.samples, database.series_count()), (102, 102, 102));
+    assert!(stats.problems.is_empty() && database.index_problems().is_empty());
+    assert_eq!(database.select(&[Matcher::equal("bar", "42")], Window::ALL).unwrap().len(), 1);
+}
+
+#[test]
+#[ignore = "needs promtool: apt-get install prometheus"]
+fn promtool_dumps_the_same_samples_of_an_index_of_version_1() {
+    let Some(root) = block_of_index_version_1() else { return };
+    let copy = copy_for_promtool(root.path(), None);
+    assert_eq!(same_as_promtool(copy.path()), 102);
+}
+
+/// A `meta.json` of version 2 is refused by name, and the blocks beside it are read.
+#[test]
+fn a_meta_of_version_2_costs_its_block() {
     let Some(path) = real("prometheus_fixtures/repair_index_version") else { return };
-    let database = Database::open(&path).unwrap();
-    assert!(database.blocks().is_empty());
-    assert!(database.left_out()[0].is_problem);
-    assert!(database.left_out()[0].reason.contains("version 2 of `meta.json`"));
+    let Some(root) = block_of_index_version_1() else { return };
+    copy(&path, root.path());
+    let database = Database::open(root.path()).unwrap();
+    assert_eq!(database.blocks().len(), 1);
+    let left_out = &database.left_out()[0];
+    assert!(left_out.name == "01BZJ9WJQPWHGNC2W4J9TA62KC" && left_out.is_problem);
+    assert!(left_out.reason.contains("version 2 of `meta.json`"));
+    assert_eq!(read_all(&database, |_, _| {}).samples, 102);
 }
 
 /// Two of the three blocks cover the same hours, 10 of the series twice:

@@ -131,7 +131,7 @@ fn targets(text: &mut String, series: &[Box<dyn Series + '_>], window: Window) -
         }
     }
     for skipped in stats.skipped() {
-        let _ = writeln!(text, "left out   of `up` {skipped}");
+        let _ = writeln!(text, "left out   `up`: {skipped}");
     }
     for problem in &stats.problems {
         let _ = writeln!(text, "left out   {problem}");

@@ -21,6 +21,7 @@ use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
+use crate::tsdb::TsdbError;
 
 /// Energy and carbon ledger for compute clusters.
 ///
@@ -121,6 +122,15 @@ impl Failure {
         match self {
             Self::Config(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
+            Self::Source(SourceError::Tsdb(TsdbError::BlocksInside { inside, .. })) => {
+                let (first, others) = inside.split_first()?;
+                let flag = format!("`--snapshot {}`", first.display());
+                Some(if others.is_empty() {
+                    format!("give {flag}")
+                } else {
+                    format!("give one of them, as in {flag}: each is a database of its own")
+                })
+            }
             Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, \
                  or one block: a directory that holds `meta.json`, `index` and `chunks/`"

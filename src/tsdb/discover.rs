@@ -72,7 +72,13 @@ pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
     let min_valid_ms = in_order.map(|block| block.window.end_ms).max().unwrap_or(i64::MIN);
     let head = if is_block { None } else { Head::open(path, min_valid_ms, &mut left_out)? };
     if !has_blocks && head.is_none() {
-        return Err(TsdbError::NoBlocks { path: path.to_owned() });
+        let path = path.to_owned();
+        let inside = directories_with_blocks(&path);
+        return Err(if inside.is_empty() {
+            TsdbError::NoBlocks { path }
+        } else {
+            TsdbError::BlocksInside { path, inside }
+        });
     }
     left_out.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(Found { blocks: usable, head, left_out })
@@ -122,6 +128,16 @@ fn block_directories(path: &Path) -> Result<Vec<PathBuf>, TsdbError> {
     }
     directories.sort();
     Ok(directories)
+}
+
+/// The directories in `path` that hold blocks, in order.
+fn directories_with_blocks(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let directories = entries.flatten().map(|entry| entry.path()).filter(|inside| inside.is_dir());
+    let holds_blocks = |inside: &PathBuf| block_directories(inside).is_ok_and(|blocks| !blocks.is_empty());
+    let mut holding: Vec<PathBuf> = directories.filter(holds_blocks).collect();
+    holding.sort();
+    holding
 }
 
 fn harmless(name: &str, path: &Path, reason: String) -> LeftOut {

@@ -39,6 +39,15 @@ pub enum TsdbError {
         /// The directory that was searched.
         path: PathBuf,
     },
+    /// No block in the directory, but in directories in it, as with the tenants
+    /// of Mimir and Cortex.
+    #[error("`{}` holds no Prometheus block itself, but {}", path.display(), said_of(inside))]
+    BlocksInside {
+        /// The directory that was searched.
+        path: PathBuf,
+        /// The directories in it that hold blocks, in order; at least one.
+        inside: Vec<PathBuf>,
+    },
     /// A selector with a regular expression that does not compile.
     #[error("invalid matcher `{matcher}`: {reason}")]
     Matcher {
@@ -70,5 +79,15 @@ impl TsdbError {
             Self::Io { source, .. } => format!("{self}: {source}"),
             other => other.to_string(),
         }
+    }
+}
+
+/// One directory by name, several by the first and how many more.
+fn said_of(inside: &[PathBuf]) -> String {
+    let first = inside.first().map(|path| path.display().to_string()).unwrap_or_default();
+    match inside.len() {
+        0 | 1 => format!("`{first}` does"),
+        2 => format!("`{first}` and 1 more directory in it do"),
+        count => format!("`{first}` and {} more directories in it do", count - 1),
     }
 }

@@ -2,13 +2,16 @@
 
 /// First four bytes of an index file.
 pub(crate) const INDEX_MAGIC: u32 = 0xBAAA_D700;
+/// Version byte of the index format of Prometheus 2.0's first releases, which is read only.
+pub(crate) const INDEX_VERSION_1: u8 = 1;
 /// Version byte of the index format that is read and written.
 pub(crate) const INDEX_VERSION_2: u8 = 2;
 /// Bytes of an index header: magic and version.
 pub(crate) const INDEX_HEADER_BYTES: usize = 5;
 /// Bytes of the table of contents at the end of an index: six offsets and a CRC.
 pub(crate) const INDEX_TOC_BYTES: usize = 6 * 8 + 4;
-/// Series entries start on multiples of this; a series id is its offset divided by it.
+/// Series entries start on multiples of this; a series id is its offset divided
+/// by it. In version 1 it is the offset.
 pub(crate) const SERIES_ALIGN: usize = 16;
 
 /// First four bytes of a chunk segment file.

@@ -5,24 +5,38 @@ use std::path::{Path, PathBuf};
 
 use super::TsdbError;
 use super::bytes::{Cursor, Malformed, section, without_checksum};
-use super::format::{INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_TOC_BYTES, INDEX_VERSION_2, SERIES_ALIGN};
+use super::format::{
+    INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_TOC_BYTES, INDEX_VERSION_1, INDEX_VERSION_2, SERIES_ALIGN,
+};
 use super::mmap::FileBytes;
 use super::postings::PostingsTable;
 use super::segment::ChunkReference;
 
 /// File name in a block directory.
 pub(crate) const INDEX_FILE: &str = "index";
+/// Version byte of Loki's indexes, which have the magic number of Prometheus'.
+const LOKI_VERSION: u8 = 3;
 /// Every so many symbols the position is remembered; between them is walked.
 const SYMBOL_STRIDE: usize = 32;
 
-/// An index of version 2, mapped.
+/// An index of version 1 or 2, mapped.
 #[derive(Debug)]
 pub(crate) struct Index {
     path: PathBuf,
     bytes: FileBytes,
+    version: Version,
     symbols: SymbolTable,
     series: Range<usize>,
     pub(crate) postings: PostingsTable,
+}
+
+/// What symbols and series are referred to by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// Both by offsets in the file.
+    One,
+    /// Symbols by ordinals, series by offsets in units of 16 bytes.
+    Two,
 }
 
 #[derive(Debug)]
@@ -30,6 +44,7 @@ struct SymbolTable {
     /// File offsets of the symbols 0, 32, 64, …
     positions: Vec<usize>,
     count: u32,
+    start: usize,
     end: usize,
 }
 
@@ -56,16 +71,23 @@ impl Index {
             let reason = format!("its magic number is {magic:08x}, an index has {INDEX_MAGIC:08x}");
             return Err(corrupt(Malformed::new(0, reason)));
         }
-        let version = header.u8().map_err(corrupt)?;
-        if version != INDEX_VERSION_2 {
-            let reason = format!("index version {version}, only version 2 can be read");
-            return Err(TsdbError::Unsupported { path, reason });
-        }
+        let version = match header.u8().map_err(corrupt)? {
+            INDEX_VERSION_1 => Version::One,
+            INDEX_VERSION_2 => Version::Two,
+            other => {
+                let mut reason =
+                    format!("index version {other}; Prometheus writes 2, and 1 in its first releases");
+                if other == LOKI_VERSION {
+                    reason.push_str(". Loki writes 3, with another layout");
+                }
+                return Err(TsdbError::Unsupported { path, reason });
+            }
+        };
         let contents = contents(&bytes).map_err(corrupt)?;
         let symbols = symbol_table(&bytes, contents.symbols).map_err(corrupt)?;
         let series = series_range(&bytes, &contents).map_err(corrupt)?;
         let postings = PostingsTable::open(&bytes, contents.postings_table).map_err(corrupt)?;
-        Ok(Self { path, symbols, series, postings, bytes })
+        Ok(Self { path, version, symbols, series, postings, bytes })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -76,8 +98,29 @@ impl Index {
         &self.bytes
     }
 
-    /// The symbol with this ordinal.
-    pub(crate) fn symbol(&self, ordinal: u32) -> Result<&str, Malformed> {
+    /// The symbol that a series entry refers to so.
+    pub(crate) fn symbol(&self, reference: u32) -> Result<&str, Malformed> {
+        let mut cursor = match self.version {
+            Version::One => self.symbol_at(reference)?,
+            Version::Two => self.nth_symbol(reference)?,
+        };
+        let start = cursor.offset();
+        std::str::from_utf8(cursor.prefixed()?)
+            .map_err(|_| Malformed::new(start, format!("symbol {reference} is not UTF-8")))
+    }
+
+    /// The symbol at an offset in the file.
+    fn symbol_at(&self, offset: u32) -> Result<Cursor<'_>, Malformed> {
+        let at = offset as usize;
+        let SymbolTable { start, end, .. } = self.symbols;
+        if !(start..end).contains(&at) {
+            return Err(Malformed::new(at, format!("a symbol outside the symbol table ({start} to {end})")));
+        }
+        Ok(Cursor::new(self.bytes.get(at..end).unwrap_or_default(), at))
+    }
+
+    /// The symbol with an ordinal.
+    fn nth_symbol(&self, ordinal: u32) -> Result<Cursor<'_>, Malformed> {
         let nth = ordinal as usize;
         let position = self.symbols.positions.get(nth / SYMBOL_STRIDE).copied();
         let (Some(position), true) = (position, ordinal < self.symbols.count) else {
@@ -89,14 +132,16 @@ impl Index {
         for _ in 0..nth % SYMBOL_STRIDE {
             cursor.prefixed()?;
         }
-        let start = cursor.offset();
-        std::str::from_utf8(cursor.prefixed()?)
-            .map_err(|_| Malformed::new(start, format!("symbol {ordinal} is not UTF-8")))
+        Ok(cursor)
     }
 
     /// The series with this id, its checksum verified.
     pub(crate) fn series(&self, id: u32) -> Result<SeriesEntry<'_>, Malformed> {
-        let start = u64::from(id) * SERIES_ALIGN as u64;
+        let unit = match self.version {
+            Version::One => 1,
+            Version::Two => SERIES_ALIGN as u64,
+        };
+        let start = u64::from(id) * unit;
         let at = usize::try_from(start).unwrap_or(usize::MAX);
         if !self.series.contains(&at) {
             return Err(Malformed { offset: start, reason: "a series outside the series section".into() });
@@ -130,6 +175,7 @@ fn contents(bytes: &[u8]) -> Result<Contents, Malformed> {
 fn symbol_table(bytes: &[u8], offset: u64) -> Result<SymbolTable, Malformed> {
     let mut cursor = section(bytes, offset, "the symbol table")?;
     let count = cursor.u32()?;
+    let start = cursor.offset();
     let mut positions = Vec::new();
     for nth in 0..count as usize {
         if nth % SYMBOL_STRIDE == 0 {
@@ -137,7 +183,7 @@ fn symbol_table(bytes: &[u8], offset: u64) -> Result<SymbolTable, Malformed> {
         }
         cursor.prefixed()?;
     }
-    Ok(SymbolTable { positions, count, end: cursor.offset() })
+    Ok(SymbolTable { positions, count, start, end: cursor.offset() })
 }
 
 fn series_range(bytes: &[u8], contents: &Contents) -> Result<Range<usize>, Malformed> {
@@ -171,7 +217,7 @@ impl<'a> SeriesEntry<'a> {
         Ok(Self { labels: body, label_count })
     }
 
-    /// The symbols of names and values.
+    /// References to the symbols of names and values.
     pub(crate) fn label_symbols(&self) -> impl Iterator<Item = Result<(u32, u32), Malformed>> {
         let mut cursor = self.labels.clone();
         let mut left = self.label_count;

@@ -121,11 +121,12 @@ impl ReadStats {
 
     /// What was skipped, a line for each encoding: how much, and why.
     pub fn skipped(&self) -> impl Iterator<Item = String> {
-        self.chunks_skipped.iter().map(|(encoding, chunks)| {
-            let samples = self.samples_skipped.get(encoding);
-            let samples = samples.map(|samples| format!(" with {samples} samples")).unwrap_or_default();
-            let why = why_not_read(encoding);
-            format!("{chunks} chunks{samples} in encoding {encoding}: {why}")
+        let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        self.chunks_skipped.iter().map(move |(encoding, chunks)| {
+            let chunks = counted(*chunks, "chunk");
+            let samples = self.samples_skipped.get(encoding).map(|samples| counted(*samples, "sample"));
+            let samples = samples.map(|samples| format!(" with {samples}")).unwrap_or_default();
+            format!("{chunks}{samples} in encoding {encoding}: {}", why_not_read(encoding))
         })
     }
 

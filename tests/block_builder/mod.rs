@@ -149,7 +149,7 @@ pub(crate) struct TestBlock {
     pub(crate) tombstones: Vec<(usize, i64, i64)>,
     /// More members of `meta.json`, each after a comma.
     pub(crate) more_meta: String,
-    /// Version byte of the index; the layout is always that of 2.
+    /// Version byte of the index; the layout is that of 1 or else of 2.
     pub(crate) index_version: u8,
 }
 
@@ -219,30 +219,36 @@ impl TestBlock {
     fn index(&self, references: &[Vec<u64>]) -> (Vec<u8>, Vec<u32>) {
         let texts = self.series.iter().flat_map(|(labels, _)| labels);
         let symbols: BTreeSet<&String> = texts.flat_map(|(name, value)| [name, value]).collect();
-        let ordinal = |text: &String| symbols.iter().position(|symbol| *symbol == text).unwrap() as u64;
+        let is_first = self.index_version == 1;
 
         let mut file = vec![0xba, 0xaa, 0xd7, 0x00, self.index_version];
         let symbols_at = file.len();
         let mut body = (symbols.len() as u32).to_be_bytes().to_vec();
-        for symbol in &symbols {
+        let mut references_to = BTreeMap::new();
+        for (ordinal, symbol) in symbols.iter().enumerate() {
+            // In version 1 a symbol is known by where it stands in the file.
+            let reference = if is_first { symbols_at + 4 + body.len() } else { ordinal };
+            references_to.insert(*symbol, reference as u64);
             body.extend(uvarint(symbol.len() as u64));
             body.extend(symbol.as_bytes());
         }
         file.extend(section(body));
 
-        file.resize(file.len().next_multiple_of(16), 0);
+        // A series is known by its offset in units of this.
+        let unit = if is_first { 1 } else { 16 };
+        file.resize(file.len().next_multiple_of(unit), 0);
         let series_at = file.len();
         let mut ids = Vec::new();
         let mut postings: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
         for ((labels, chunks), references) in self.series.iter().zip(references) {
-            file.resize(file.len().next_multiple_of(16), 0);
-            let id = (file.len() / 16) as u32;
+            file.resize(file.len().next_multiple_of(unit), 0);
+            let id = (file.len() / unit) as u32;
             ids.push(id);
             postings.entry(Default::default()).or_default().push(id);
             let mut body = uvarint(labels.len() as u64);
             for (name, value) in labels {
-                body.extend(uvarint(ordinal(name)));
-                body.extend(uvarint(ordinal(value)));
+                body.extend(uvarint(references_to[name]));
+                body.extend(uvarint(references_to[value]));
                 postings.entry((name.clone(), value.clone())).or_default().push(id);
             }
             body.extend(uvarint(chunks.len() as u64));
@@ -266,7 +272,13 @@ impl TestBlock {
 
         let postings_at = file.len();
         let mut table = (postings.len() as u32).to_be_bytes().to_vec();
-        for ((name, value), ids) in &postings {
+        let mut in_table: Vec<_> = postings.iter().collect();
+        if is_first {
+            // There it is in no order: here, the halves of the names change places.
+            in_table =
+                in_table.iter().step_by(2).chain(in_table.iter().skip(1).step_by(2)).copied().collect();
+        }
+        for ((name, value), ids) in in_table {
             file.resize(file.len().next_multiple_of(4), 0);
             table.extend(uvarint(2));
             for text in [name, value] {
