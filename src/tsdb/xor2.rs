@@ -103,6 +103,7 @@ impl State {
         let shortest = if STARTS { 2 } else { 1 };
         let mut repeats = 0_u32;
         let mut state = *self;
+        // Apart, because the reference to it would keep all of the state in memory.
         let mut ascending = state.ascending;
         for (timestamp, value) in slots {
             let mut bits = state.base;
