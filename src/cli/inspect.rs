@@ -8,10 +8,11 @@ use super::output::data;
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
 use crate::ledger::{self, LedgerError, Outlook};
+use crate::meter;
 use crate::meter::inventory::{Inventory, Machine};
-use crate::source::{Series, Snapshot, Source, SourceError};
+use crate::source::{Series, Snapshot, Source};
 use crate::time::{Window, format_instant};
-use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
+use crate::tsdb::ReadStats;
 
 /// What is in a snapshot: nodes, exporters, targets, hardware, gaps, and the
 /// method that each device would get.
@@ -82,52 +83,23 @@ fn overview(text: &mut String, source: &Snapshot) {
 
 /// When each target answered and when not.
 fn targets(text: &mut String, series: &[Box<dyn Series + '_>], window: Window) -> Result<(), Failure> {
-    let mut buffer = ReadBuffer::default();
     let mut stats = ReadStats::default();
-    for up in series.iter().filter(|series| series.labels().metric() == "up") {
-        let read: Result<(), SourceError> = up.read(window, &mut buffer, &mut stats);
-        read.map_err(LedgerError::from)?;
-        let samples = buffer.samples();
-        let mut down: Vec<(i64, i64)> = Vec::new();
-        let mut answered = 0_u64;
-        let mut total = 0_u64;
-        let mut was_down = false;
-        for (&at_ms, &value) in samples.timestamps_ms.iter().zip(&samples.values) {
-            if is_stale(value) {
-                continue;
-            }
-            total += 1;
-            let is_down = value != 1.0;
-            match down.last_mut().filter(|_| was_down) {
-                Some((_, end_ms)) => *end_ms = at_ms,
-                None if is_down => down.push((at_ms, at_ms)),
-                None => {}
-            }
-            answered += u64::from(!is_down);
-            was_down = is_down;
+    for target in meter::targets::targets(series, window, &mut stats).map_err(LedgerError::from)? {
+        let or_unknown = |name: &str| if name.is_empty() { "?".to_owned() } else { name.to_owned() };
+        let (job, instance) = (or_unknown(&target.job), or_unknown(&target.instance));
+        let share = target.availability().map_or("-".to_owned(), super::output::percent);
+        let _ = writeln!(text, "target     {job} {instance}: {} scrapes, up {share}", target.scrapes);
+        for down in target.down.iter().take(DOWN_SHOWN) {
+            let _ = writeln!(text, "             down {down}");
         }
-        let labels = up.labels();
-        let name = |label| labels.get(label).unwrap_or("?");
-        let share =
-            if total > 0 { super::output::percent(answered as f64 / total as f64) } else { "-".to_owned() };
-        let _ =
-            writeln!(text, "target     {} {}: {total} scrapes, up {share}", name("job"), name("instance"));
-        for (start_ms, end_ms) in down.iter().take(DOWN_SHOWN) {
-            let _ = writeln!(text, "             down {}", Window::new(*start_ms, *end_ms));
+        if let Some(more) = target.down.len().checked_sub(DOWN_SHOWN).filter(|more| *more > 0) {
+            let _ = writeln!(text, "             down {more} more times");
         }
-        if down.len() > DOWN_SHOWN {
-            let _ = writeln!(text, "             down {} more times", down.len() - DOWN_SHOWN);
+        if let Some(gap) = target.longest_gap {
+            let _ = writeln!(text, "             longest gap {gap} ({:.0} s)", gap.length_s());
         }
-        if let Some((first, last)) = samples.timestamps_ms.first().zip(samples.timestamps_ms.last()) {
-            let widest = samples.timestamps_ms.iter().zip(samples.timestamps_ms.iter().skip(1));
-            if let Some((from, to)) = widest.max_by_key(|(from, to)| **to - **from)
-                && *to - *from > 300_000
-            {
-                let gap = Window::new(*from, *to);
-                let _ = writeln!(text, "             longest gap {gap} ({:.0} s)", gap.length_s());
-            }
-            let _ =
-                writeln!(text, "             seen {} to {}", format_instant(*first), format_instant(*last));
+        if let Some((first, last)) = target.seen_ms {
+            let _ = writeln!(text, "             seen {} to {}", format_instant(first), format_instant(last));
         }
     }
     for skipped in stats.skipped() {

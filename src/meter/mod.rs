@@ -10,4 +10,5 @@ pub mod inventory;
 pub mod names;
 pub mod presence;
 pub mod stream;
+pub mod targets;
 pub mod utilisation;
