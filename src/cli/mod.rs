@@ -3,6 +3,7 @@
 
 mod demo;
 mod explain;
+mod fetch;
 mod inspect;
 mod output;
 mod provenance;
@@ -21,6 +22,7 @@ use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
+use crate::source::remote::RemoteError;
 
 /// Energy and carbon ledger for compute clusters.
 ///
@@ -38,6 +40,7 @@ use crate::source::SourceError;
   wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+  wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict)."
 )]
@@ -50,6 +53,7 @@ pub struct Cli {
 enum Command {
     Report(Box<report::Args>),
     Inspect(inspect::Args),
+    Fetch(Box<fetch::Args>),
     Simulate(simulate::Args),
     Demo(demo::Args),
 }
@@ -88,6 +92,9 @@ pub enum Failure {
     /// The series.
     #[error("cannot open the snapshot")]
     Source(#[from] SourceError),
+    /// The server.
+    #[error("cannot fetch")]
+    Remote(#[from] RemoteError),
     /// The books.
     #[error("cannot make the books")]
     Ledger(#[from] LedgerError),
@@ -112,6 +119,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(error) if error.is_usage() => 2,
+            Self::Remote(error) if error.is_usage() => 2,
             Self::Simulate(SimulateError::Scenario { .. }) => 2,
             _ => 1,
         }
@@ -121,6 +129,7 @@ impl Failure {
         match self {
             Self::Config(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
+            Self::Remote(error) => error.hint(),
             Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a folder of blocks, or one block: \
                  a directory that holds `meta.json`, `index` and `chunks/`"
@@ -162,6 +171,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

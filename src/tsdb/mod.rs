@@ -1,7 +1,7 @@
 //! Prometheus' on-disk time series format, both ways.
 
 mod block;
-mod bytes;
+pub(crate) mod bytes;
 mod database;
 mod discover;
 mod error;
@@ -30,6 +30,9 @@ pub use meta::BlockStats;
 pub use problem::{LeftOut, Problem, ReadStats};
 pub use read::ReadBuffer;
 pub use xor::{ChunkError, decode_xor_chunk};
+
+pub(crate) use format::ENCODING_XOR;
+pub(crate) use segment::encoding_name;
 
 /// Samples of one series in ascending time: two columns of equal length.
 ///

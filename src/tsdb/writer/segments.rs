@@ -2,7 +2,7 @@
 
 use super::bytes::{put_uvarint, uvarint_len};
 use crate::tsdb::TsdbError;
-use crate::tsdb::format::{CRC_BYTES, ENCODING_XOR, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENT_VERSION};
+use crate::tsdb::format::{CRC_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENT_VERSION};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -34,9 +34,9 @@ impl SegmentWriter {
         }
     }
 
-    /// Appends one XOR chunk and returns its reference: the file's rank in the
+    /// Appends one chunk and returns its reference: the file's rank in the
     /// upper, the record's offset in the lower 32 bits.
-    pub(super) fn append(&mut self, data: &[u8]) -> Result<u64, TsdbError> {
+    pub(super) fn append(&mut self, encoding: u8, data: &[u8]) -> Result<u64, TsdbError> {
         let record_bytes = (uvarint_len(data.len() as u64) + 1 + data.len() + CRC_BYTES) as u64;
         let full = self.position.saturating_add(record_bytes) > self.max_bytes;
         // A chunk larger than the limit still gets a file, of its own.
@@ -45,9 +45,9 @@ impl SegmentWriter {
         }
         self.record.clear();
         put_uvarint(&mut self.record, data.len() as u64);
-        self.record.push(ENCODING_XOR);
+        self.record.push(encoding);
         self.record.extend_from_slice(data);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&[ENCODING_XOR]), data);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&[encoding]), data);
         self.record.extend_from_slice(&crc.to_be_bytes());
         let reference = (self.started.saturating_sub(1) << 32) | self.position;
         if let Some((path, file)) = &mut self.current {
