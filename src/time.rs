@@ -33,6 +33,12 @@ pub enum TimeError {
         /// The time zone it was read in.
         zone: Tz,
     },
+    /// Not a length of time.
+    #[error("`{text}` is not a length of time: expected `7d`, `36h` or `1d12h` (w, d, h, m, s)")]
+    Duration {
+        /// The text as given.
+        text: String,
+    },
     /// Outside the range of years that can be handled.
     #[error("`{text}` is out of range")]
     OutOfRange {
@@ -137,6 +143,36 @@ pub fn parse_instant(text: &str, zone: Tz) -> Result<i64, TimeError> {
     }
 }
 
+/// Reads a length of time as Prometheus writes it, `7d`, `36h`, `1d12h`, into milliseconds.
+///
+/// # Errors
+///
+/// [`TimeError::Duration`] for any other text, for nothing, and for what is too long.
+pub fn parse_duration_ms(text: &str) -> Result<i64, TimeError> {
+    let wrong = || TimeError::Duration { text: text.to_owned() };
+    let mut rest = text.trim();
+    let mut total_ms = 0_i64;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, after) = rest.split_at_checked(digits).ok_or_else(wrong)?;
+        let letters = after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at_checked(letters).ok_or_else(wrong)?;
+        let unit_ms = match unit.trim() {
+            "w" => 7 * DAY_MS,
+            "d" => DAY_MS,
+            "h" => HOUR_MS,
+            "m" => MINUTE_MS,
+            "s" => SECOND_MS,
+            _ => return Err(wrong()),
+        };
+        let number: i64 = number.parse().map_err(|_| wrong())?;
+        total_ms =
+            number.checked_mul(unit_ms).and_then(|part| total_ms.checked_add(part)).ok_or_else(wrong)?;
+        rest = next;
+    }
+    if total_ms > 0 { Ok(total_ms) } else { Err(wrong()) }
+}
+
 fn parse_naive(body: &str) -> Option<NaiveDateTime> {
     let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
     forms.iter().find_map(|form| NaiveDateTime::parse_from_str(body, form).ok()).or_else(|| {
@@ -190,6 +226,17 @@ mod tests {
         assert_eq!(parse_instant("2024-10-27T02:30:00", berlin), Ok(1_729_989_000_000));
         assert!(matches!(parse_instant("2024-03-31T02:30:00", berlin), Err(TimeError::Skipped { .. })));
         assert!(matches!(parse_instant("yesterday", berlin), Err(TimeError::Format { .. })));
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        assert_eq!(parse_duration_ms("7d"), Ok(7 * 86_400_000));
+        assert_eq!(parse_duration_ms("1d12h"), Ok(36 * 3_600_000));
+        assert_eq!(parse_duration_ms("90m"), Ok(5_400_000));
+        assert_eq!(parse_duration_ms("1w 30s"), Ok(604_830_000));
+        for text in ["", "7", "d", "7x", "0d", "-1d", "1.5h", "9999999999999d", "7é"] {
+            assert!(matches!(parse_duration_ms(text), Err(TimeError::Duration { .. })), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod demo;
 mod explain;
+mod fetch;
 mod inspect;
 mod output;
 mod provenance;
@@ -21,6 +22,7 @@ use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
+use crate::source::remote::RemoteError;
 use crate::tsdb::TsdbError;
 
 /// Energy and carbon ledger for compute clusters.
@@ -39,6 +41,7 @@ use crate::tsdb::TsdbError;
   wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+  wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict)."
 )]
@@ -51,6 +54,7 @@ pub struct Cli {
 enum Command {
     Report(Box<report::Args>),
     Inspect(inspect::Args),
+    Fetch(Box<fetch::Args>),
     Simulate(simulate::Args),
     Demo(demo::Args),
 }
@@ -89,6 +93,9 @@ pub enum Failure {
     /// The series.
     #[error("cannot open the snapshot")]
     Source(#[from] SourceError),
+    /// The server.
+    #[error("cannot fetch")]
+    Remote(#[from] RemoteError),
     /// The books.
     #[error("cannot make the books")]
     Ledger(#[from] LedgerError),
@@ -113,6 +120,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(error) if error.is_usage() => 2,
+            Self::Remote(error) if error.is_usage() => 2,
             Self::Simulate(SimulateError::Scenario { .. }) => 2,
             _ => 1,
         }
@@ -131,6 +139,7 @@ impl Failure {
                     format!("give one of them, as in {flag}: each is a database of its own")
                 })
             }
+            Self::Remote(error) => error.hint(),
             Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, \
                  or one block: a directory that holds `meta.json`, `index` and `chunks/`"
@@ -172,6 +181,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -1,6 +1,7 @@
 //! What a site knows once (`wattledger.toml`) and what was typed this time,
 //! and the one checked plan that both become.
 
+mod fetch;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use fetch::{FetchFlags, PASSWORD_VARIABLE, TOKEN_VARIABLE, fetch_request};
 pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request};
 

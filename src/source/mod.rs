@@ -1,6 +1,7 @@
 //! Where samples come from. One trait, many readers: whoever can list series
 //! and read one of them over a window is a source.
 
+pub mod remote;
 mod snapshot;
 
 pub use snapshot::Snapshot;

@@ -80,7 +80,7 @@ pub fn chunk_sample_count(encoding: u8, data: &[u8]) -> Option<u16> {
 }
 
 /// The name by which chunks that are not decoded are counted.
-pub(super) fn encoding_name(encoding: u8) -> String {
+pub(crate) fn encoding_name(encoding: u8) -> String {
     match encoding {
         0 => "none".to_owned(),
         ENCODING_XOR => "XOR".to_owned(),

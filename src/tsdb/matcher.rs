@@ -76,6 +76,16 @@ impl Matcher {
         &self.name
     }
 
+    /// PromQL's operator and the value or pattern that stands after it.
+    pub fn condition(&self) -> (&'static str, &str) {
+        match &self.test {
+            Test::Equal(value) => ("=", value),
+            Test::NotEqual(value) => ("!=", value),
+            Test::Regex(pattern) => ("=~", &pattern.text),
+            Test::NotRegex(pattern) => ("!~", &pattern.text),
+        }
+    }
+
     /// True if a label with this value is selected.
     pub fn matches(&self, value: &str) -> bool {
         match &self.test {
@@ -107,12 +117,7 @@ fn compile(name: &str, operator: &str, pattern: &str) -> Result<Pattern, TsdbErr
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (operator, value) = match &self.test {
-            Test::Equal(value) => ("=", value),
-            Test::NotEqual(value) => ("!=", value),
-            Test::Regex(pattern) => ("=~", &pattern.text),
-            Test::NotRegex(pattern) => ("!~", &pattern.text),
-        };
+        let (operator, value) = self.condition();
         if is_plain_label(&self.name) {
             write!(f, "{}{operator}{}", self.name, Quoted(value))
         } else {

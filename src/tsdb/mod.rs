@@ -2,7 +2,7 @@
 
 mod bits;
 mod block;
-mod bytes;
+pub(crate) mod bytes;
 mod chunk;
 mod database;
 mod discover;
@@ -41,6 +41,9 @@ pub use problem::{LeftOut, Problem, ReadStats};
 pub use read::ReadBuffer;
 pub use xor::decode_xor_chunk;
 pub use xor2::decode_xor2_chunk;
+
+pub(crate) use chunk::encoding_name;
+pub(crate) use format::ENCODING_XOR;
 
 /// Samples of one series in ascending time: two columns of equal length.
 ///

@@ -15,7 +15,7 @@ pub mod xor2;
 pub use data_set::{DataSetWriter, EncodedSeries, SeriesEncoder};
 
 use super::format::{ENCODING_XOR, ENCODING_XOR2, SEGMENT_MAX_BYTES, TOMBSTONES_MAGIC, TOMBSTONES_VERSION};
-use super::{Labels, Samples, TsdbError};
+use super::{Labels, Samples, TsdbError, decode_chunk};
 use crate::time::Window;
 use index::{ChunkMeta, IndexBuilder};
 use segments::{SegmentWriter, io_error};
@@ -77,11 +77,19 @@ impl Default for BlockOptions {
 /// The chunks of one series, encoded: what a thread can prepare while another writes.
 #[derive(Clone, Debug, Default)]
 pub struct EncodedChunks {
-    /// First and last timestamp of each chunk, and where its bytes end.
-    spans: Vec<(i64, i64, usize)>,
+    spans: Vec<Span>,
     data: Vec<u8>,
     samples: u64,
-    encoding: FloatEncoding,
+}
+
+/// One chunk among [`EncodedChunks`].
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first_ms: i64,
+    last_ms: i64,
+    encoding: u8,
+    /// Where its bytes end.
+    end: usize,
 }
 
 impl EncodedChunks {
@@ -97,6 +105,24 @@ impl EncodedChunks {
         samples_per_chunk: usize,
         encoding: FloatEncoding,
     ) -> Result<Self, String> {
+        let mut encoded = Self::default();
+        encoded.push(timestamps_ms, values, samples_per_chunk, encoding)?;
+        Ok(encoded)
+    }
+
+    /// Encodes two columns and adds their chunks to those that are there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`], and where the first sample does not follow the last
+    /// one that is there.
+    pub fn push(
+        &mut self,
+        timestamps_ms: &[i64],
+        values: &[f64],
+        samples_per_chunk: usize,
+        encoding: FloatEncoding,
+    ) -> Result<(), String> {
         if timestamps_ms.len() != values.len() {
             return Err(format!("{} timestamps but {} values", timestamps_ms.len(), values.len()));
         }
@@ -105,17 +131,58 @@ impl EncodedChunks {
         {
             return Err(format!("timestamp {after} ms follows {before} ms"));
         }
+        if let Some(first_ms) = timestamps_ms.first() {
+            self.follows(*first_ms)?;
+        }
         let size = samples_per_chunk.clamp(1, xor::MAX_SAMPLES);
-        let mut encoded = Self { samples: values.len() as u64, encoding, ..Self::default() };
         for (times, values) in timestamps_ms.chunks(size).zip(values.chunks(size)) {
             match encoding {
-                FloatEncoding::Xor => xor::encode_into(times, values, &mut encoded.data),
-                FloatEncoding::Xor2 => xor2::encode_into(&[], times, values, &mut encoded.data),
+                FloatEncoding::Xor => xor::encode_into(times, values, &mut self.data),
+                FloatEncoding::Xor2 => xor2::encode_into(&[], times, values, &mut self.data),
             }
-            let (first, last) = (times.first().copied(), times.last().copied());
-            encoded.spans.push((first.unwrap_or_default(), last.unwrap_or_default(), encoded.data.len()));
+            self.spans.push(Span {
+                first_ms: times.first().copied().unwrap_or_default(),
+                last_ms: times.last().copied().unwrap_or_default(),
+                encoding: encoding.number(),
+                end: self.data.len(),
+            });
         }
-        Ok(encoded)
+        self.samples += values.len() as u64;
+        Ok(())
+    }
+
+    /// Adds a chunk as somebody else encoded it, byte for byte: what a chunk
+    /// record has between the encoding and the checksum. One without samples is skipped.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: an encoding that holds no floats, data that do not
+    /// decode, timestamps that do not ascend or do not follow those before.
+    pub fn push_raw(&mut self, encoding: u8, data: &[u8]) -> Result<(), String> {
+        let mut samples = Samples::default();
+        let ascending = decode_chunk(encoding, data, &mut samples).map_err(|error| error.to_string())?;
+        let times = &samples.timestamps_ms;
+        let Some((first_ms, last_ms)) = times.first().copied().zip(times.last().copied()) else {
+            return Ok(());
+        };
+        if !ascending {
+            return Err("a timestamp is repeated in a chunk".to_owned());
+        }
+        self.follows(first_ms)?;
+        self.data.extend_from_slice(data);
+        self.spans.push(Span { first_ms, last_ms, encoding, end: self.data.len() });
+        self.samples += times.len() as u64;
+        Ok(())
+    }
+
+    /// Refuses what would not come after the last chunk.
+    fn follows(&self, first_ms: i64) -> Result<(), String> {
+        match self.spans.last() {
+            Some(before) if first_ms <= before.last_ms => {
+                Err(format!("timestamp {first_ms} ms follows {} ms", before.last_ms))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// True if there is nothing to write.
@@ -215,9 +282,10 @@ impl BlockWriter {
     ///
     /// As [`Self::add_series`].
     pub fn add_encoded(&mut self, labels: &Labels, chunks: &EncodedChunks) -> Result<(), TsdbError> {
-        let (Some(&(first, ..)), Some(&(_, last, _))) = (chunks.spans.first(), chunks.spans.last()) else {
+        let (Some(first), Some(last)) = (chunks.spans.first(), chunks.spans.last()) else {
             return Ok(());
         };
+        let (first, last) = (first.first_ms, last.last_ms);
         if labels.is_empty() {
             return Err(invalid(labels, "it has no labels".to_owned()));
         }
@@ -230,12 +298,11 @@ impl BlockWriter {
         }
         let mut start = 0;
         let mut metas = Vec::with_capacity(chunks.spans.len());
-        for &(min_ms, max_ms, end) in &chunks.spans {
-            let reference = self
-                .segments
-                .append(chunks.encoding.number(), chunks.data.get(start..end).unwrap_or_default())?;
-            metas.push(ChunkMeta { min_ms, max_ms, reference });
-            start = end;
+        for span in &chunks.spans {
+            let data = chunks.data.get(start..span.end).unwrap_or_default();
+            let reference = self.segments.append(span.encoding, data)?;
+            metas.push(ChunkMeta { min_ms: span.first_ms, max_ms: span.last_ms, reference });
+            start = span.end;
         }
         self.index.add(labels, &metas);
         self.chunks += metas.len() as u64;
