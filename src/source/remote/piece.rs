@@ -368,7 +368,10 @@ mod tests {
 
     const WINDOW: Window = Window::new(1000, 5000);
 
-    fn read(path: &Path) -> Option<(Vec<(String, i64, i64, Vec<u8>)>, Tally)> {
+    /// A chunk's series, first and last timestamp, and data.
+    type Found = (String, i64, i64, Vec<u8>);
+
+    fn read(path: &Path) -> Option<(Vec<Found>, Tally)> {
         let mut found = Vec::new();
         let mut piece =
             Piece::open(path, |labels, chunk| found.push((labels.to_string(), chunk))).unwrap()?;
