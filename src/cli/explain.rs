@@ -79,7 +79,7 @@ pub(super) fn explain(
     for name in in_log.iter().filter(|name| !survey.inventory.nodes.contains_key(*name)) {
         line(format!("missing    node `{name}` of the job log has no series"));
     }
-    for words in &plan.notes {
+    for words in plan.notes.iter().chain(&source.notes()) {
         line(format!("note       {words}"));
     }
     Ok(text)

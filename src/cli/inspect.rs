@@ -76,6 +76,9 @@ fn overview(text: &mut String, source: &Snapshot) {
         line(format!("head       {window}, {} series, {} files", head.series_count(), head.files().count()));
     }
     line(format!("jobs       {}", source.label_values("job").join(", ")));
+    for words in source.notes() {
+        line(format!("note       {words}"));
+    }
     for left in source.left_out() {
         line(format!("left out   {}: {}", left.what, left.why));
     }

@@ -8,6 +8,7 @@ mod inspect;
 mod output;
 mod provenance;
 mod report;
+mod server;
 mod simulate;
 mod summary;
 

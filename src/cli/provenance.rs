@@ -51,6 +51,7 @@ pub(super) fn provenance(
         left_out.extend(more(&input.path, input.rejected, input.rejected_lines.len()));
     }
     let mut notes = plan.notes.clone();
+    notes.extend(source.notes());
     if source.is_simulated() {
         notes.push("SIMULATED: nothing in this report was measured".to_owned());
     }

@@ -7,18 +7,22 @@ use clap::ValueEnum;
 use super::explain::explain;
 use super::output::{bar, data, note};
 use super::provenance::provenance;
+use super::server::{ServerArgs, is_lossy};
 use super::summary::print_summary;
 use super::{Failure, Outcome};
-use crate::config::{ConfigError, ConfigFile, Defaults, Plan, Request, find_file};
+use crate::config::{
+    ConfigError, ConfigFile, Defaults, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
+};
 use crate::jobs::{self, JobLog};
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
 use crate::meter::edges::EdgeRule;
 use crate::report::{Report, Subject};
 use crate::source::{Snapshot, Source};
+use crate::time::format_instant;
 
 /// Energy and emissions of every run, user and node: CSV tables and PNG charts.
 ///
-/// Reads a Prometheus snapshot and a job log, and writes runs.csv, hourly.csv,
+/// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes runs.csv, hourly.csv,
 /// by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv,
 /// summary.json and four charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
@@ -32,18 +36,30 @@ use crate::source::{Snapshot, Source};
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE \\
       --intensity DE_2026_hourly.csv --out report
 
+  Last week, from a running server:
+  wattledger report --prometheus http://localhost:9090 --last 7d --jobs sacct.txt --zone DE --out report
+
   What would be done, and with which method for each device:
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --explain")]
 pub(super) struct Args {
-    /// Prometheus snapshot, folder of TSDB blocks, or one block.
-    #[arg(long, value_name = "DIR")]
-    snapshot: PathBuf,
+    /// Prometheus snapshot, data directory, folder of TSDB blocks, or one block.
+    #[arg(long, value_name = "DIR", required_unless_present = "prometheus", conflicts_with = "prometheus")]
+    snapshot: Option<PathBuf>,
+    /// Address of a server to fetch the series from, into a cache; with --last or --from.
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    prometheus: Option<String>,
+    /// Directory for what is fetched; default: `wattledger` in the user's cache directory.
+    #[arg(long, value_name = "DIR", requires = "prometheus", help_heading = "Server")]
+    cache: Option<PathBuf>,
     /// Job log: `sacct -P` text, or a CSV with run_id,start,end,nodes. Without it all energy is unattributed.
     #[arg(long, value_name = "FILE")]
     jobs: Option<PathBuf>,
     /// Country or zone whose carbon intensity applies: `DE`, `Germany`, `US-CAL-CISO`.
     #[arg(long, visible_alias = "country", value_name = "ZONE")]
     zone: Option<String>,
+    /// Length of the report up to now, or up to --to: `7d`, `36h`; with --prometheus.
+    #[arg(long, value_name = "LENGTH", conflicts_with = "from", requires = "prometheus")]
+    last: Option<String>,
     /// Start of the report (UTC unless it has an offset); default: where the data starts.
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -92,6 +108,8 @@ pub(super) struct Args {
     /// Print the plan and stop.
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -122,9 +140,14 @@ pub(super) struct Inputs {
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let (file, config) = find_file(args.config.as_deref())?;
+    let time = TimeFlags { last: args.last.clone(), from: args.from.clone(), to: args.to.clone() };
+    let (snapshot, time, lossy) = match (&args.snapshot, &args.prometheus) {
+        (None, Some(server)) => fetched(args, server, &time)?,
+        (snapshot, _) => (snapshot.clone().unwrap_or_default(), time, false),
+    };
     let request = Request {
-        from: args.from.clone(),
-        to: args.to.clone(),
+        from: time.from,
+        to: time.to,
         zone: args.zone.clone(),
         intensity: args.intensity.clone(),
         basis: args.basis.clone(),
@@ -144,7 +167,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         jobs_to: args.jobs_to.clone(),
     };
     let inputs = Inputs {
-        snapshot: args.snapshot.clone(),
+        snapshot,
         jobs: args.jobs.clone(),
         config,
         out: args.out.clone(),
@@ -152,7 +175,27 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         strict: args.strict,
         explain: args.explain,
     };
-    make(&inputs, &request, &file)
+    match make(&inputs, &request, &file)? {
+        Outcome::Done if lossy && args.strict => Ok(Outcome::LeftOut),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Fetches what the report needs into the cache: its directory, the time that is
+/// meant, and whether the server sent something that could not be kept.
+fn fetched(args: &Args, server: &str, time: &TimeFlags) -> Result<(PathBuf, TimeFlags, bool), Failure> {
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let window = asked_window(time, now_ms)?;
+    let flags = args.server.flags(server);
+    let variable = |name: &str| std::env::var(name).ok();
+    let request = cached_request(&flags, args.cache.as_deref(), window, now_ms, &variable)?;
+    let summary = args.server.fetch(&request)?;
+    let meant = TimeFlags {
+        last: None,
+        from: Some(format_instant(window.start_ms)),
+        to: Some(format_instant(window.end_ms)),
+    };
+    Ok((request.out, meant, is_lossy(&summary.tally)))
 }
 
 /// Makes a report, or with `explain` says how it would be made.

@@ -8,28 +8,18 @@ use chrono_tz::Tz;
 use super::ConfigError;
 use crate::meter::catalog::Catalog;
 use crate::source::remote::{Access, Credentials, Protocol, Request, Retry, Secret};
-use crate::time::{MINUTE_MS, Window, parse_duration_ms, parse_instant};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Window, parse_duration_ms, parse_instant};
 
 /// Environment variable with the password for `--user`.
 pub const PASSWORD_VARIABLE: &str = "WATTLEDGER_PASSWORD";
 /// Environment variable with a bearer token.
 pub const TOKEN_VARIABLE: &str = "WATTLEDGER_BEARER_TOKEN";
 
-/// What was typed.
+/// How a server is asked, as typed.
 #[derive(Clone, Debug, Default)]
-pub struct FetchFlags {
+pub struct ServerFlags {
     /// `--prometheus`.
     pub prometheus: String,
-    /// `--last`.
-    pub last: Option<String>,
-    /// `--from`.
-    pub from: Option<String>,
-    /// `--to`.
-    pub to: Option<String>,
-    /// `--out`.
-    pub out: PathBuf,
-    /// `--match`.
-    pub selectors: Vec<String>,
     /// `--protocol`; the best one if absent.
     pub protocol: Option<Protocol>,
     /// `--user`.
@@ -56,6 +46,33 @@ pub struct FetchFlags {
     pub timeout_s: u64,
 }
 
+/// Which time is meant, as typed.
+#[derive(Clone, Debug, Default)]
+pub struct TimeFlags {
+    /// `--last`.
+    pub last: Option<String>,
+    /// `--from`.
+    pub from: Option<String>,
+    /// `--to`.
+    pub to: Option<String>,
+}
+
+/// What was typed for `wattledger fetch`.
+#[derive(Clone, Debug, Default)]
+pub struct FetchFlags {
+    /// The server.
+    pub server: ServerFlags,
+    /// The time.
+    pub time: TimeFlags,
+    /// `--out`.
+    pub out: PathBuf,
+    /// `--match`.
+    pub selectors: Vec<String>,
+}
+
+/// Looks up a variable of the environment.
+pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// Checks the flags and reads the secrets. `variable` looks up the environment,
 /// `now_ms` is the present: what lies after it is not there yet.
 ///
@@ -65,31 +82,84 @@ pub struct FetchFlags {
 pub fn fetch_request(
     flags: &FetchFlags,
     now_ms: i64,
-    variable: &dyn Fn(&str) -> Option<String>,
+    variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
-    let window = window(flags, now_ms)?;
+    let window = asked_window(&flags.time, now_ms)?;
+    request(&flags.server, window, flags.selectors.clone(), flags.out.clone(), variable)
+}
+
+/// The request for what a report over `window` reads, into a directory of its
+/// own for this server under the cache.
+///
+/// Whole UTC days are asked for, and an hour more on either side of the window: the
+/// intervals at its edges are known then, the day's best replica is that of the
+/// whole day, and the blocks serve the next report too.
+///
+/// # Errors
+///
+/// As of [`fetch_request`]; also where no cache directory is known.
+pub fn cached_request(
+    server: &ServerFlags,
+    cache: Option<&Path>,
+    window: Window,
+    now_ms: i64,
+    variable: Variables<'_>,
+) -> Result<Request, ConfigError> {
+    let start_ms = window.start_ms.saturating_sub(HOUR_MS).div_euclid(DAY_MS).saturating_mul(DAY_MS);
+    let day_after_ms = window
+        .end_ms
+        .saturating_add(HOUR_MS)
+        .saturating_sub(1)
+        .div_euclid(DAY_MS)
+        .saturating_add(1)
+        .saturating_mul(DAY_MS);
+    let days = Window::new(start_ms, day_after_ms.min(last_minute(now_ms)));
+    let cache = match cache {
+        Some(directory) => directory.to_owned(),
+        None => default_cache(variable)?,
+    };
+    let mut request = request(server, days, Vec::new(), PathBuf::new(), variable)?;
+    request.out = cache.join(request.cache_name());
+    Ok(request)
+}
+
+/// Where caches lie by the XDG base directory specification.
+fn default_cache(variable: Variables<'_>) -> Result<PathBuf, ConfigError> {
+    let stated = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = stated("XDG_CACHE_HOME").or_else(|| stated("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("wattledger"))
+        .ok_or_else(|| value("--cache", "neither XDG_CACHE_HOME nor HOME is set".to_owned(), None))
+}
+
+fn request(
+    server: &ServerFlags,
+    window: Window,
+    selectors: Vec<String>,
+    out: PathBuf,
+    variable: Variables<'_>,
+) -> Result<Request, ConfigError> {
     let metrics = Catalog::shipped().map_err(|error| value("meter catalog", error.to_string(), None))?;
     let access = Access {
-        url: flags.prometheus.clone(),
-        credentials: credentials(flags, variable)?,
-        headers: headers(flags)?,
-        ca_file: flags.ca_file.clone(),
-        cert_file: flags.cert_file.clone(),
-        key_file: flags.key_file.clone(),
+        url: server.prometheus.clone(),
+        credentials: credentials(server, variable)?,
+        headers: headers(server)?,
+        ca_file: server.ca_file.clone(),
+        cert_file: server.cert_file.clone(),
+        key_file: server.key_file.clone(),
     };
-    if flags.key_file.is_some() && flags.cert_file.is_none() {
+    if server.key_file.is_some() && server.cert_file.is_none() {
         return Err(value("--key-file", "it needs `--cert-file`".to_owned(), None));
     }
     Ok(Request {
         access,
         window,
         metrics: metrics.metrics().map(str::to_owned).collect(),
-        selectors: flags.selectors.clone(),
-        out: flags.out.clone(),
-        protocol: flags.protocol,
-        connections: flags.connections.max(1),
-        retry: Retry { retries: flags.retries, ..Retry::default() },
-        timeout: Duration::from_secs(flags.timeout_s.max(1)),
+        selectors,
+        out,
+        protocol: server.protocol,
+        connections: server.connections.max(1),
+        retry: Retry { retries: server.retries, ..Retry::default() },
+        timeout: Duration::from_secs(server.timeout_s.max(1)),
     })
 }
 
@@ -97,9 +167,19 @@ fn value(setting: &str, reason: String, hint: Option<&str>) -> ConfigError {
     ConfigError::Value { setting: setting.to_owned(), reason, hint: hint.map(str::to_owned) }
 }
 
-fn window(flags: &FetchFlags, now_ms: i64) -> Result<Window, ConfigError> {
-    // A scrape may be on its way; whole minutes also make a repeated command the same one.
-    let now_ms = now_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
+/// A scrape may be on its way; whole minutes also make a repeated command the same one.
+fn last_minute(now_ms: i64) -> i64 {
+    now_ms.div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS)
+}
+
+/// The time that `--last`, or `--from` and `--to`, name; it ends with the last
+/// whole minute at the latest.
+///
+/// # Errors
+///
+/// For what is no time, empty or in the future, naming the flag.
+pub fn asked_window(flags: &TimeFlags, now_ms: i64) -> Result<Window, ConfigError> {
+    let now_ms = last_minute(now_ms);
     let instant = |flag: &str, text: &str| {
         parse_instant(text, Tz::UTC).map_err(|error| value(flag, error.to_string(), None))
     };
@@ -133,10 +213,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
-fn credentials(
-    flags: &FetchFlags,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Credentials, ConfigError> {
+fn credentials(flags: &ServerFlags, variable: Variables<'_>) -> Result<Credentials, ConfigError> {
     let token = match &flags.bearer_token_file {
         Some(path) => Some(read(path)?),
         // A user named with a flag beats a token that happens to be around.
@@ -165,7 +242,7 @@ fn credentials(
 }
 
 /// The headers of `--header` and `--header-file`, a line each.
-fn headers(flags: &FetchFlags) -> Result<Vec<(String, Secret)>, ConfigError> {
+fn headers(flags: &ServerFlags) -> Result<Vec<(String, Secret)>, ConfigError> {
     let file = flags.header_file.as_deref().map(read).transpose()?.unwrap_or_default();
     let lines = file.lines().map(|line| ("--header-file", line)).filter(|(_, line)| !line.trim().is_empty());
     let typed = flags.headers.iter().map(|line| ("--header", line.as_str()));
@@ -189,10 +266,14 @@ mod tests {
 
     fn flags() -> FetchFlags {
         FetchFlags {
-            prometheus: "http://host".to_owned(),
-            last: Some("2h".to_owned()),
+            server: ServerFlags { prometheus: "http://host".to_owned(), ..ServerFlags::default() },
+            time: TimeFlags { last: Some("2h".to_owned()), ..TimeFlags::default() },
             ..FetchFlags::default()
         }
+    }
+
+    fn with(server: ServerFlags) -> FetchFlags {
+        FetchFlags { server, ..flags() }
     }
 
     fn request(flags: &FetchFlags) -> Result<Request, String> {
@@ -203,7 +284,8 @@ mod tests {
     fn windows_end_with_the_last_whole_minute_at_the_latest() {
         let window = |last: Option<&str>, from: Option<&str>, to: Option<&str>| {
             let own = |text: Option<&str>| text.map(str::to_owned);
-            let flags = FetchFlags { last: own(last), from: own(from), to: own(to), ..flags() };
+            let time = TimeFlags { last: own(last), from: own(from), to: own(to) };
+            let flags = FetchFlags { time, ..flags() };
             request(&flags).map(|request| request.window.to_string())
         };
         assert_eq!(window(Some("2h"), None, None).unwrap(), "2026-11-24T02:30:00Z to 2026-11-24T04:30:00Z");
@@ -230,7 +312,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("password");
         std::fs::write(&path, "open sesame\n").unwrap();
-        let basic = FetchFlags { user: Some("ali".to_owned()), password_file: Some(path), ..flags() };
+        let server = flags().server;
+        let basic =
+            with(ServerFlags { user: Some("ali".to_owned()), password_file: Some(path), ..server.clone() });
         let Credentials::Basic { user, password } = request(&basic).unwrap().access.credentials else {
             panic!()
         };
@@ -240,9 +324,36 @@ mod tests {
         assert!(
             matches!(bearer, Credentials::Bearer(token) if token == Secret::new("the WATTLEDGER_BEARER_TOKEN"))
         );
-        let no_password = FetchFlags { user: Some("ali".to_owned()), ..flags() };
+        let no_password = with(ServerFlags { user: Some("ali".to_owned()), ..server.clone() });
         assert!(request(&no_password).unwrap_err().contains("no password"));
-        let broken = FetchFlags { headers: vec!["X-Key s3cret".to_owned()], ..flags() };
+        let broken = with(ServerFlags { headers: vec!["X-Key s3cret".to_owned()], ..server });
         assert!(!request(&broken).unwrap_err().contains("s3cret"));
+    }
+
+    /// 2026-11-23 10:00 to 12:00 UTC: with an hour on either side still one day,
+    /// which was over by then; the day of the present ends with its last whole minute.
+    #[test]
+    fn a_report_reads_whole_days_from_a_cache_of_its_server() {
+        let window = |from: &str, to: &str| {
+            let instant = |text: &str| parse_instant(text, Tz::UTC).unwrap();
+            Window::new(instant(from), instant(to))
+        };
+        let home = |name: &str| (name == "HOME").then(|| "/home/ali".to_owned());
+        let request = |server: &ServerFlags, cache: Option<&Path>, from: &str, to: &str| {
+            cached_request(server, cache, window(from, to), NOW_MS, &home).unwrap()
+        };
+        let server = flags().server;
+        let yesterday = request(&server, None, "2026-11-23T10:00:00", "2026-11-23T12:00:00");
+        assert_eq!(yesterday.window, window("2026-11-23", "2026-11-24"));
+        let edge = request(&server, None, "2026-11-23T00:30:00", "2026-11-24T04:00:00");
+        assert_eq!(edge.window, window("2026-11-22", "2026-11-24T04:30:00"));
+        assert!(yesterday.out.starts_with("/home/ali/.cache/wattledger"), "{}", yesterday.out.display());
+        assert_eq!(yesterday.out, edge.out);
+        let other = ServerFlags { prometheus: "http://other".to_owned(), ..server.clone() };
+        let elsewhere = request(&other, Some(Path::new("c")), "2026-11-23", "2026-11-24");
+        assert!(elsewhere.out.starts_with("c"));
+        assert_ne!(elsewhere.out.file_name(), edge.out.file_name());
+        let nowhere = cached_request(&server, None, window("2026-11-23", "2026-11-24"), NOW_MS, &|_| None);
+        assert!(nowhere.unwrap_err().to_string().contains("--cache"));
     }
 }

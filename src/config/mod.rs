@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use fetch::{FetchFlags, PASSWORD_VARIABLE, TOKEN_VARIABLE, fetch_request};
+pub use fetch::{
+    FetchFlags, PASSWORD_VARIABLE, ServerFlags, TOKEN_VARIABLE, TimeFlags, Variables, asked_window,
+    cached_request, fetch_request,
+};
 pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request};
 

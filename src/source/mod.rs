@@ -1,6 +1,7 @@
 //! Where samples come from. One trait, many readers: whoever can list series
 //! and read one of them over a window is a source.
 
+mod origin;
 pub mod remote;
 mod snapshot;
 
@@ -92,6 +93,11 @@ pub trait Source: Sync {
 
     /// What could not be used.
     fn left_out(&self) -> Vec<LeftOut>;
+
+    /// What a reader of the report should know about how the samples came here.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Identity of the data that was read, for the record: names and hashes.
     fn identity(&self) -> Vec<(String, String)>;

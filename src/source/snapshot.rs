@@ -1,8 +1,10 @@
 //! A Prometheus snapshot, a copied data directory, or any directory of TSDB
 //! blocks, as a source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::origin::Origin;
 use super::{LeftOut, Series, Source, SourceError};
 use crate::hash;
 use crate::simulate;
@@ -32,6 +34,10 @@ impl Snapshot {
             return Err(SourceError::NothingUsable { path: path.to_owned(), reason, more });
         }
         Ok(Self { path: path.to_owned(), database })
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        self.database.blocks().iter().filter_map(|block| Origin::read(&block.path)).collect()
     }
 
     /// The blocks behind it.
@@ -108,7 +114,26 @@ impl Source for Snapshot {
             why: format!("byte {}: {}", problem.offset, problem.reason),
             is_problem: true,
         });
-        blocks.chain(damage).collect()
+        let mut lost: BTreeMap<String, u64> = BTreeMap::new();
+        for (what, count) in self.origins().into_iter().flat_map(|origin| origin.left_out) {
+            *lost.entry(what).or_default() += count;
+        }
+        let on_the_way = lost.into_iter().map(|(what, count)| LeftOut {
+            what: "before the samples came here".to_owned(),
+            why: format!("{what}: {count}"),
+            is_problem: true,
+        });
+        blocks.chain(damage).chain(on_the_way).collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for note in self.origins().into_iter().flat_map(|origin| origin.notes) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes
     }
 
     fn identity(&self) -> Vec<(String, String)> {

@@ -59,6 +59,14 @@ pub struct Request {
     pub timeout: Duration,
 }
 
+impl Request {
+    /// Name of a directory for what this server is asked, by whom, and of which
+    /// series: the same for every time and protocol.
+    pub fn cache_name(&self) -> String {
+        plan::cache_name(self)
+    }
+}
+
 /// What happens during a fetch, for those who watch. No text in it holds a secret.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {

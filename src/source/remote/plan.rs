@@ -47,17 +47,31 @@ pub(super) struct Identity {
     digest: String,
 }
 
+/// Who is asked for which series, by whom.
+fn asked<'a>(request: &'a Request, mut parts: Vec<&'a str>) -> Vec<u8> {
+    for (kind, value) in request.access.identity() {
+        parts.extend([kind, value]);
+    }
+    parts.push("metrics");
+    parts.extend(request.metrics.iter().map(String::as_str));
+    parts.push("selectors");
+    parts.extend(request.selectors.iter().map(String::as_str));
+    digest(&parts)
+}
+
+/// See [`Request::cache_name`].
+pub(super) fn cache_name(request: &Request) -> String {
+    let host =
+        request.access.base().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let readable: String =
+        host.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let digest: String = hex(&asked(request, vec![VERSION, &request.access.url])).chars().take(16).collect();
+    format!("{readable}-{digest}")
+}
+
 impl Identity {
     pub(super) fn new(request: &Request, url: &str, protocol: Protocol) -> Self {
-        let mut parts = vec![VERSION, url, protocol.as_str()];
-        for (kind, value) in request.access.identity() {
-            parts.extend([kind, value]);
-        }
-        parts.push("metrics");
-        parts.extend(request.metrics.iter().map(String::as_str));
-        parts.push("selectors");
-        parts.extend(request.selectors.iter().map(String::as_str));
-        Self { digest: hex(&digest(&parts)) }
+        Self { digest: hex(&asked(request, vec![VERSION, url, protocol.as_str()])) }
     }
 
     /// As text.
