@@ -210,6 +210,16 @@ pub fn day_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(DAY_MS)
 }
 
+/// `window` in `parts` of about the same length.
+pub fn split(window: Window, parts: i64) -> Vec<Window> {
+    let parts = parts.max(1);
+    let edge = |nth: i64| {
+        let into = i128::from(window.length_ms()) * i128::from(nth) / i128::from(parts);
+        window.start_ms.saturating_add(i64::try_from(into).unwrap_or(i64::MAX))
+    };
+    (0..parts).map(|nth| Window::new(edge(nth), edge(nth + 1))).filter(|part| !part.is_empty()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

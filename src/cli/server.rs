@@ -21,6 +21,18 @@ pub(super) struct ServerArgs {
     /// How to read samples from the server.
     #[arg(long, default_value = "auto", help_heading = "Server")]
     protocol: Choice,
+    /// Have the server add up steps of this length (`1h` if none is given) and copy the sums only: for clusters too
+    /// large to copy. The report then rests on the server's `increase`.
+    #[arg(
+        long,
+        value_name = "STEP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1h",
+        conflicts_with = "protocol",
+        help_heading = "Server"
+    )]
+    pushdown: Option<String>,
     /// User name for basic authentication.
     #[arg(long, value_name = "NAME", help_heading = "Server")]
     user: Option<String>,
@@ -96,6 +108,7 @@ impl ServerArgs {
             connections: self.connections,
             retries: self.retries,
             timeout_s: self.timeout,
+            pushdown: self.pushdown.clone(),
         }
     }
 

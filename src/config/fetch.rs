@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::ConfigError;
-use crate::meter::catalog::Catalog;
-use crate::source::remote::{Access, Credentials, Protocol, Request, Retry, Secret};
+use crate::meter::catalog::{Catalog, Quantity, Role};
+use crate::source::remote::{Access, Aggregate, Credentials, Protocol, Pushdown, Request, Retry, Secret};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Window, parse_duration_ms, parse_instant};
 
 /// Environment variable with the password for `--user`.
@@ -44,6 +44,8 @@ pub struct ServerFlags {
     pub retries: u32,
     /// `--timeout`, in seconds.
     pub timeout_s: u64,
+    /// `--pushdown`: length of a step.
+    pub pushdown: Option<String>,
 }
 
 /// Which time is meant, as typed.
@@ -138,7 +140,16 @@ fn request(
     out: PathBuf,
     variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
-    let metrics = Catalog::shipped().map_err(|error| value("meter catalog", error.to_string(), None))?;
+    let catalog = Catalog::shipped().map_err(|error| value("meter catalog", error.to_string(), None))?;
+    let pushdown = server.pushdown.as_deref().map(|step| pushdown(step, catalog)).transpose()?;
+    let window = match &pushdown {
+        Some(pushdown) if !selectors.is_empty() => {
+            let reason = format!("sums of {} s are made for the catalog only", pushdown.step_ms / 1000);
+            return Err(value("--match", reason, Some("leave out `--pushdown`")));
+        }
+        Some(pushdown) => whole_steps(window, pushdown.step_ms)?,
+        None => window,
+    };
     let access = Access {
         url: server.prometheus.clone(),
         credentials: credentials(server, variable)?,
@@ -153,14 +164,49 @@ fn request(
     Ok(Request {
         access,
         window,
-        metrics: metrics.metrics().map(str::to_owned).collect(),
+        metrics: catalog.metrics().map(str::to_owned).collect(),
         selectors,
         out,
         protocol: server.protocol,
+        pushdown,
         connections: server.connections.max(1),
         retry: Retry { retries: server.retries, ..Retry::default() },
         timeout: Duration::from_secs(server.timeout_s.max(1)),
     })
+}
+
+/// How each metric of the catalog is added up, in steps of `step`.
+fn pushdown(step: &str, catalog: &Catalog) -> Result<Pushdown, ConfigError> {
+    let step_ms = parse_duration_ms(step).map_err(|error| value("--pushdown", error.to_string(), None))?;
+    if step_ms < MINUTE_MS || DAY_MS % step_ms != 0 {
+        let reason = format!("`{step}` is less than a minute or does not divide a day");
+        return Err(value("--pushdown", reason, Some("for example `--pushdown=1h`")));
+    }
+    let meters = catalog.meters().filter_map(|kind| {
+        let aggregate = match kind.quantity {
+            Quantity::Energy => Aggregate::Increase,
+            Quantity::Power | Quantity::Utilisation => Aggregate::Mean,
+            Quantity::CpuTime => Aggregate::CpuTime,
+            Quantity::Memory | Quantity::PowerLimit => Aggregate::Last,
+            _ => return None,
+        };
+        Some((kind.metric.clone(), aggregate))
+    });
+    // Hourly samples of these would tell wrong times of boots and outages.
+    let facts = catalog.facts().filter(|(_, role)| !matches!(role, Role::Up | Role::BootTime));
+    let facts = facts.map(|(metric, _)| (metric.to_owned(), Aggregate::Last));
+    Ok(Pushdown { step_ms, aggregates: meters.chain(facts).collect() })
+}
+
+/// The whole steps of the UTC day that lie in `window`.
+fn whole_steps(window: Window, step_ms: i64) -> Result<Window, ConfigError> {
+    let floor = |at_ms: i64| at_ms.div_euclid(step_ms).saturating_mul(step_ms);
+    let ceiling = |at_ms: i64| floor(at_ms.saturating_add(step_ms).saturating_sub(1));
+    let steps = Window::new(ceiling(window.start_ms), floor(window.end_ms));
+    if steps.is_empty() {
+        return Err(value("--pushdown", format!("{window} holds no whole step"), None));
+    }
+    Ok(steps)
 }
 
 fn value(setting: &str, reason: String, hint: Option<&str>) -> ConfigError {

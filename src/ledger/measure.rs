@@ -15,6 +15,7 @@ use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, NodeSeries};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
+use crate::meter::sums::{MeterSums, read_sums};
 use crate::power;
 use crate::source::SourceError;
 use crate::time::Window;
@@ -87,6 +88,9 @@ pub(super) fn measure(
         let samples = read_meter(device.of(best), reading.window, scratch)?;
         span.add_all(&samples);
         first.push(samples);
+        for quantity in [Quantity::EnergySum, Quantity::PowerSum] {
+            span.add_sums(&read_sums(device.of(quantity), reading.window, scratch)?);
+        }
     }
     let node_power = read_meter(&series.node_power, reading.window, scratch)?;
     span.add_all(&node_power);
@@ -105,6 +109,10 @@ pub(super) fn measure(
         node.node_meter = Some(NodeMeter { source, curve: Curve::new(intervals), tally });
     }
 
+    if node.node_meter.is_none() {
+        node.node_meter = summed_node_meter(series, reading.window, scratch, &mut node.uses, &mut span)?;
+    }
+
     let mut builder = Builder {
         series,
         reading,
@@ -116,7 +124,7 @@ pub(super) fn measure(
         presence: Presence::default(),
     };
     // Utilisation alone tells when such a node was there, so it is read first.
-    if span.window().is_none() && !series.cpu_time.is_empty() {
+    if span.window().is_none() && series.has_cpu_time() {
         for load in builder.loads(scratch, &mut node)? {
             span.add(load.window.start_ms);
             span.add(load.window.end_ms);
@@ -129,6 +137,23 @@ pub(super) fn measure(
     }
     node.presence = builder.presence;
     Ok(node)
+}
+
+/// The whole-node meter from sums that a server made of it.
+fn summed_node_meter(
+    series: &NodeSeries<'_>,
+    window: Window,
+    scratch: &mut Scratch,
+    uses: &mut Vec<SeriesUse>,
+    span: &mut Span,
+) -> Result<Option<NodeMeter>, SourceError> {
+    let Some(meter) = series.node_power_sums.first() else { return Ok(None) };
+    let sums = read_sums(&series.node_power_sums, window, scratch)?;
+    span.add_sums(&sums);
+    uses.extend(sums.uses.iter().cloned());
+    let mut tally = sums.tally.clone();
+    let intervals = sums.intervals(|step| step.sum, power::P_MAX_NODE.value(), &mut tally);
+    Ok(Some(NodeMeter { source: meter.kind.metric.clone(), curve: Curve::new(intervals), tally }))
 }
 
 /// The positions of a node's GPUs, in the order in which claims count them.
@@ -148,6 +173,13 @@ impl Span {
     fn add_all(&mut self, meter: &MeterSamples) {
         for end in [meter.samples.first(), meter.samples.last()].into_iter().flatten() {
             self.add(end.0);
+        }
+    }
+
+    fn add_sums(&mut self, sums: &MeterSums) {
+        for step in [sums.steps.first(), sums.steps.last()].into_iter().flatten() {
+            self.add(step.window.start_ms);
+            self.add(step.window.end_ms);
         }
     }
 

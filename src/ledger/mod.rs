@@ -153,7 +153,7 @@ pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &Rules) -> Result<S
 ///
 /// Where the source cannot be searched.
 pub fn select<'a>(source: &'a dyn Source, rules: &Rules) -> Result<Vec<Box<dyn Series + 'a>>, LedgerError> {
-    let metrics: Vec<&str> = Catalog::shipped()?.metrics().collect();
+    let metrics: Vec<&str> = Catalog::shipped()?.readable().collect();
     Ok(source.select(&metrics, read_window(rules))?)
 }
 

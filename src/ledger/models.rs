@@ -14,6 +14,7 @@ use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, DeviceSeries, MeterSeries, NodeSeries};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, read_meter};
+use crate::meter::sums::{Step, read_sums};
 use crate::meter::utilisation::{Load, LoadBuilder};
 use crate::power;
 use crate::source::SourceError;
@@ -64,6 +65,18 @@ impl Builder<'_> {
                 &read
             };
             methods.extend(self.gauge_curve(power, samples, &hardware, &holders));
+        }
+        for (quantity, method) in
+            [(Quantity::EnergySum, Method::MeasuredCounter), (Quantity::PowerSum, Method::MeasuredGauge)]
+        {
+            let series = device.of(quantity);
+            if !series.is_empty() && !is_enough(&methods, self) {
+                let sums = read_sums(series, self.reading.window, scratch)?;
+                node.uses.extend(sums.uses.iter().cloned());
+                let mut tally = sums.tally.clone();
+                let intervals = sums.intervals(|step| step.sum, hardware.max_power_w, &mut tally);
+                methods.push(self.method(method, sources(series), intervals, &holders, tally));
+            }
         }
         node.uses.extend(best.uses);
         if !is_enough(&methods, self) {
@@ -169,7 +182,7 @@ impl Builder<'_> {
         scratch: &mut Scratch,
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
-        if self.series.cpu_time.is_empty() {
+        if !self.series.has_cpu_time() {
             return Ok(None);
         }
         let Some(tdp) = hardware.tdp_w else {
@@ -212,7 +225,9 @@ impl Builder<'_> {
             .collect();
         tally.increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
         tally.close(&intervals);
-        let source = format!("node_cpu_seconds_total, {model} × {tdp} W ({})", hardware.origin);
+        let of =
+            if self.series.cpu_time.is_empty() { &self.series.cpu_time_sums } else { &self.series.cpu_time };
+        let source = format!("{}, {model} × {tdp} W ({})", sources(of), hardware.origin);
         Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
     }
 
@@ -226,7 +241,8 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
         let series = device.of(Quantity::Utilisation);
-        if series.is_empty() {
+        let summed = device.of(Quantity::UtilisationSum);
+        if series.is_empty() && summed.is_empty() {
             return Ok(None);
         }
         let Some(tdp) = hardware.tdp_w else {
@@ -237,9 +253,21 @@ impl Builder<'_> {
             }
             return Ok(None);
         };
+        let model = &self.reading.rules.power_model;
+        if series.is_empty() {
+            let sums = read_sums(summed, self.reading.window, scratch)?;
+            node.uses.extend(sums.uses.iter().cloned());
+            let mut tally = sums.tally.clone();
+            let energy_j = |step: &Step| {
+                let utilisation = (step.sum / step.covered_s).clamp(0.0, 1.0);
+                model.power(utilisation, Watts(tdp)).value() * step.covered_s
+            };
+            let intervals = sums.intervals(energy_j, hardware.max_power_w, &mut tally);
+            let source = format!("{}, {model} × {tdp} W ({})", sources(summed), hardware.origin);
+            return Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)));
+        }
         let mut meter = read_meter(series, self.reading.window, scratch)?;
         node.uses.extend(meter.uses.iter().cloned());
-        let model = &self.reading.rules.power_model;
         let before = meter.samples.len();
         meter.samples.retain(|(_, utilisation)| (0.0..=1.0).contains(utilisation));
         let mut tally = meter.tally.clone();
@@ -340,6 +368,11 @@ fn read_loads(
     scratch: &mut Scratch,
     node: &mut MeasuredNode,
 ) -> Result<Vec<Load>, SourceError> {
+    if series.cpu_time.is_empty() {
+        let sums = read_sums(&series.cpu_time_sums, window, scratch)?;
+        node.uses.extend(sums.uses.iter().cloned());
+        return Ok(sums.loads());
+    }
     let label =
         |meter: &MeterSeries<'_>, name: &str| meter.series.labels().get(name).unwrap_or_default().to_owned();
     // The instants of one mode of one CPU stand for all: a scrape has one timestamp.

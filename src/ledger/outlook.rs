@@ -29,7 +29,8 @@ pub fn outlook(name: &str, node: &NodeSeries<'_>, rules: &Rules) -> Vec<Outlook>
         node.devices.iter().map(|(key, device)| device_outlook(key, device, node, &stated, rules)).collect();
     let has_gpu = node.devices.keys().any(|key| key.component == Component::Gpu);
     let key = DeviceKey { component: Component::Other, id: String::new() };
-    let (method, source, why) = match (node.node_power.first(), stated.other_w) {
+    let node_meter = node.node_power.first().or(node.node_power_sums.first());
+    let (method, source, why) = match (node_meter, stated.other_w) {
         (Some(_), _) if has_gpu && rules.gpu_in_node_meter == GpuInNodeMeter::Unknown => {
             (Method::None, String::new(), "state `gpu_in_node_meter` to use the node meter".to_owned())
         }
@@ -60,6 +61,10 @@ fn device_outlook(
         (Method::MeasuredCounter, metric, String::new())
     } else if let Some(metric) = metric(Quantity::Power) {
         (Method::MeasuredGauge, metric, "no energy counter".to_owned())
+    } else if let Some(metric) = metric(Quantity::EnergySum) {
+        (Method::MeasuredCounter, metric, "the server's sums, no samples".to_owned())
+    } else if let Some(metric) = metric(Quantity::PowerSum) {
+        (Method::MeasuredGauge, metric, "the server's sums, no samples; no energy counter".to_owned())
     } else {
         modelled(key, device, node, stated, rules, &model)
     };
@@ -92,7 +97,7 @@ fn modelled(
         Component::Gpu => {
             let has_limit = !device.of(Quantity::PowerLimit).is_empty();
             let tdp = stated.gpu_tdp_w.or_else(|| power::find_gpu(model).map(|found| found.tdp.value()));
-            if device.of(Quantity::Utilisation).is_empty() {
+            if device.of(Quantity::Utilisation).is_empty() && device.of(Quantity::UtilisationSum).is_empty() {
                 none("neither power nor utilisation".to_owned())
             } else if has_limit || tdp.is_some() {
                 let rated = tdp.map_or_else(|| "power limit".to_owned(), |tdp| format!("{tdp} W"));

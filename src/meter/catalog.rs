@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 use serde::Deserialize;
 
+use crate::source::remote::SUM_PREFIX;
 use crate::tsdb::Labels;
 
 /// The shipped table.
@@ -65,6 +66,14 @@ pub enum Quantity {
     PowerLimit,
     /// Contained in another meter; listed, never added.
     Part,
+    /// What a server says that an energy counter rose by, step by step.
+    EnergySum,
+    /// Mean of a power gauge over a step × the seconds of the step in which it was there.
+    PowerSum,
+    /// The same of a utilisation.
+    UtilisationSum,
+    /// Seconds of CPU time in a step, over all logical CPUs: the busy ones, and all.
+    CpuTimeSum,
 }
 
 impl Quantity {
@@ -78,6 +87,23 @@ impl Quantity {
             Self::Memory => "memory",
             Self::PowerLimit => "power-limit",
             Self::Part => "part",
+            Self::EnergySum => "energy-sum",
+            Self::PowerSum => "power-sum",
+            Self::UtilisationSum => "utilisation-sum",
+            Self::CpuTimeSum => "cpu-time-sum",
+        }
+    }
+}
+
+impl Quantity {
+    /// What the sums of this quantity are called; `None` for what is not added up.
+    fn summed(self) -> Option<Self> {
+        match self {
+            Self::Energy => Some(Self::EnergySum),
+            Self::Power => Some(Self::PowerSum),
+            Self::Utilisation => Some(Self::UtilisationSum),
+            Self::CpuTime => Some(Self::CpuTimeSum),
+            _ => None,
         }
     }
 }
@@ -202,6 +228,8 @@ pub enum Entry<'a> {
 #[derive(Debug)]
 pub struct Catalog {
     meters: BTreeMap<String, MeterKind>,
+    /// For each meter that can be added up: its sums, made by a server.
+    sums: BTreeMap<String, MeterKind>,
     facts: BTreeMap<String, Role>,
 }
 
@@ -227,7 +255,16 @@ impl Catalog {
     /// Where the text is not TOML of that form.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let table: Table = toml::from_str(text)?;
+        let sums = table.meter.iter().filter_map(|kind| {
+            let metric = format!("{SUM_PREFIX}{}", kind.metric);
+            let quantity = kind.quantity.summed()?;
+            Some((
+                metric.clone(),
+                MeterKind { metric, quantity, wrap_j: Vec::new(), blank: Vec::new(), ..kind.clone() },
+            ))
+        });
         Ok(Self {
+            sums: sums.collect(),
             meters: table.meter.into_iter().map(|kind| (kind.metric.clone(), kind)).collect(),
             facts: table.fact.into_iter().map(|fact| (fact.metric, fact.role)).collect(),
         })
@@ -237,6 +274,7 @@ impl Catalog {
     pub fn get(&self, metric: &str) -> Option<Entry<'_>> {
         self.meters
             .get(metric)
+            .or_else(|| self.sums.get(metric))
             .map(Entry::Meter)
             .or_else(|| self.facts.get(metric).map(|role| Entry::Fact(*role)))
     }
@@ -246,9 +284,19 @@ impl Catalog {
         self.meters.values()
     }
 
-    /// All metric names of the table, in order: what has to be read at all.
+    /// Everything that is told about nodes, by metric name.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, Role)> {
+        self.facts.iter().map(|(metric, role)| (metric.as_str(), *role))
+    }
+
+    /// All metric names of the table, in order: what exporters expose.
     pub fn metrics(&self) -> impl Iterator<Item = &str> {
         self.meters.keys().chain(self.facts.keys()).map(String::as_str)
+    }
+
+    /// All metric names that mean something, the sums that servers made included.
+    pub fn readable(&self) -> impl Iterator<Item = &str> {
+        self.metrics().chain(self.sums.keys().map(String::as_str))
     }
 }
 

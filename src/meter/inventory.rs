@@ -107,8 +107,12 @@ pub struct NodeSeries<'a> {
     pub devices: BTreeMap<DeviceKey, DeviceSeries<'a>>,
     /// Whole-node power meters.
     pub node_power: Vec<MeterSeries<'a>>,
+    /// Sums of whole-node power meters.
+    pub node_power_sums: Vec<MeterSeries<'a>>,
     /// CPU seconds by mode.
     pub cpu_time: Vec<MeterSeries<'a>>,
+    /// Sums of CPU seconds.
+    pub cpu_time_sums: Vec<MeterSeries<'a>>,
     /// Installed memory.
     pub memory: Vec<MeterSeries<'a>>,
     /// `up` of its targets.
@@ -132,6 +136,13 @@ pub enum Use {
     Fact,
     /// Not used, and why.
     Ignored(&'static str),
+}
+
+impl NodeSeries<'_> {
+    /// True if its utilisation can be worked out.
+    pub fn has_cpu_time(&self) -> bool {
+        !self.cpu_time.is_empty() || !self.cpu_time_sums.is_empty()
+    }
 }
 
 /// One selected series, as `meters.csv` lists it.
@@ -297,7 +308,9 @@ fn add_meter<'a>(
     }
     match (kind.component, kind.quantity) {
         (_, Quantity::CpuTime) => here.cpu_time.push(meter),
+        (_, Quantity::CpuTimeSum) => here.cpu_time_sums.push(meter),
         (_, Quantity::Memory) => here.memory.push(meter),
+        (Component::Node, Quantity::PowerSum) => here.node_power_sums.push(meter),
         (Component::Node, Quantity::Power) => here.node_power.push(meter),
         (Component::Node | Component::Other, _) => return Use::Ignored("no rule for this quantity"),
         _ => {
@@ -332,7 +345,7 @@ fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
         node.machine.threads_per_core = count(info.cpus.len() / info.cores.len().max(1));
     }
     let has = |node: &NodeSeries<'_>, component| node.devices.keys().any(|key| key.component == component);
-    if !node.cpu_time.is_empty() && !has(node, Component::Cpu) {
+    if node.has_cpu_time() && !has(node, Component::Cpu) {
         let packages: Vec<String> = match info {
             Some(info) if !info.packages.is_empty() => info.packages.iter().cloned().collect(),
             _ => vec!["0".to_owned()],

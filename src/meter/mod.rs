@@ -10,5 +10,6 @@ pub mod inventory;
 pub mod names;
 pub mod presence;
 pub mod stream;
+pub mod sums;
 pub mod targets;
 pub mod utilisation;

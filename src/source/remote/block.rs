@@ -11,6 +11,7 @@ use super::error::RemoteError;
 use super::piece::{Piece, StoredChunk, Tally, put_in_order};
 use super::plan::{BlockPlan, Identity};
 use super::protocol::Protocol;
+use super::pushdown::Pushdown;
 use crate::time::Window;
 use crate::tsdb::writer::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding};
 use crate::tsdb::{Database, Labels, Samples, TsdbError, decode_chunk};
@@ -118,6 +119,7 @@ pub(super) fn assemble(
         "metrics": request.metrics,
         "selectors": request.selectors,
         "request": identity.as_str(),
+        "notes": request.pushdown.as_ref().map(Pushdown::notes).unwrap_or_default(),
         "left_out": {
             "chunks_skipped": tally.chunks_skipped,
             "chunks_damaged": tally.chunks_damaged,

@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use super::client::Client;
 use super::error::RemoteError;
 use super::piece::{Piece, PieceWriter, Tally};
-use super::plan::{BlockPlan, Identity, PIECES, PiecePlan, SHORTEST_MS, Sizes, split};
+use super::plan::{BlockPlan, Identity, PIECES, PiecePlan, SHORTEST_MS, Sizes};
 use super::protocol::{Protocol, choose};
 use super::selection::Selection;
-use super::{Event, Observer, Request, Summary, block};
-use crate::time::Window;
+use super::{Event, Observer, Request, Summary, block, pushdown};
+use crate::time::{Window, split};
 
 /// Copies what `request` names into blocks under its output directory.
 ///
@@ -27,9 +27,10 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
     let client = Client::new(&request.access, request.retry, request.timeout, observer)?;
     // A selector that cannot be read is found before anything is asked.
     request.selectors.iter().try_for_each(|selector| Selection::parse(selector).map(drop))?;
-    let protocol = match request.protocol {
-        Some(forced) => forced,
-        None => choose(&client, request.window.end_ms)?,
+    let protocol = match (&request.pushdown, request.protocol) {
+        (Some(_), _) => Protocol::Pushdown,
+        (None, Some(forced)) => forced,
+        (None, None) => choose(&client, request.window.end_ms)?,
     };
     observer(Event::Chosen { protocol });
     let identity = Identity::new(request, client.url(), protocol);
@@ -45,7 +46,10 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
             kept.push(path);
             continue;
         }
-        let sizes = Sizes::ask(&client, request, plan.window)?;
+        let sizes = match protocol {
+            Protocol::Pushdown => Sizes::unknown(),
+            _ => Sizes::ask(&client, request, plan.window)?,
+        };
         let pieces = identity.pieces(request, protocol, plan.window, &sizes)?;
         jobs.push(Job { plan, open: AtomicUsize::new(pieces.len()), pieces });
     }
@@ -153,6 +157,9 @@ impl Work<'_> {
         window: Window,
         piece: &mut PieceWriter,
     ) -> Result<(), RemoteError> {
+        if let (Some(pushdown), Some(metric)) = (&self.request.pushdown, selection.only_metric()) {
+            return pushdown::read(self.client, pushdown, metric, window, piece);
+        }
         match self.protocol.read(self.client, selection, window, piece) {
             Err(RemoteError::TooMuch { .. }) if window.length_ms() >= 2 * SHORTEST_MS => {
                 split(window, 2).into_iter().try_for_each(|half| self.read(selection, half, piece))

@@ -19,6 +19,7 @@ mod piece;
 mod plan;
 mod protobuf;
 mod protocol;
+mod pushdown;
 mod range_query;
 mod remote_read;
 mod retry;
@@ -32,6 +33,7 @@ pub use error::RemoteError;
 pub use fetch::fetch;
 pub use piece::Tally;
 pub use protocol::Protocol;
+pub use pushdown::{Aggregate, Pushdown, STEP_LABEL, SUM_PREFIX, VALUE_LABEL, value};
 pub use retry::Retry;
 
 use crate::time::Window;
@@ -51,6 +53,8 @@ pub struct Request {
     pub out: PathBuf,
     /// The protocol to use; the best one offered if absent.
     pub protocol: Option<Protocol>,
+    /// Sums by the server instead of samples; goes with [`Protocol::Pushdown`] only.
+    pub pushdown: Option<Pushdown>,
     /// Requests at one time, at least one.
     pub connections: usize,
     /// How passing trouble is dealt with.

@@ -15,7 +15,7 @@ use super::error::RemoteError;
 use super::protocol::Protocol;
 use super::range_query::seconds;
 use super::selection::Selection;
-use crate::time::{DAY_MS, Window, buckets};
+use crate::time::{DAY_MS, Window, buckets, split};
 
 /// Changes when the same request would make other bytes.
 const VERSION: &str = "wattledger fetch 1";
@@ -48,7 +48,9 @@ pub(super) struct Identity {
 }
 
 /// Who is asked for which series, by whom.
-fn asked<'a>(request: &'a Request, mut parts: Vec<&'a str>) -> Vec<u8> {
+fn asked(request: &Request, first: &[&str]) -> Vec<u8> {
+    let step_ms = request.pushdown.as_ref().map(|pushdown| pushdown.step_ms.to_string());
+    let mut parts = first.to_vec();
     for (kind, value) in request.access.identity() {
         parts.extend([kind, value]);
     }
@@ -56,6 +58,9 @@ fn asked<'a>(request: &'a Request, mut parts: Vec<&'a str>) -> Vec<u8> {
     parts.extend(request.metrics.iter().map(String::as_str));
     parts.push("selectors");
     parts.extend(request.selectors.iter().map(String::as_str));
+    if let Some(step_ms) = &step_ms {
+        parts.extend(["pushdown", step_ms]);
+    }
     digest(&parts)
 }
 
@@ -65,13 +70,13 @@ pub(super) fn cache_name(request: &Request) -> String {
         request.access.base().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let readable: String =
         host.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-    let digest: String = hex(&asked(request, vec![VERSION, &request.access.url])).chars().take(16).collect();
+    let digest: String = hex(&asked(request, &[VERSION, &request.access.url])).chars().take(16).collect();
     format!("{readable}-{digest}")
 }
 
 impl Identity {
     pub(super) fn new(request: &Request, url: &str, protocol: Protocol) -> Self {
-        Self { digest: hex(&asked(request, vec![VERSION, url, protocol.as_str()])) }
+        Self { digest: hex(&asked(request, &[VERSION, url, protocol.as_str()])) }
     }
 
     /// As text.
@@ -111,6 +116,12 @@ impl Identity {
         block: Window,
         sizes: &Sizes,
     ) -> Result<Vec<PiecePlan>, RemoteError> {
+        if let Some(pushdown) = &request.pushdown {
+            let piece = |metric: &String| {
+                Ok(self.piece(&request.out, Selection::metrics(vec![metric.clone()])?, block))
+            };
+            return pushdown.aggregates.keys().map(piece).collect();
+        }
         let limit = protocol.samples_a_request();
         let mut pieces = Vec::new();
         let mut group: Vec<String> = Vec::new();
@@ -161,16 +172,6 @@ impl Identity {
     }
 }
 
-/// `window` in `parts` of about the same length.
-pub(super) fn split(window: Window, parts: i64) -> Vec<Window> {
-    let parts = parts.max(1);
-    let edge = |nth: i64| {
-        let into = i128::from(window.length_ms()) * i128::from(nth) / i128::from(parts);
-        window.start_ms.saturating_add(i64::try_from(into).unwrap_or(i64::MAX))
-    };
-    (0..parts).map(|nth| Window::new(edge(nth), edge(nth + 1))).filter(|part| !part.is_empty()).collect()
-}
-
 /// How many series there are, as far as the server tells.
 #[derive(Debug)]
 pub(super) struct Sizes {
@@ -208,33 +209,38 @@ impl Sizes {
                 let all = Selection::metrics(request.metrics.clone())?.promql();
                 match vector(client, format!("count by (__name__) ({all})"), at_ms) {
                     Ok(found) => found.into_iter().for_each(|(name, count)| note(name, count)),
-                    Err(error) => return Self::unknown(error),
+                    Err(error) => return Self::without(error),
                 }
             }
             for selector in &request.selectors {
                 let text = Selection::parse(selector)?.promql();
                 match vector(client, format!("count({text})"), at_ms) {
                     Ok(found) => found.into_iter().for_each(|(_, count)| note(selector.clone(), count)),
-                    Err(error) => return Self::unknown(error),
+                    Err(error) => return Self::without(error),
                 }
             }
             match vector(client, "max(count_over_time(up[10m]))".to_owned(), at_ms) {
                 Ok(found) => rate = found.into_iter().fold(rate, |rate, (_, count)| rate.max(count / 600.0)),
-                Err(error) => return Self::unknown(error),
+                Err(error) => return Self::without(error),
             }
         }
         Ok(Self { series: Some(known), rate: if rate > 0.0 { rate } else { 1.0 / ASSUMED_INTERVAL_S } })
     }
 
+    /// Sizes of which nothing is known.
+    pub(super) fn unknown() -> Self {
+        Self { series: None, rate: 1.0 / ASSUMED_INTERVAL_S }
+    }
+
     /// Sizes only help: a server that will not tell them may still have samples.
-    fn unknown(error: RemoteError) -> Result<Self, RemoteError> {
+    fn without(error: RemoteError) -> Result<Self, RemoteError> {
         match error {
             RemoteError::Form { .. } | RemoteError::TooMuch { .. } => {}
             RemoteError::Status { status, .. }
                 if !matches!(status, 401 | 403 | 407 | 429) && status < 502 => {}
             other => return Err(other),
         }
-        Ok(Self { series: None, rate: 1.0 / ASSUMED_INTERVAL_S })
+        Ok(Self::unknown())
     }
 
     /// Samples to expect of a metric or selector. Where nothing is known each

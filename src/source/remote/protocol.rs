@@ -20,6 +20,8 @@ pub enum Protocol {
     Range,
     /// VictoriaMetrics' `/api/v1/export`.
     Export,
+    /// No samples: range queries for sums that the server makes. Never chosen by itself.
+    Pushdown,
 }
 
 impl Protocol {
@@ -30,6 +32,7 @@ impl Protocol {
             Self::Samples => "samples",
             Self::Range => "range",
             Self::Export => "export",
+            Self::Pushdown => "pushdown",
         }
     }
 
@@ -40,6 +43,7 @@ impl Protocol {
             Self::Samples => "remote read, samples",
             Self::Range => "raw range selectors: stale markers are lost",
             Self::Export => "VictoriaMetrics' export: stale markers and NaN cannot be told apart",
+            Self::Pushdown => "sums that the server makes, no samples",
         }
     }
 
@@ -49,6 +53,8 @@ impl Protocol {
             Self::Stream => 2e7,
             Self::Samples | Self::Export => 4e6,
             Self::Range => 1e6,
+            // Each metric is a request of its own, whatever its size.
+            Self::Pushdown => 0.0,
         }
     }
 
@@ -65,6 +71,8 @@ impl Protocol {
             Self::Samples => remote_read::read(client, selection, window, false, piece),
             Self::Range => range_query::read(client, selection, window, piece),
             Self::Export => export::read(client, selection, window, piece),
+            // Sums are no samples: see `pushdown::read`.
+            Self::Pushdown => Ok(()),
         }
     }
 }

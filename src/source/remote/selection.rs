@@ -38,6 +38,14 @@ impl Selection {
         &self.matchers
     }
 
+    /// The metric, where there is only one and nothing else is asked for.
+    pub(super) fn only_metric(&self) -> Option<&str> {
+        match self.metrics.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// As PromQL takes it.
     pub(super) fn promql(&self) -> String {
         let matchers: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
