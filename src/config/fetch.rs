@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 
 use super::ConfigError;
 use crate::meter::catalog::{Catalog, Quantity, Role};
-use crate::source::remote::{Access, Aggregate, Credentials, Protocol, Pushdown, Request, Retry, Secret};
+use crate::source::remote::{
+    Access, Aggregate, Credentials, Protocol, Pushdown, Request, Retry, Secret, Summed,
+};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Window, parse_duration_ms, parse_instant};
 
 /// Environment variable with the password for `--user`.
@@ -185,17 +187,20 @@ fn pushdown(step: &str, catalog: &Catalog) -> Result<Pushdown, ConfigError> {
     let meters = catalog.meters().filter_map(|kind| {
         let aggregate = match kind.quantity {
             Quantity::Energy => Aggregate::Increase,
-            Quantity::Power | Quantity::Utilisation => Aggregate::Mean,
+            Quantity::Power | Quantity::Utilisation | Quantity::Memory => Aggregate::Mean,
             Quantity::CpuTime => Aggregate::CpuTime,
-            Quantity::Memory | Quantity::PowerLimit => Aggregate::Last,
+            Quantity::PowerLimit => Aggregate::Last,
             _ => return None,
         };
-        Some((kind.metric.clone(), aggregate))
+        // A value well below the smallest that means "no value" is one.
+        let below = kind.blank.iter().copied().reduce(f64::min).map(|blank| blank * 0.99);
+        Some((kind.metric.clone(), Summed { aggregate, binding: kind.binding.clone(), below }))
     });
     // Hourly samples of these would tell wrong times of boots and outages.
     let facts = catalog.facts().filter(|(_, role)| !matches!(role, Role::Up | Role::BootTime));
-    let facts = facts.map(|(metric, _)| (metric.to_owned(), Aggregate::Last));
-    Ok(Pushdown { step_ms, aggregates: meters.chain(facts).collect() })
+    let last = Summed { aggregate: Aggregate::Last, binding: None, below: None };
+    let facts = facts.map(|(metric, _)| (metric.to_owned(), last.clone()));
+    Ok(Pushdown { step_ms, metrics: meters.chain(facts).collect() })
 }
 
 /// The whole steps of the UTC day that lie in `window`.

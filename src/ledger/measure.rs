@@ -78,7 +78,11 @@ pub(super) fn measure(
     let answered = read_answers(series, reading.window, scratch, &mut span)?;
     let boots = read_boots(series, reading.window, scratch, &mut span)?;
     let memory = read_meter(&series.memory, reading.window, scratch)?;
-    node.memory_bytes = memory.samples.iter().map(|(_, bytes)| *bytes).reduce(f64::max);
+    let memory_sums = read_sums(&series.memory_sums, reading.window, scratch)?;
+    let means = memory_sums.steps.iter().map(|step| step.sum / step.covered_s);
+    node.memory_bytes = memory.samples.iter().map(|(_, bytes)| *bytes).chain(means).reduce(f64::max);
+    node.uses.extend(memory_sums.uses.iter().cloned());
+    span.add_sums(&memory_sums);
     node.uses.extend(memory.uses.iter().cloned());
     span.add_all(&memory);
 
@@ -118,6 +122,7 @@ pub(super) fn measure(
         reading,
         boots: &boots,
         memory: &memory,
+        memory_sums: &memory_sums,
         timeline: Timeline::new(reading.claims, &[reading.window], &[]),
         gpus: gpu_positions(series),
         loads: None,

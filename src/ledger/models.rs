@@ -14,7 +14,7 @@ use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, DeviceSeries, MeterSeries, NodeSeries};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, read_meter};
-use crate::meter::sums::{Step, read_sums};
+use crate::meter::sums::{MeterSums, Step, read_sums};
 use crate::meter::utilisation::{Load, LoadBuilder};
 use crate::power;
 use crate::source::SourceError;
@@ -27,6 +27,7 @@ pub(super) struct Builder<'a> {
     pub(super) reading: &'a Reading<'a>,
     pub(super) boots: &'a Boots,
     pub(super) memory: &'a MeterSamples,
+    pub(super) memory_sums: &'a MeterSums,
     pub(super) timeline: Timeline,
     pub(super) gpus: Vec<DeviceKey>,
     /// The node's utilisation, once some device needed it.
@@ -289,9 +290,17 @@ impl Builder<'_> {
 
     /// Installed memory times watts per GB, while the node reported its memory.
     fn memory_model(&self, holders: &Holders) -> Option<MethodCurve> {
-        self.series.memory.first()?;
         let w_per_gb = self.reading.rules.memory_w_per_gb;
         let drams = self.series.devices.keys().filter(|key| key.component == Component::Dram).count().max(1);
+        if self.series.memory.is_empty() {
+            let series = self.series.memory_sums.first()?;
+            let mut tally = self.memory_sums.tally.clone();
+            // Power is in proportion to the bytes, so bytes × seconds give joules.
+            let energy_j = |step: &Step| power::memory_power_at(step.sum, w_per_gb).value() / drams as f64;
+            let intervals = self.memory_sums.intervals(energy_j, f64::MAX, &mut tally);
+            let source = format!("{} × {w_per_gb} W/GB", series.kind.metric);
+            return Some(self.method(Method::ModelledConstant, source, intervals, holders, tally));
+        }
         let powers: Vec<(i64, f64)> = self
             .memory
             .samples

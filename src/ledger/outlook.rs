@@ -110,7 +110,7 @@ fn modelled(
                 none(format!("`{model}` is in no table: state `gpu_tdp_w`"))
             }
         }
-        Component::Dram if !node.memory.is_empty() => {
+        Component::Dram if node.has_memory() => {
             let source = format!("node_memory_MemTotal_bytes × {} W/GB", rules.memory_w_per_gb);
             (Method::ModelledConstant, source, no_meter)
         }

@@ -95,7 +95,10 @@ fn from_meter(
                 measured_j.add(part_j);
             } else {
                 modelled_j.add(part_j);
-                worst = worst.max(method);
+                // Of a bucket in which a part is unknown nothing is worked out.
+                if !joint.is_empty() {
+                    worst = worst.max(method);
+                }
             }
         }
         let (measured_j, modelled_j) = (measured_j.value(), modelled_j.value());

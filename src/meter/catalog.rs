@@ -72,6 +72,8 @@ pub enum Quantity {
     PowerSum,
     /// The same of a utilisation.
     UtilisationSum,
+    /// The same of installed memory.
+    MemorySum,
     /// Seconds of CPU time in a step, over all logical CPUs: the busy ones, and all.
     CpuTimeSum,
 }
@@ -90,6 +92,7 @@ impl Quantity {
             Self::EnergySum => "energy-sum",
             Self::PowerSum => "power-sum",
             Self::UtilisationSum => "utilisation-sum",
+            Self::MemorySum => "memory-sum",
             Self::CpuTimeSum => "cpu-time-sum",
         }
     }
@@ -103,6 +106,7 @@ impl Quantity {
             Self::Power => Some(Self::PowerSum),
             Self::Utilisation => Some(Self::UtilisationSum),
             Self::CpuTime => Some(Self::CpuTimeSum),
+            Self::Memory => Some(Self::MemorySum),
             _ => None,
         }
     }

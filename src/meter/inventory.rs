@@ -115,6 +115,8 @@ pub struct NodeSeries<'a> {
     pub cpu_time_sums: Vec<MeterSeries<'a>>,
     /// Installed memory.
     pub memory: Vec<MeterSeries<'a>>,
+    /// Sums of installed memory.
+    pub memory_sums: Vec<MeterSeries<'a>>,
     /// `up` of its targets.
     pub up: Vec<&'a dyn Series>,
     /// `node_boot_time_seconds`.
@@ -142,6 +144,11 @@ impl NodeSeries<'_> {
     /// True if its utilisation can be worked out.
     pub fn has_cpu_time(&self) -> bool {
         !self.cpu_time.is_empty() || !self.cpu_time_sums.is_empty()
+    }
+
+    /// True if it says how much memory it has.
+    pub fn has_memory(&self) -> bool {
+        !self.memory.is_empty() || !self.memory_sums.is_empty()
     }
 }
 
@@ -310,6 +317,7 @@ fn add_meter<'a>(
         (_, Quantity::CpuTime) => here.cpu_time.push(meter),
         (_, Quantity::CpuTimeSum) => here.cpu_time_sums.push(meter),
         (_, Quantity::Memory) => here.memory.push(meter),
+        (_, Quantity::MemorySum) => here.memory_sums.push(meter),
         (Component::Node, Quantity::PowerSum) => here.node_power_sums.push(meter),
         (Component::Node, Quantity::Power) => here.node_power.push(meter),
         (Component::Node | Component::Other, _) => return Use::Ignored("no rule for this quantity"),
@@ -354,7 +362,7 @@ fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
             node.devices.entry(DeviceKey { component: Component::Cpu, id }).or_default();
         }
     }
-    if !node.memory.is_empty() && !has(node, Component::Dram) {
+    if node.has_memory() && !has(node, Component::Dram) {
         node.devices.entry(DeviceKey { component: Component::Dram, id: "all".to_owned() }).or_default();
     }
 }

@@ -33,7 +33,7 @@ pub use error::RemoteError;
 pub use fetch::fetch;
 pub use piece::Tally;
 pub use protocol::Protocol;
-pub use pushdown::{Aggregate, Pushdown, STEP_LABEL, SUM_PREFIX, VALUE_LABEL, value};
+pub use pushdown::{Aggregate, Pushdown, STEP_LABEL, SUM_PREFIX, Summed, VALUE_LABEL, value};
 pub use retry::Retry;
 
 use crate::time::Window;

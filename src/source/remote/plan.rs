@@ -120,7 +120,7 @@ impl Identity {
             let piece = |metric: &String| {
                 Ok(self.piece(&request.out, Selection::metrics(vec![metric.clone()])?, block))
             };
-            return pushdown.aggregates.keys().map(piece).collect();
+            return pushdown.metrics.keys().map(piece).collect();
         }
         let limit = protocol.samples_a_request();
         let mut pieces = Vec::new();

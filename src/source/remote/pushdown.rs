@@ -43,6 +43,44 @@ const CONTAINED: &str = "guest|guest_nice";
 /// Of steps with one sample less than the most, the samples fell differently: nothing was missed.
 const LATE_SAMPLES: f64 = 1.0;
 
+/// Between two points at which a series that is not whole is looked at: the usual scrape interval.
+const RESOLUTION_S: u32 = 15;
+/// Labels that change while the meter stays the same (rule N3).
+const PASSING: &str = "container, namespace, pod";
+
+/// A metric to be added up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summed {
+    /// How.
+    pub aggregate: Aggregate,
+    /// Label that names the job that holds the device: series that differ in it are one meter.
+    pub binding: Option<String>,
+    /// Values from here on mean "no value".
+    pub below: Option<f64>,
+}
+
+impl Summed {
+    /// `metric` over `range`, ready for a function of PromQL. What other jobs or
+    /// blank values interrupt is put together first, which costs the server more.
+    fn range(&self, metric: &str, range: &str) -> String {
+        let below = self.below.map(|limit| format!(" < {limit:e}")).unwrap_or_default();
+        match &self.binding {
+            Some(label) => {
+                format!("(max without ({label}, {PASSING}) ({metric}{below}))[{range}:{RESOLUTION_S}s]")
+            }
+            None if self.below.is_some() => format!("({metric}{below})[{range}:{RESOLUTION_S}s]"),
+            None => format!("{metric}[{range}]"),
+        }
+    }
+
+    /// Labels of a series without those that `range` leaves out.
+    fn stable(&self, labels: &Labels) -> Labels {
+        let Some(binding) = &self.binding else { return labels.clone() };
+        let passing = |name: &str| name == binding || PASSING.split(", ").any(|passing| name == passing);
+        Labels::new(labels.iter().filter(|(name, _)| !passing(name)))
+    }
+}
+
 /// How a metric is added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aggregate {
@@ -57,12 +95,12 @@ pub enum Aggregate {
 }
 
 /// Steps and what is added up in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pushdown {
     /// Length of a step, in milliseconds; divides a day.
     pub step_ms: i64,
-    /// How each metric is added up; those that are not listed are not asked for.
-    pub aggregates: BTreeMap<String, Aggregate>,
+    /// The metrics that are asked for.
+    pub metrics: BTreeMap<String, Summed>,
 }
 
 impl Pushdown {
@@ -109,10 +147,12 @@ pub(super) fn read(
     window: Window,
     piece: &mut PieceWriter,
 ) -> Result<(), RemoteError> {
-    let Some(aggregate) = pushdown.aggregates.get(metric) else { return Ok(()) };
-    let range = format!("[{}ms]", pushdown.step_ms);
+    let Some(summed) = pushdown.metrics.get(metric) else { return Ok(()) };
+    let length = format!("{}ms", pushdown.step_ms);
+    let range = format!("[{length}]");
+    let whole = summed.range(metric, &length);
     let ask = |query: &str| ask(client, query, metric, window, pushdown.step_ms);
-    match aggregate {
+    match summed.aggregate {
         Aggregate::Last => {
             for (labels, steps) in ask(&format!("last_over_time({metric}{range})"))? {
                 write(piece, labels.with(&Labels::new([(METRIC_NAME, metric)])), &steps, window)?;
@@ -120,19 +160,28 @@ pub(super) fn read(
             return Ok(());
         }
         Aggregate::Increase => {
-            let sums = ask(&format!("increase({metric}{range})"))?;
+            let sums = ask(&format!("increase({whole})"))?;
             let counts = ask(&format!("count_over_time({metric}{range})"))?;
             let seen = seconds_seen(&counts, pushdown.step_ms);
             write_all(piece, pushdown, metric, window, &[(value::SUM, &sums), (value::COVERED_S, &seen)])
         }
         Aggregate::Mean => {
-            let mut sums = ask(&format!("avg_over_time({metric}{range})"))?;
+            let mut sums = ask(&format!("avg_over_time({whole})"))?;
             let counts = ask(&format!("count_over_time({metric}{range})"))?;
             let seen = seconds_seen(&counts, pushdown.step_ms);
+            let mut of_meter: Steps = Steps::new();
+            for (labels, steps) in &seen {
+                let meter = of_meter.entry(summed.stable(labels)).or_default();
+                for (start_ms, seconds) in steps {
+                    *meter.entry(*start_ms).or_default() += seconds;
+                }
+            }
+            let step_s = pushdown.step_ms as f64 / 1000.0;
             for (labels, steps) in &mut sums {
-                let seen = seen.get(labels);
+                let seen = of_meter.get(labels);
                 for (start_ms, mean) in steps {
-                    *mean *= seen.and_then(|seen| seen.get(start_ms)).copied().unwrap_or_default();
+                    *mean *=
+                        seen.and_then(|seen| seen.get(start_ms)).copied().unwrap_or_default().min(step_s);
                 }
             }
             write_all(piece, pushdown, metric, window, &[(value::SUM, &sums), (value::COVERED_S, &seen)])
@@ -272,6 +321,21 @@ fn seconds_seen(counts: &Steps, step_ms: i64) -> Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_jobs_or_blanks_interrupt_is_put_together_first() {
+        let summed = |binding: Option<&str>, below| Summed {
+            aggregate: Aggregate::Increase,
+            binding: binding.map(str::to_owned),
+            below,
+        };
+        assert_eq!(summed(None, None).range("m", "3600000ms"), "m[3600000ms]");
+        assert_eq!(summed(None, Some(1.5e14)).range("m", "1h"), "(m < 1.5e14)[1h:15s]");
+        let held = summed(Some("hpc_job"), None);
+        assert_eq!(held.range("m", "1h"), "(max without (hpc_job, container, namespace, pod) (m))[1h:15s]");
+        let labels = Labels::new([("UUID", "a"), ("hpc_job", "7"), ("pod", "x")]);
+        assert_eq!(held.stable(&labels), Labels::new([("UUID", "a")]));
+    }
 
     #[test]
     fn seconds_seen_follow_from_the_fullest_step_of_the_job() {
