@@ -82,9 +82,9 @@ pub(super) struct Args {
     /// PEM file with the client's key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Requests at one time.
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
-    connections: usize,
+    /// Requests at one time, at most 64.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    connections: u8,
     /// Tries after the first one where the trouble may pass.
     #[arg(long, value_name = "NUMBER", default_value_t = 6)]
     retries: u32,
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         ca_file: args.ca_file.clone(),
         cert_file: args.cert_file.clone(),
         key_file: args.key_file.clone(),
-        connections: args.connections,
+        connections: usize::from(args.connections),
         retries: args.retries,
         timeout_s: args.timeout,
     };

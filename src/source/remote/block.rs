@@ -118,6 +118,7 @@ pub(super) fn assemble(
         "metrics": request.metrics,
         "selectors": request.selectors,
         "request": identity.as_str(),
+        "notes": protocol.notes(),
         "left_out": {
             "chunks_skipped": tally.chunks_skipped,
             "chunks_damaged": tally.chunks_damaged,
