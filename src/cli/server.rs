@@ -57,9 +57,9 @@ pub(super) struct ServerArgs {
     /// PEM file with the client's key.
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     key_file: Option<PathBuf>,
-    /// Requests at one time.
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, help_heading = "Server")]
-    connections: usize,
+    /// Requests at one time, at most 64.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Server")]
+    connections: u8,
     /// Tries after the first one where the trouble may pass.
     #[arg(long, value_name = "NUMBER", default_value_t = 6, help_heading = "Server")]
     retries: u32,
@@ -105,7 +105,7 @@ impl ServerArgs {
             ca_file: self.ca_file.clone(),
             cert_file: self.cert_file.clone(),
             key_file: self.key_file.clone(),
-            connections: self.connections,
+            connections: usize::from(self.connections),
             retries: self.retries,
             timeout_s: self.timeout,
             pushdown: self.pushdown.clone(),

@@ -80,7 +80,7 @@ fn line(text: &str) -> String {
 /// True if a shorter window may be answered: the limits on samples, chunks and
 /// time of Prometheus, Thanos, Cortex, Mimir and VictoriaMetrics, by their words.
 pub(super) fn is_too_much(status: u16, message: &str) -> bool {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 9] = [
         "too many samples",
         "sample limit",
         "time range exceeds",
@@ -89,9 +89,13 @@ pub(super) fn is_too_much(status: u16, message: &str) -> bool {
         "exceeds limit",
         "response too large",
         "larger than max",
+        "search.maxsamplesper",
     ];
     let message = message.to_ascii_lowercase();
-    status == 413 || matches!(status, 400 | 422 | 500) && WORDS.iter().any(|words| message.contains(words))
+    status == 413
+        || matches!(status, 400 | 422 | 500) && WORDS.iter().any(|words| message.contains(words))
+        // Prometheus' own limit on time: the same again would take as long.
+        || status == 503 && message.contains("query timed out")
 }
 
 #[cfg(test)]
@@ -119,6 +123,9 @@ mod tests {
         ));
         assert!(is_too_much(422, "the query time range exceeds the limit (query length: 768h, limit: 720h)"));
         assert!(is_too_much(413, ""));
+        assert!(is_too_much(503, "timeout: query timed out in expression evaluation"));
+        assert!(is_too_much(422, "cannot select more than -search.maxSamplesPerQuery=1000000000 samples"));
+        assert!(!is_too_much(503, "Service Unavailable"));
         assert!(!is_too_much(400, "parse error: unexpected end of input"));
         assert!(!is_too_much(401, "too many samples"));
     }

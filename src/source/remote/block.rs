@@ -112,6 +112,8 @@ pub(super) fn assemble(
         tally.add(&piece.tally);
         pieces.push(piece);
     }
+    let sums = request.pushdown.as_ref().map(Pushdown::notes).unwrap_or_default();
+    let notes: Vec<String> = protocol.notes().iter().map(|note| (*note).to_owned()).chain(sums).collect();
     let section = json!({"fetch": {
         "version": 1,
         "server": server,
@@ -119,7 +121,7 @@ pub(super) fn assemble(
         "metrics": request.metrics,
         "selectors": request.selectors,
         "request": identity.as_str(),
-        "notes": request.pushdown.as_ref().map(Pushdown::notes).unwrap_or_default(),
+        "notes": notes,
         "left_out": {
             "chunks_skipped": tally.chunks_skipped,
             "chunks_damaged": tally.chunks_damaged,

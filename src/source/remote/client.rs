@@ -1,6 +1,7 @@
 //! One request, tried again while its trouble is passing.
 
 use std::io::{BufReader, Read};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -73,6 +74,10 @@ impl<'a> Client<'a> {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout);
+        if is_loopback(&base) {
+            // As for programs in Go: nobody means the loopback interface of a proxy.
+            builder = builder.no_proxy();
+        }
         if let Some(path) = &access.ca_file {
             let pem = std::fs::read(path).map_err(RemoteError::io("read", path))?;
             let tls = |error: reqwest::Error| RemoteError::Tls { path: path.clone(), reason: chain(&error) };
@@ -183,10 +188,10 @@ impl<'a> Client<'a> {
     }
 
     fn broken(&self, url: &str, error: &reqwest::Error) -> RemoteError {
-        RemoteError::Connection {
-            url: url.to_owned(),
-            reason: self.access.redact(&chain(error)),
-            passing: !is_distrust(error),
+        let (url, reason) = (url.to_owned(), self.access.redact(&chain(error)));
+        match tls_error(error) {
+            Some(tls) => RemoteError::Handshake { url, reason, hint: handshake_hint(tls) },
+            None => RemoteError::Connection { url, reason, passing: true },
         }
     }
 
@@ -317,6 +322,12 @@ impl Read for Counted<'_> {
     }
 }
 
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// Scheme, host and path: no credentials, no query.
 fn bare(mut url: Url) -> String {
     // Both fail only for addresses that cannot have them.
@@ -344,15 +355,39 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// True if the server's certificate, or ours, was refused.
-fn is_distrust(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+/// What TLS has to say, if it is the cause.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
     while let Some(error) = cause {
+        // What an I/O error wraps is not its source: that would be the source of what it wraps.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
+        let found = error
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if found.is_some() {
+            return found;
         }
-        cause = error.source();
+        cause = wrapped.map(|inner| inner as _).or_else(|| error.source());
     }
-    false
+    None
+}
+
+/// What to try when the two sides do not agree about TLS.
+fn handshake_hint(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
+    match error {
+        rustls::Error::InvalidCertificate(UnknownIssuer) => {
+            Some("give the certificate of the authority that signed the server's with `--ca-file`")
+        }
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            Some("give the address with the name that the certificate is for")
+        }
+        rustls::Error::AlertReceived(_) => Some(
+            "the server does not accept this client: give the client's certificate with `--cert-file` and `--key-file`",
+        ),
+        rustls::Error::InvalidMessage(_) => {
+            Some("the server does not seem to speak TLS there: try `http://`")
+        }
+        _ => None,
+    }
 }

@@ -42,6 +42,16 @@ pub enum RemoteError {
         /// True if it may go better next time.
         passing: bool,
     },
+    /// The two sides do not agree about TLS.
+    #[error("cannot ask `{url}`: {reason}")]
+    Handshake {
+        /// Who was asked.
+        url: String,
+        /// What TLS said.
+        reason: String,
+        /// What to try.
+        hint: Option<&'static str>,
+    },
     /// The server answers that it will not or cannot.
     #[error("`{url}` answers {status}{}", colon(message))]
     Status {
@@ -152,7 +162,15 @@ impl RemoteError {
             Self::Connection { passing: true, .. } => {
                 "run the same command again: it goes on where it stopped"
             }
-            Self::Connection { .. } => "give the authority's certificate with `--ca-file`",
+            Self::Handshake { hint, .. } => return hint.map(str::to_owned),
+            Self::TooMuch { .. } => {
+                "raise the server's limits (`--query.max-samples`, `--storage.remote.read-sample-limit` of Prometheus), \
+                 or try another `--protocol`"
+            }
+            Self::Form { .. } => {
+                "is that the address of the server, or of a proxy or a login page before it? \
+                 `--protocol` insists on another way to ask"
+            }
             Self::Redirect { .. } => {
                 "no redirect is followed, because credentials would go with it; if you trust that address, give it"
             }

@@ -68,8 +68,8 @@ impl Visitor<'_> for NumberVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
         match text {
-            "Infinity" => Ok(f64::INFINITY),
-            "-Infinity" => Ok(f64::NEG_INFINITY),
+            "Infinity" | "+Inf" => Ok(f64::INFINITY),
+            "-Infinity" | "-Inf" => Ok(f64::NEG_INFINITY),
             other => Err(E::custom(format!("`{other}` is not a value"))),
         }
     }
@@ -88,7 +88,13 @@ fn question(selection: &Selection, window: Window) -> Ask {
 
 /// Succeeds if the server exports.
 pub(super) fn probe(client: &Client<'_>, selection: &Selection, window: Window) -> Result<(), RemoteError> {
-    client.ask(&question(selection, window), |answer| lines(answer, |_| Ok(())))
+    client.ask(&question(selection, window), |answer| {
+        // An export of nothing is an empty answer, which others give to anything.
+        if !answer.kind.contains("json") {
+            return Err(answer.form(EXPECTED, format!("its content type is `{}`", answer.kind)));
+        }
+        lines(answer, |_| Ok(()))
+    })
 }
 
 /// Reads `selection` in `window` into `piece`.
@@ -130,8 +136,14 @@ fn lines(
         };
         let whole = pending.get(..end).unwrap_or_default();
         for text in whole.split(|byte| *byte == b'\n').filter(|text| !text.trim_ascii().is_empty()) {
-            let line: Line<'_> =
-                serde_json::from_slice(text).map_err(|error| answer.form(EXPECTED, error.to_string()))?;
+            let mended;
+            let line: Line<'_> = match serde_json::from_slice(text) {
+                Ok(line) => line,
+                Err(error) => {
+                    mended = with_quoted_infinities(text);
+                    serde_json::from_slice(&mended).map_err(|_| answer.form(EXPECTED, error.to_string()))?
+                }
+            };
             if line.values.len() != line.timestamps.len() {
                 let reason = format!("{} values but {} timestamps", line.values.len(), line.timestamps.len());
                 return Err(answer.form(EXPECTED, reason));
@@ -148,9 +160,43 @@ fn lines(
     }
 }
 
+/// `line` with quotes about `+Inf` and `-Inf`, which VictoriaMetrics up to 1.79 at
+/// least writes among the numbers, so that the line is no JSON.
+fn with_quoted_infinities(line: &[u8]) -> Vec<u8> {
+    let mut mended = Vec::with_capacity(line.len());
+    let mut rest = line;
+    let (mut in_text, mut escaped) = (false, false);
+    while let Some((byte, after)) = rest.split_first() {
+        if let Some((word @ (b"+Inf" | b"-Inf"), after)) = rest.split_at_checked(4).filter(|_| !in_text) {
+            mended.push(b'"');
+            mended.extend_from_slice(word);
+            mended.push(b'"');
+            rest = after;
+            continue;
+        }
+        in_text ^= *byte == b'"' && !escaped;
+        escaped = in_text && *byte == b'\\' && !escaped;
+        mended.push(*byte);
+        rest = after;
+    }
+    mended
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The numbers as VictoriaMetrics 1.79 wrote them; the label is made to mislead.
+    #[test]
+    fn infinities_without_quotes() {
+        let text = br#"{"metric":{"__name__":"m","a":"\\\",+Inf,-Inf"},"values":[+Inf,1,-Inf],"timestamps":[1,2,3]}"#;
+        assert!(serde_json::from_slice::<Line<'_>>(text).is_err());
+        let mended = with_quoted_infinities(text);
+        let line: Line<'_> = serde_json::from_slice(&mended).unwrap();
+        assert_eq!(line.metric["a"], "\\\",+Inf,-Inf");
+        let values: Vec<f64> = line.values.iter().map(|Number(value)| *value).collect();
+        assert_eq!(values, [f64::INFINITY, 1.0, f64::NEG_INFINITY]);
+    }
 
     #[test]
     fn special_values_as_victoria_metrics_writes_them() {

@@ -36,7 +36,7 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
     let identity = Identity::new(request, client.url(), protocol);
     let staging = request.out.join(PIECES);
     std::fs::create_dir_all(&staging).map_err(RemoteError::io("create", &staging))?;
-    remove_torn(&staging)?;
+    remove(&staging, is_torn)?;
 
     let blocks = identity.blocks(request.window);
     let mut kept = Vec::new();
@@ -58,8 +58,11 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
 
     let work = Work { request, client: &client, protocol, identity: &identity, done: Mutex::default() };
     let outcome = work.run(&jobs, requests);
-    // Pieces that came whole stay for the next time.
-    remove_torn(&staging)?;
+    // Pieces that came whole stay for the next time, if there has to be one: after
+    // success those left are of windows that nobody asks for any more.
+    let prefix = identity.piece_prefix();
+    let done = outcome.is_ok();
+    remove(&staging, |name| is_torn(name) || done && name.starts_with(&prefix))?;
     // Fails while there are such.
     let _ = std::fs::remove_dir(&staging);
     outcome?;
@@ -70,11 +73,16 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
     Ok(Summary { protocol, written, kept, replaced, tally })
 }
 
-/// Removes pieces whose writing was interrupted.
-fn remove_torn(staging: &Path) -> Result<(), RemoteError> {
+/// True for a piece whose writing was interrupted.
+fn is_torn(name: &str) -> bool {
+    name.ends_with(".part")
+}
+
+/// Removes the pieces whose names `which` picks.
+fn remove(staging: &Path, which: impl Fn(&str) -> bool) -> Result<(), RemoteError> {
     for entry in std::fs::read_dir(staging).map_err(RemoteError::io("list", staging))? {
         let path = entry.map_err(RemoteError::io("list", staging))?.path();
-        if path.extension().is_some_and(|extension| extension == "part") {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(&which) {
             std::fs::remove_file(&path).map_err(RemoteError::io("remove", &path))?;
         }
     }

@@ -95,6 +95,12 @@ impl Identity {
         buckets(window, DAY_MS).into_iter().map(block).collect()
     }
 
+    /// What the names of all its pieces begin with.
+    pub(super) fn piece_prefix(&self) -> String {
+        let own: String = self.digest.chars().take(16).collect();
+        format!("{own}-")
+    }
+
     fn bytes(&self, more: &[&str], window: Window) -> Vec<u8> {
         let times = format!("{} {}", window.start_ms, window.end_ms);
         let mut parts = vec![self.digest.as_str(), &times];
@@ -104,7 +110,8 @@ impl Identity {
 
     fn piece(&self, out: &Path, selection: Selection, window: Window) -> PiecePlan {
         let name: String = hex(&self.bytes(&[&selection.promql()], window)).chars().take(32).collect();
-        PiecePlan { selection, window, path: out.join(PIECES).join(format!("{name}.piece")) }
+        let name = format!("{}{name}.piece", self.piece_prefix());
+        PiecePlan { selection, window, path: out.join(PIECES).join(name) }
     }
 
     /// The requests for one block. Metrics share a request as long as it is
@@ -166,7 +173,9 @@ impl Identity {
     ) {
         // Windows shorter than the shortest are not made by any number of samples.
         let most = (block.length_ms() / SHORTEST_MS).max(1);
-        for part in split(block, (parts.ceil() as i64).clamp(1, most)) {
+        // Of unknown size: one request, which is halved if the server finds it too much.
+        let parts = if parts.is_finite() { parts.ceil() as i64 } else { 1 };
+        for part in split(block, parts.clamp(1, most)) {
             into.push(self.piece(&request.out, selection.clone(), part));
         }
     }

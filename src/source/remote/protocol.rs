@@ -16,10 +16,10 @@ pub enum Protocol {
     Stream,
     /// Remote read, samples in one message.
     Samples,
-    /// Instant queries with a range selector, `metric[6h]`: the stored samples as JSON. Stale markers are lost.
-    Range,
     /// VictoriaMetrics' `/api/v1/export`.
     Export,
+    /// Instant queries with a range selector, `metric[6h]`: the stored samples as JSON. Stale markers are lost.
+    Range,
     /// No samples: range queries for sums that the server makes. Never chosen by itself.
     Pushdown,
 }
@@ -44,6 +44,25 @@ impl Protocol {
             Self::Range => "raw range selectors: stale markers are lost",
             Self::Export => "VictoriaMetrics' export: stale markers and NaN cannot be told apart",
             Self::Pushdown => "sums that the server makes, no samples",
+        }
+    }
+
+    /// What it loses, in sentences for those who read the report.
+    pub(super) fn notes(self) -> &'static [&'static str] {
+        match self {
+            // A push-down says more: see `Pushdown::notes`.
+            Self::Stream | Self::Samples | Self::Pushdown => &[],
+            Self::Range => &[
+                "raw range selectors: stale markers are lost; where a series ended, a gauge is taken to go on \
+                 until its next sample if that comes within 5 minutes, or 2.5 intervals where that is more",
+                "raw range selectors: the server's external labels are not among the labels",
+            ],
+            Self::Export => &[
+                "VictoriaMetrics' export: stale markers and NaN cannot be told apart; both are taken for the end \
+                 of a series",
+                "VictoriaMetrics keeps decimal numbers: the last digits of a value may differ from those that \
+                 were scraped",
+            ],
         }
     }
 
@@ -99,13 +118,14 @@ pub(super) fn choose(client: &Client<'_>, at_ms: i64) -> Result<Protocol, Remote
         Ok(protocol) => return Ok(protocol),
         Err(error) => refused("remote read", error)?,
     }
-    match range_query::probe(client, &selection, window) {
-        Ok(()) => return Ok(Protocol::Range),
-        Err(error) => refused("range selectors", error)?,
-    }
+    // Before the queries, which VictoriaMetrics answers as well, but without stale markers.
     match export::probe(client, &selection, window) {
         Ok(()) => return Ok(Protocol::Export),
         Err(error) => refused("export", error)?,
+    }
+    match range_query::probe(client, &selection, window) {
+        Ok(()) => return Ok(Protocol::Range),
+        Err(error) => refused("range selectors", error)?,
     }
     Err(RemoteError::NoProtocol { url: client.url().to_owned(), tried })
 }
