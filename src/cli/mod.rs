@@ -1,6 +1,7 @@
 //! The command line: a file for each command with its flags, its help and its
 //! call into the library. Nothing else in the program prints.
 
+mod convert;
 mod demo;
 mod explain;
 mod fetch;
@@ -23,6 +24,7 @@ use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
+use crate::source::dump::DumpError;
 use crate::source::remote::RemoteError;
 use crate::tsdb::TsdbError;
 
@@ -43,6 +45,7 @@ use crate::tsdb::TsdbError;
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
+  wattledger convert dump.txt.gz --out blocks
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict)."
 )]
@@ -56,6 +59,7 @@ enum Command {
     Report(Box<report::Args>),
     Inspect(inspect::Args),
     Fetch(Box<fetch::Args>),
+    Convert(convert::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
 }
@@ -97,6 +101,9 @@ pub enum Failure {
     /// The server.
     #[error("cannot fetch")]
     Remote(#[from] RemoteError),
+    /// A saved input.
+    #[error("cannot convert")]
+    Dump(#[from] DumpError),
     /// The books.
     #[error("cannot make the books")]
     Ledger(#[from] LedgerError),
@@ -141,6 +148,7 @@ impl Failure {
                 })
             }
             Self::Remote(error) => error.hint(),
+            Self::Dump(error) => error.hint().map(str::to_owned),
             Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, \
                  or one block: a directory that holds `meta.json`, `index` and `chunks/`"
@@ -183,6 +191,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Fetch(args) => fetch::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

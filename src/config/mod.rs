@@ -1,6 +1,7 @@
 //! What a site knows once (`wattledger.toml`) and what was typed this time,
 //! and the one checked plan that both become.
 
+mod convert;
 mod fetch;
 mod plan;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use convert::{ConvertFlags, convert_request};
 pub use fetch::{
     FetchFlags, PASSWORD_VARIABLE, ServerFlags, TOKEN_VARIABLE, TimeFlags, Variables, asked_window,
     cached_request, fetch_request,

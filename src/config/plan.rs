@@ -215,7 +215,7 @@ fn stated<'a, T>(
     typed.as_ref().map(|typed| (flag, typed)).or(in_file.as_ref().map(|in_file| (key, in_file)))
 }
 
-fn value(setting: &str, reason: String, hint: Option<String>) -> ConfigError {
+pub(super) fn value(setting: &str, reason: String, hint: Option<String>) -> ConfigError {
     ConfigError::Value { setting: setting.to_owned(), reason, hint }
 }
 
@@ -227,7 +227,7 @@ fn checked(setting: &str, number: f64) -> Result<f64, ConfigError> {
     }
 }
 
-fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
+pub(super) fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
     name.parse().map_err(|_| {
         let hint = "an IANA name such as `Europe/Berlin` or `UTC`".to_owned();
         value(setting, format!("`{name}` is not a time zone"), Some(hint))

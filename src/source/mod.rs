@@ -1,11 +1,14 @@
 //! Where samples come from. One trait, many readers: whoever can list series
 //! and read one of them over a window is a source.
 
+pub mod dump;
 mod origin;
 pub mod remote;
 mod snapshot;
+mod staging;
 
 pub use snapshot::Snapshot;
+pub use staging::StagingError;
 
 use std::path::PathBuf;
 

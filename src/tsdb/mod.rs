@@ -60,6 +60,9 @@ pub struct Samples {
 /// `value.to_bits()`: ordinary NaNs are measurements, this is an end mark.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
+/// The bits of any other NaN that Prometheus stores.
+pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
 /// True if `value` is Prometheus' stale marker.
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS

@@ -1,23 +1,18 @@
-//! Pieces into a block.
+//! Blocks of a fetch: made of pieces, found again, replaced.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Request;
 use super::error::RemoteError;
-use super::piece::{Piece, StoredChunk, Tally, put_in_order};
 use super::plan::{BlockPlan, Identity};
 use super::protocol::Protocol;
 use super::pushdown::Pushdown;
+use crate::source::staging::{Assembly, Tally};
 use crate::time::Window;
-use crate::tsdb::writer::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding};
-use crate::tsdb::{Database, Labels, Samples, TsdbError, decode_chunk};
-
-/// Section of `meta.json` that only this program reads.
-const META_SECTION: &str = "wattledger";
+use crate::tsdb::Database;
 
 /// What `meta.json` of a fetched block says.
 #[derive(Deserialize)]
@@ -97,21 +92,8 @@ pub(super) fn assemble(
     server: &str,
     protocol: Protocol,
 ) -> Result<(Option<PathBuf>, Tally), RemoteError> {
-    let mut pieces = Vec::new();
-    let mut series: BTreeMap<Labels, Vec<(usize, StoredChunk)>> = BTreeMap::new();
-    let mut tally = Tally::default();
-    for path in paths {
-        let nth = pieces.len();
-        let piece = Piece::open(path, |labels, chunk| match series.get_mut(labels) {
-            Some(chunks) => chunks.push((nth, chunk)),
-            None => drop(series.insert(labels.clone(), vec![(nth, chunk)])),
-        })?;
-        let broken =
-            || std::io::Error::new(std::io::ErrorKind::InvalidData, "it was changed after it was written");
-        let piece = piece.ok_or_else(|| RemoteError::io("read", path)(broken()))?;
-        tally.add(&piece.tally);
-        pieces.push(piece);
-    }
+    let mut assembly = Assembly::open(paths)?;
+    let mut tally = assembly.tally().clone();
     let sums = request.pushdown.as_ref().map(Pushdown::notes).unwrap_or_default();
     let notes: Vec<String> = protocol.notes().iter().map(|note| (*note).to_owned()).chain(sums).collect();
     let section = json!({"fetch": {
@@ -128,74 +110,7 @@ pub(super) fn assemble(
             "histograms_skipped": tally.histograms_skipped,
         },
     }});
-    let options = BlockOptions {
-        ulid: Some(plan.ulid),
-        meta_sections: BTreeMap::<String, Value>::from([(META_SECTION.to_owned(), section)]),
-        ..BlockOptions::default()
-    };
-    let mut writer = BlockWriter::create(&request.out, plan.window, options)?;
-    for (labels, mut chunks) in series {
-        let invalid =
-            |reason| RemoteError::Tsdb(TsdbError::InvalidSeries { series: labels.to_string(), reason });
-        // Stable: of equal ones the later piece comes later.
-        chunks.sort_by_key(|(_, chunk)| (chunk.first_ms, chunk.last_ms));
-        let mut encoded = EncodedChunks::default();
-        for together in overlapping(&chunks) {
-            join(&mut encoded, together, &mut pieces, plan.window)?.map_err(invalid)?;
-        }
-        writer.add_encoded(&labels, &encoded)?;
-    }
-    tally.samples = writer.samples();
-    if tally.samples == 0 {
-        return Ok((None, tally));
-    }
-    Ok((Some(writer.finish()?), tally))
-}
-
-/// Neighbours that share time, in groups; one that stands alone is a group.
-fn overlapping(chunks: &[(usize, StoredChunk)]) -> impl Iterator<Item = &[(usize, StoredChunk)]> {
-    let mut rest = chunks;
-    std::iter::from_fn(move || {
-        let mut last_ms = rest.first()?.1.last_ms;
-        let mut count = 1;
-        while let Some((_, next)) = rest.get(count).filter(|(_, next)| next.first_ms <= last_ms) {
-            last_ms = last_ms.max(next.last_ms);
-            count += 1;
-        }
-        let (group, after) = rest.split_at_checked(count)?;
-        rest = after;
-        Some(group)
-    })
-}
-
-/// Adds one group to `into`: a chunk as it is, several as the samples of all.
-fn join(
-    into: &mut EncodedChunks,
-    group: &[(usize, StoredChunk)],
-    pieces: &mut [Piece],
-    window: Window,
-) -> Result<Result<(), String>, RemoteError> {
-    let mut data: Vec<(u8, Vec<u8>)> = Vec::new();
-    for (nth, chunk) in group {
-        let mut bytes = Vec::new();
-        if let Some(piece) = pieces.get_mut(*nth) {
-            piece.read(chunk, &mut bytes)?;
-        }
-        // Asked for twice, by two selectors: the same chunk.
-        let same = (chunk.encoding, bytes);
-        if !data.contains(&same) {
-            data.push(same);
-        }
-    }
-    if let [(encoding, bytes)] = data.as_slice() {
-        return Ok(into.push_raw(*encoding, bytes));
-    }
-    let mut samples = Samples::default();
-    for (encoding, bytes) in &data {
-        // What is stored did decode when it came.
-        let _ = decode_chunk(*encoding, bytes, &mut samples);
-    }
-    put_in_order(&mut samples, window);
-    let size = BlockOptions::default().samples_per_chunk;
-    Ok(into.push(&samples.timestamps_ms, &samples.values, size, FloatEncoding::default()))
+    let (block, samples) = assembly.write(&request.out, plan.window, plan.ulid, section)?;
+    tally.samples = samples;
+    Ok((block, tally))
 }

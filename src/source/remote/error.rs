@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::staging::StagingError;
 use crate::tsdb::TsdbError;
 
 /// A failure to fetch series. No text in it holds a secret.
@@ -105,6 +106,9 @@ pub enum RemoteError {
     /// Selectors, or the local blocks.
     #[error(transparent)]
     Tsdb(#[from] TsdbError),
+    /// What came cannot be kept.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
     /// The operating system refused.
     #[error("cannot {doing} `{}`", path.display())]
     Io {

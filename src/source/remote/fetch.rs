@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::client::Client;
 use super::error::RemoteError;
-use super::piece::{Piece, PieceWriter, Tally};
 use super::plan::{BlockPlan, Identity, PIECES, PiecePlan, SHORTEST_MS, Sizes};
 use super::protocol::{Protocol, choose};
 use super::selection::Selection;
 use super::{Event, Observer, Request, Summary, block, pushdown};
+use crate::source::staging::{Piece, PieceWriter, Tally};
 use crate::time::{Window, split};
 
 /// Copies what `request` names into blocks under its output directory.

@@ -14,13 +14,14 @@ mod block;
 mod client;
 mod error;
 mod export;
+pub(super) mod export_line;
 mod fetch;
-mod piece;
+pub(super) mod messages;
 mod plan;
 mod protobuf;
 mod protocol;
 mod pushdown;
-mod range_query;
+pub(super) mod range_query;
 mod remote_read;
 mod retry;
 mod selection;
@@ -31,10 +32,11 @@ use std::time::Duration;
 pub use access::{Access, Credentials, Secret};
 pub use error::RemoteError;
 pub use fetch::fetch;
-pub use piece::Tally;
 pub use protocol::Protocol;
 pub use pushdown::{Aggregate, Pushdown, STEP_LABEL, SUM_PREFIX, Summed, VALUE_LABEL, value};
 pub use retry::Retry;
+
+pub use super::staging::Tally;
 
 use crate::time::Window;
 

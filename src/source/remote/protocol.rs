@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::client::Client;
 use super::error::RemoteError;
-use super::piece::PieceWriter;
 use super::selection::Selection;
 use super::{export, range_query, remote_read};
+use crate::source::staging::PieceWriter;
 use crate::time::{MINUTE_MS, Window};
 
 /// A way to read samples, the best first.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::api;
 use super::client::{Ask, Client, Content};
 use super::error::RemoteError;
-use super::piece::PieceWriter;
 use super::range_query::seconds;
+use crate::source::staging::{PieceWriter, Sink as _};
 use crate::time::Window;
 use crate::tsdb::{Labels, METRIC_NAME, Samples};
 
@@ -230,7 +230,7 @@ fn write(
 ) -> Result<(), RemoteError> {
     let samples =
         Samples { timestamps_ms: steps.keys().copied().collect(), values: steps.values().copied().collect() };
-    piece.samples(&labels, samples, window)
+    Ok(piece.samples(&labels, samples, window)?)
 }
 
 /// Asks one query at the end of every step of `window`, in halves where that is too much.

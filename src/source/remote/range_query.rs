@@ -9,16 +9,14 @@ use serde::Deserialize;
 use super::api;
 use super::client::{Ask, Client, Content};
 use super::error::RemoteError;
-use super::piece::PieceWriter;
 use super::selection::Selection;
+use crate::source::staging::{PieceWriter, Sink as _};
 use crate::time::Window;
-use crate::tsdb::{Labels, Samples};
+use crate::tsdb::{Labels, NORMAL_NAN_BITS, Samples};
 
 const PATH: &str = "api/v1/query";
 /// Longest answer that is held in memory.
 const LONGEST_BYTES: u64 = 128 << 20;
-/// What Prometheus stores for a NaN that is no stale marker; JSON has the word only.
-const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,7 +97,8 @@ pub(super) fn read(
     })
 }
 
-fn number(text: &str) -> Option<f64> {
+/// A value as the API writes it. A NaN is no stale marker: those are not among the samples.
+pub(in crate::source) fn number(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::from_bits(NORMAL_NAN_BITS)),
         other => other.parse().ok(),

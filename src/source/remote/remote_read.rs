@@ -1,16 +1,13 @@
 //! Prometheus' remote read: the request, and both kinds of answer.
 
-use std::sync::Arc;
-
 use super::client::{Answer, Ask, Client, Content};
 use super::error::RemoteError;
-use super::piece::PieceWriter;
-use super::protobuf::{Fields, Message};
+use super::messages::{self, Stop};
+use super::protobuf::Message;
 use super::protocol::Protocol;
 use super::selection::Selection;
+use crate::source::staging::PieceWriter;
 use crate::time::Window;
-use crate::tsdb::bytes::Malformed;
-use crate::tsdb::{Labels, Samples};
 
 const PATH: &str = "api/v1/read";
 /// Content type of an answer in frames.
@@ -25,8 +22,6 @@ const LONGEST_FRAME_BYTES: u64 = 50 * 1024 * 1024;
 /// Largest sampled answer, as it comes and unpacked; a shorter window is asked for beyond it.
 const LONGEST_PACKED_BYTES: u64 = 128 << 20;
 const LONGEST_UNPACKED_BYTES: usize = 512 << 20;
-/// Snappy's longest copy makes 64 bytes of 3: nothing unpacks to more than this many times itself.
-const SNAPPY_RATIO: usize = 24;
 
 /// The question for `selection` in `window`, by which the server may stream.
 fn question(selection: &Selection, window: Window, streamed: bool) -> Ask {
@@ -115,11 +110,7 @@ fn frames(answer: &mut Answer<'_>, window: Window, piece: &mut PieceWriter) -> R
             // What went wrong on the server stands as a text where a frame should be.
             return Err(answer.cut("the checksum of a frame does not match"));
         }
-        let series = Fields::new(message).try_for_each(|field| match field.map_err(Stop::Form)? {
-            (1, series) => chunked_series(series.bytes(), window, piece),
-            _ => Ok(()),
-        });
-        series.map_err(|stop| stop.of(answer))?;
+        messages::chunked(message, window, piece).map_err(|stop| stopped(stop, answer))?;
     }
     Ok(())
 }
@@ -145,83 +136,26 @@ fn frame_length(answer: &mut Answer<'_>) -> Result<Option<u64>, RemoteError> {
     Err(answer.form("a stream of chunks", "a frame's length exceeds 63 bits"))
 }
 
-/// Why a message cannot be read to its end.
-enum Stop {
-    Form(Malformed),
-    Error(RemoteError),
-}
-
-impl Stop {
-    fn of(self, answer: &Answer<'_>) -> RemoteError {
-        match self {
-            Self::Form(wrong) => {
-                answer.form("a remote-read message", format!("byte {}: {}", wrong.offset, wrong.reason))
-            }
-            Self::Error(error) => error,
+/// Why reading stopped, as an error about `answer`.
+fn stopped(stop: Stop, answer: &Answer<'_>) -> RemoteError {
+    match stop {
+        Stop::Form(wrong) => {
+            answer.form("a remote-read message", format!("byte {}: {}", wrong.offset, wrong.reason))
         }
+        Stop::Staging(error) => error.into(),
     }
-}
-
-fn chunked_series(message: &[u8], window: Window, piece: &mut PieceWriter) -> Result<(), Stop> {
-    let mut labels = Vec::new();
-    let mut chunks = Vec::new();
-    for field in Fields::new(message) {
-        match field.map_err(Stop::Form)? {
-            (1, label) => labels.push(pair(label.bytes())?),
-            (2, chunk) => chunks.push(chunk.bytes()),
-            _ => {}
-        }
-    }
-    let labels = Labels::new(labels);
-    for chunk in chunks {
-        let (mut encoding, mut data) = (0, &[][..]);
-        for field in Fields::new(chunk) {
-            match field.map_err(Stop::Form)? {
-                (3, kind) => encoding = u8::try_from(kind.int()).unwrap_or_default(),
-                (4, bytes) => data = bytes.bytes(),
-                // The times that it states are worked out from the samples instead.
-                _ => {}
-            }
-        }
-        piece.chunk(&labels, encoding, data, window).map_err(Stop::Error)?;
-    }
-    Ok(())
-}
-
-fn pair(message: &[u8]) -> Result<(Arc<str>, Arc<str>), Stop> {
-    let (mut name, mut value) = (Arc::default(), Arc::default());
-    for field in Fields::new(message) {
-        match field.map_err(Stop::Form)? {
-            (1, text) => name = String::from_utf8_lossy(text.bytes()).into(),
-            (2, text) => value = String::from_utf8_lossy(text.bytes()).into(),
-            _ => {}
-        }
-    }
-    Ok((name, value))
 }
 
 /// Reads an answer that is one packed message.
 fn message(answer: &mut Answer<'_>, window: Window, piece: &mut PieceWriter) -> Result<(), RemoteError> {
     let packed = answer.whole(LONGEST_PACKED_BYTES)?;
     let message = unpack(answer, &packed)?;
-    let result = Fields::new(&message).try_for_each(|field| match field.map_err(Stop::Form)? {
-        (1, result) => Fields::new(result.bytes()).try_for_each(|field| match field.map_err(Stop::Form)? {
-            (1, series) => sampled_series(series.bytes(), window, piece),
-            _ => Ok(()),
-        }),
-        _ => Ok(()),
-    });
-    result.map_err(|stop| stop.of(answer))
+    messages::sampled(&message, window, piece).map_err(|stop| stopped(stop, answer))
 }
 
 fn unpack(answer: &Answer<'_>, packed: &[u8]) -> Result<Vec<u8>, RemoteError> {
     const EXPECTED: &str = "packed with snappy";
-    let length =
-        snap::raw::decompress_len(packed).map_err(|error| answer.form(EXPECTED, error.to_string()))?;
-    if length / SNAPPY_RATIO > packed.len() {
-        let reason = format!("{} bytes claim to hold {length}", packed.len());
-        return Err(answer.form(EXPECTED, reason));
-    }
+    let length = messages::unpacked_length(packed).map_err(|reason| answer.form(EXPECTED, reason))?;
     if length > LONGEST_UNPACKED_BYTES {
         return Err(answer.too_much(format!("{} MiB when unpacked", length >> 20)));
     }
@@ -234,35 +168,9 @@ fn unpack(answer: &Answer<'_>, packed: &[u8]) -> Result<Vec<u8>, RemoteError> {
     })
 }
 
-fn sampled_series(message: &[u8], window: Window, piece: &mut PieceWriter) -> Result<(), Stop> {
-    let mut labels = Vec::new();
-    let mut samples = Samples::default();
-    let mut histograms = 0;
-    for field in Fields::new(message) {
-        match field.map_err(Stop::Form)? {
-            (1, label) => labels.push(pair(label.bytes())?),
-            (2, sample) => {
-                let (mut value, mut at_ms) = (0.0, 0);
-                for field in Fields::new(sample.bytes()) {
-                    match field.map_err(Stop::Form)? {
-                        (1, number) => value = number.double(),
-                        (2, number) => at_ms = number.int(),
-                        _ => {}
-                    }
-                }
-                samples.timestamps_ms.push(at_ms);
-                samples.values.push(value);
-            }
-            (4, _) => histograms += 1,
-            _ => {}
-        }
-    }
-    piece.skipped_histograms(histograms);
-    piece.samples(&Labels::new(labels), samples, window).map_err(Stop::Error)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::protobuf::Fields;
     use super::*;
 
     /// The request that a recorded server was sent, which named the response types one by one.

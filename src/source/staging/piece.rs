@@ -1,5 +1,5 @@
-//! What one request brought, kept on the disk until its block is complete: memory
-//! does not grow with samples, and a fetch that was stopped need not ask again.
+//! What came, kept on the disk until its block is complete: memory does not grow
+//! with samples, and a fetch that was stopped need not ask again.
 //!
 //! The file is private to this program and gone when its block is written. It
 //! is a row of records, each with a checksum: series, their chunks, and at the
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::RemoteError;
+use super::{Sink, StagingError};
 use crate::time::Window;
 use crate::tsdb::bytes::{Cursor, Malformed};
 use crate::tsdb::writer::{BlockOptions, xor};
@@ -43,6 +43,9 @@ pub struct Tally {
     pub chunks_damaged: u64,
     /// Samples that are histograms, which are not read.
     pub histograms_skipped: u64,
+    /// Samples left out because the same series had another value at that time, which came later.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 impl Tally {
@@ -56,11 +59,12 @@ impl Tally {
         }
         self.chunks_damaged += other.chunks_damaged;
         self.histograms_skipped += other.histograms_skipped;
+        self.conflicts += other.conflicts;
     }
 }
 
 /// A piece being written.
-pub(super) struct PieceWriter {
+pub(in crate::source) struct PieceWriter {
     path: PathBuf,
     part: PathBuf,
     file: BufWriter<File>,
@@ -72,16 +76,16 @@ pub(super) struct PieceWriter {
 }
 
 /// A place in a piece to go back to.
-pub(super) struct Mark {
+pub(in crate::source) struct Mark {
     position: u64,
     tally: Tally,
 }
 
 impl PieceWriter {
     /// Starts the piece that will be `path`.
-    pub(super) fn create(path: &Path) -> Result<Self, RemoteError> {
+    pub(in crate::source) fn create(path: &Path) -> Result<Self, StagingError> {
         let part = path.with_extension("part");
-        let file = File::create(&part).map_err(RemoteError::io("create", &part))?;
+        let file = File::create(&part).map_err(StagingError::io("create", &part))?;
         Ok(Self {
             path: path.to_owned(),
             part,
@@ -94,17 +98,17 @@ impl PieceWriter {
     }
 
     /// Notes how far it is.
-    pub(super) fn mark(&mut self) -> Result<Mark, RemoteError> {
+    pub(in crate::source) fn mark(&mut self) -> Result<Mark, StagingError> {
         self.series = None;
-        self.file.flush().map_err(RemoteError::io("write", &self.part))?;
+        self.file.flush().map_err(StagingError::io("write", &self.part))?;
         Ok(Mark { position: self.position, tally: self.tally.clone() })
     }
 
     /// Forgets everything after `mark`.
-    pub(super) fn rewind(&mut self, mark: &Mark) -> Result<(), RemoteError> {
+    pub(in crate::source) fn rewind(&mut self, mark: &Mark) -> Result<(), StagingError> {
         self.series = None;
         if self.position != mark.position {
-            let io = RemoteError::io("write", &self.part);
+            let io = StagingError::io("write", &self.part);
             let rewound = self.file.flush().and_then(|()| {
                 self.file.get_ref().set_len(mark.position)?;
                 self.file.seek(SeekFrom::Start(mark.position))
@@ -116,15 +120,80 @@ impl PieceWriter {
         Ok(())
     }
 
-    /// Takes a chunk as it came. It is kept byte for byte where all its samples
+    /// What was taken so far, to count more.
+    pub(in crate::source) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn encode(&mut self, labels: &Labels, samples: &mut Samples, window: Window) -> Result<(), StagingError> {
+        self.tally.conflicts += put_in_order(samples, window);
+        self.tally.samples += samples.values.len() as u64;
+        let size = BlockOptions::default().samples_per_chunk;
+        for (times, values) in samples.timestamps_ms.chunks(size).zip(samples.values.chunks(size)) {
+            let (Some(first_ms), Some(last_ms)) = (times.first(), times.last()) else { continue };
+            self.tally.chunks_encoded += 1;
+            self.put_chunk(labels, *first_ms, *last_ms, ENCODING_XOR, &xor::encode(times, values))?;
+        }
+        Ok(())
+    }
+
+    fn put_chunk(
+        &mut self,
+        labels: &Labels,
+        first_ms: i64,
+        last_ms: i64,
+        encoding: u8,
+        data: &[u8],
+    ) -> Result<(), StagingError> {
+        if self.series.as_ref() != Some(labels) {
+            let mut body = Vec::new();
+            for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+                body.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                body.extend_from_slice(text.as_bytes());
+            }
+            self.put(TAG_SERIES, &[&body])?;
+            self.series = Some(labels.clone());
+        }
+        self.put(TAG_CHUNK, &[&first_ms.to_be_bytes(), &last_ms.to_be_bytes(), &[encoding], data])
+    }
+
+    fn put(&mut self, tag: u8, body: &[&[u8]]) -> Result<(), StagingError> {
+        let length: usize = body.iter().map(|part| part.len()).sum();
+        let checksum = body.iter().fold(crc32c::crc32c(&[tag]), |crc, part| crc32c::crc32c_append(crc, part));
+        let io = StagingError::io("write", &self.part);
+        let mut put = || {
+            self.file.write_all(&[tag])?;
+            self.file.write_all(&(length as u32).to_be_bytes())?;
+            body.iter().try_for_each(|part| self.file.write_all(part))?;
+            self.file.write_all(&checksum.to_be_bytes())
+        };
+        put().map_err(io)?;
+        self.position += HEAD_BYTES + length as u64 + TAIL_BYTES;
+        Ok(())
+    }
+
+    /// Completes the piece and gives it its name.
+    pub(in crate::source) fn finish(mut self) -> Result<Tally, StagingError> {
+        // A map of strings and numbers always has a JSON form.
+        let tally = serde_json::to_vec(&self.tally).unwrap_or_default();
+        self.put(TAG_END, &[&tally])?;
+        let kept = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
+        kept.map_err(StagingError::io("write", &self.part))?;
+        std::fs::rename(&self.part, &self.path).map_err(StagingError::io("create", &self.path))?;
+        Ok(self.tally)
+    }
+}
+
+impl Sink for PieceWriter {
+    /// The chunk is kept byte for byte where all its samples
     /// ascend and lie inside `window`, else the samples inside are encoded anew.
-    pub(super) fn chunk(
+    fn chunk(
         &mut self,
         labels: &Labels,
         encoding: u8,
         data: &[u8],
         window: Window,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<(), StagingError> {
         let mut samples = std::mem::take(&mut self.scratch);
         samples.timestamps_ms.clear();
         samples.values.clear();
@@ -153,89 +222,25 @@ impl PieceWriter {
         taken
     }
 
-    /// Takes samples in any order; of those with one timestamp the last stays.
-    pub(super) fn samples(
-        &mut self,
-        labels: &Labels,
-        mut samples: Samples,
-        window: Window,
-    ) -> Result<(), RemoteError> {
+    fn samples(&mut self, labels: &Labels, mut samples: Samples, window: Window) -> Result<(), StagingError> {
         self.encode(labels, &mut samples, window)
     }
 
-    /// Counts samples that are not read.
-    pub(super) fn skipped_histograms(&mut self, count: u64) {
+    fn skipped_histograms(&mut self, count: u64) {
         self.tally.histograms_skipped += count;
-    }
-
-    fn encode(&mut self, labels: &Labels, samples: &mut Samples, window: Window) -> Result<(), RemoteError> {
-        put_in_order(samples, window);
-        self.tally.samples += samples.values.len() as u64;
-        let size = BlockOptions::default().samples_per_chunk;
-        for (times, values) in samples.timestamps_ms.chunks(size).zip(samples.values.chunks(size)) {
-            let (Some(first_ms), Some(last_ms)) = (times.first(), times.last()) else { continue };
-            self.tally.chunks_encoded += 1;
-            self.put_chunk(labels, *first_ms, *last_ms, ENCODING_XOR, &xor::encode(times, values))?;
-        }
-        Ok(())
-    }
-
-    fn put_chunk(
-        &mut self,
-        labels: &Labels,
-        first_ms: i64,
-        last_ms: i64,
-        encoding: u8,
-        data: &[u8],
-    ) -> Result<(), RemoteError> {
-        if self.series.as_ref() != Some(labels) {
-            let mut body = Vec::new();
-            for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-                body.extend_from_slice(&(text.len() as u32).to_be_bytes());
-                body.extend_from_slice(text.as_bytes());
-            }
-            self.put(TAG_SERIES, &[&body])?;
-            self.series = Some(labels.clone());
-        }
-        self.put(TAG_CHUNK, &[&first_ms.to_be_bytes(), &last_ms.to_be_bytes(), &[encoding], data])
-    }
-
-    fn put(&mut self, tag: u8, body: &[&[u8]]) -> Result<(), RemoteError> {
-        let length: usize = body.iter().map(|part| part.len()).sum();
-        let checksum = body.iter().fold(crc32c::crc32c(&[tag]), |crc, part| crc32c::crc32c_append(crc, part));
-        let io = RemoteError::io("write", &self.part);
-        let mut put = || {
-            self.file.write_all(&[tag])?;
-            self.file.write_all(&(length as u32).to_be_bytes())?;
-            body.iter().try_for_each(|part| self.file.write_all(part))?;
-            self.file.write_all(&checksum.to_be_bytes())
-        };
-        put().map_err(io)?;
-        self.position += HEAD_BYTES + length as u64 + TAIL_BYTES;
-        Ok(())
-    }
-
-    /// Completes the piece and gives it its name.
-    pub(super) fn finish(mut self) -> Result<Tally, RemoteError> {
-        // A map of strings and numbers always has a JSON form.
-        let tally = serde_json::to_vec(&self.tally).unwrap_or_default();
-        self.put(TAG_END, &[&tally])?;
-        let kept = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
-        kept.map_err(RemoteError::io("write", &self.part))?;
-        std::fs::rename(&self.part, &self.path).map_err(RemoteError::io("create", &self.path))?;
-        Ok(self.tally)
     }
 }
 
 /// Drops what is outside of `window`, sorts by time, and of samples with one
-/// timestamp keeps the last.
-pub(super) fn put_in_order(samples: &mut Samples, window: Window) {
+/// timestamp keeps the last. Returns how many were dropped that had another value than it.
+pub(in crate::source) fn put_in_order(samples: &mut Samples, window: Window) -> u64 {
     let times = &samples.timestamps_ms;
     let ascending = times.is_sorted_by(|before, after| before < after);
     let inside = |at_ms: Option<&i64>| at_ms.is_none_or(|at_ms| window.contains(*at_ms));
     if ascending && inside(times.first()) && inside(times.last()) {
-        return;
+        return 0;
     }
+    let mut conflicts = 0;
     let pairs = times.iter().copied().zip(samples.values.iter().copied());
     let mut pairs: Vec<(i64, f64)> = pairs.filter(|(at_ms, _)| window.contains(*at_ms)).collect();
     pairs.sort_by_key(|(at_ms, _)| *at_ms);
@@ -243,49 +248,54 @@ pub(super) fn put_in_order(samples: &mut Samples, window: Window) {
     samples.values.clear();
     for (at_ms, value) in pairs {
         match samples.values.last_mut() {
-            Some(last) if samples.timestamps_ms.last() == Some(&at_ms) => *last = value,
+            Some(last) if samples.timestamps_ms.last() == Some(&at_ms) => {
+                conflicts += u64::from(last.to_bits() != value.to_bits());
+                *last = value;
+            }
             _ => {
                 samples.timestamps_ms.push(at_ms);
                 samples.values.push(value);
             }
         }
     }
+    conflicts
 }
 
 /// Where a chunk lies in its piece.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StoredChunk {
-    pub(super) first_ms: i64,
-    pub(super) last_ms: i64,
-    pub(super) encoding: u8,
-    offset: u64,
+pub(in crate::source) struct StoredChunk {
+    pub(in crate::source) first_ms: i64,
+    pub(in crate::source) last_ms: i64,
+    pub(in crate::source) encoding: u8,
+    /// In its piece: of two chunks, the one that came later has the greater one.
+    pub(super) offset: u64,
     length: u64,
 }
 
 /// A complete piece.
-pub(super) struct Piece {
+pub(in crate::source) struct Piece {
     path: PathBuf,
     file: File,
-    pub(super) tally: Tally,
+    pub(in crate::source) tally: Tally,
 }
 
 impl Piece {
     /// Opens the piece at `path` and hands every chunk to `each`, in the order
     /// in which they came. `None` if it is not there or not whole.
-    pub(super) fn open(
+    pub(in crate::source) fn open(
         path: &Path,
         mut each: impl FnMut(&Labels, StoredChunk),
-    ) -> Result<Option<Self>, RemoteError> {
+    ) -> Result<Option<Self>, StagingError> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(RemoteError::io("open", path)(error)),
+            Err(error) => return Err(StagingError::io("open", path)(error)),
         };
         let mut reader = BufReader::new(&file);
         let mut labels = Labels::default();
         let (mut position, mut body) = (0, Vec::new());
         let tally = loop {
-            let Some(tag) = record(&mut reader, &mut body).map_err(RemoteError::io("read", path))? else {
+            let Some(tag) = record(&mut reader, &mut body).map_err(StagingError::io("read", path))? else {
                 return Ok(None);
             };
             let length = body.len() as u64;
@@ -321,11 +331,15 @@ impl Piece {
     }
 
     /// Reads the data of `chunk`.
-    pub(super) fn read(&mut self, chunk: &StoredChunk, data: &mut Vec<u8>) -> Result<(), RemoteError> {
+    pub(in crate::source) fn read(
+        &mut self,
+        chunk: &StoredChunk,
+        data: &mut Vec<u8>,
+    ) -> Result<(), StagingError> {
         data.clear();
         let read = self.file.seek(SeekFrom::Start(chunk.offset));
         let read = read.and_then(|_| (&self.file).take(chunk.length).read_to_end(data));
-        read.map(drop).map_err(RemoteError::io("read", &self.path))
+        read.map(drop).map_err(StagingError::io("read", &self.path))
     }
 }
 
@@ -410,6 +424,7 @@ mod tests {
             chunks_skipped: [(encoding_name(2), 1)].into(),
             chunks_damaged: 1,
             histograms_skipped: 0,
+            conflicts: 0,
         };
         assert_eq!(tally, expected);
         let chunks = vec![
@@ -436,7 +451,8 @@ mod tests {
             timestamps_ms: vec![3000, 1000, 5000, 3000, 2000],
             values: vec![1.0, 2.0, 3.0, 4.0, 5.0],
         };
-        put_in_order(&mut samples, WINDOW);
+        let conflicts = put_in_order(&mut samples, WINDOW);
+        assert_eq!(conflicts, 1, "two values at 3000");
         assert_eq!(samples, Samples { timestamps_ms: vec![1000, 2000, 3000], values: vec![2.0, 5.0, 4.0] });
     }
 }
