@@ -178,9 +178,12 @@ fn conclude(summary: &Summary, out: &std::path::Path) {
         kept => format!("; {kept} of these inputs were there already"),
     };
     note(format_args!(
-        "wrote {}: {} blocks, {} samples of {} series{kept}",
+        "wrote {}: {}, {} samples of {} series{kept}",
         out.display(),
-        summary.written.len(),
+        match summary.written.len() {
+            1 => "1 block".to_owned(),
+            blocks => format!("{blocks} blocks"),
+        },
         HumanCount(summary.samples),
         HumanCount(summary.series),
     ));

@@ -149,6 +149,20 @@ impl Failure {
             }
             Self::Remote(error) => error.hint(),
             Self::Dump(error) => error.hint().map(str::to_owned),
+            Self::Source(SourceError::Tsdb(TsdbError::Io { path, .. } | TsdbError::Unsupported { path, .. }))
+                if path.is_file() =>
+            {
+                Some(format!(
+                    "if it is a dump, an export or a saved answer, make blocks of it: \
+                     `wattledger convert {} --out blocks`, then `--snapshot blocks`",
+                    path.display()
+                ))
+            }
+            Self::Source(SourceError::Tsdb(TsdbError::NoBlocks { path })) => Some(format!(
+                "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`) or a folder of blocks; \
+                 saved answers and dumps are made into blocks with `wattledger convert {} --out blocks`",
+                path.display()
+            )),
             Self::Source(SourceError::Tsdb(_)) => Some(
                 "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, \
                  or one block: a directory that holds `meta.json`, `index` and `chunks/`"

@@ -135,6 +135,11 @@ pub(super) fn measure(
             span.add(load.window.end_ms);
         }
     }
+    if span.window().is_none() {
+        for device in series.devices.values() {
+            span.add_all(&read_meter(device.of(Quantity::Utilisation), reading.window, scratch)?);
+        }
+    }
     builder.presence = Presence::new(span.window(), &answered, &boots);
     for ((key, device), samples) in series.devices.iter().zip(first) {
         let built = builder.device(key, device, samples, scratch, &mut node)?;

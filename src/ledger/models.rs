@@ -168,8 +168,10 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
         match key.component {
-            Component::Cpu => self.cpu_model(hardware, holders, scratch, node),
-            Component::Gpu => self.gpu_model(device, hardware, holders, scratch, node),
+            Component::Cpu if self.series.has_cpu_time() => self.cpu_model(hardware, holders, scratch, node),
+            Component::Cpu | Component::Gpu => {
+                self.utilisation_model(key.component, device, hardware, holders, scratch, node)
+            }
             Component::Dram => Ok(self.memory_model(holders)),
             Component::Other | Component::Node => Ok(None),
         }
@@ -183,9 +185,6 @@ impl Builder<'_> {
         scratch: &mut Scratch,
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
-        if !self.series.has_cpu_time() {
-            return Ok(None);
-        }
         let Some(tdp) = hardware.tdp_w else {
             let note = match self.series.machine.cpu_model.as_deref() {
                 Some(name) => {
@@ -232,9 +231,10 @@ impl Builder<'_> {
         Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
     }
 
-    /// Rule C4 for GPUs: utilisation gauge through the power model.
-    fn gpu_model(
+    /// Rule C4 for GPUs, and for processors without CPU time: utilisation gauge through the power model.
+    fn utilisation_model(
         &self,
+        component: Component,
         device: &DeviceSeries<'_>,
         hardware: &Hardware,
         holders: &Holders,
@@ -247,8 +247,15 @@ impl Builder<'_> {
             return Ok(None);
         }
         let Some(tdp) = hardware.tdp_w else {
-            let name = if hardware.model.is_empty() { "of unknown name" } else { &hardware.model };
-            let note = format!("GPU `{name}` is in no table: state `gpu_tdp_w` to have it modelled");
+            let (what, key) = match component {
+                Component::Gpu => ("GPU", "gpu_tdp_w"),
+                _ => ("processor", "cpu_tdp_w"),
+            };
+            let note = if hardware.model.is_empty() {
+                format!("nothing names the {what}: state `{key}` to have it modelled")
+            } else {
+                format!("{what} `{}` is in no table: state `{key}` to have it modelled", hardware.model)
+            };
             if !node.notes.contains(&note) {
                 node.notes.push(note);
             }
@@ -261,7 +268,7 @@ impl Builder<'_> {
             let mut tally = sums.tally.clone();
             let energy_j = |step: &Step| {
                 let utilisation = (step.sum / step.covered_s).clamp(0.0, 1.0);
-                model.power(utilisation, Watts(tdp)).value() * step.covered_s
+                model.power(utilisation, Watts(tdp)).value() * hardware.scale * step.covered_s
             };
             let intervals = sums.intervals(energy_j, hardware.max_power_w, &mut tally);
             let source = format!("{}, {model} × {tdp} W ({})", sources(summed), hardware.origin);
@@ -274,7 +281,7 @@ impl Builder<'_> {
         let mut tally = meter.tally.clone();
         tally.impossible += (before - meter.samples.len()) as u64;
         for (_, value) in &mut meter.samples {
-            *value = model.power(*value, Watts(tdp)).value();
+            *value = model.power(*value, Watts(tdp)).value() * hardware.scale;
         }
         let intervals = gauge::integrate(
             &meter.samples,

@@ -85,7 +85,9 @@ fn modelled(
         Component::Cpu => {
             match stated.cpu_tdp_w.or_else(|| power::find_cpu(model).map(|found| found.tdp.value())) {
                 Some(tdp) => {
-                    let source = format!("node_cpu_seconds_total, {} × {tdp} W", rules.power_model);
+                    let gauge = device.of(Quantity::Utilisation).first().filter(|_| !node.has_cpu_time());
+                    let metric = gauge.map_or("node_cpu_seconds_total", |meter| meter.kind.metric.as_str());
+                    let source = format!("{metric}, {} × {tdp} W", rules.power_model);
                     (Method::ModelledUtilisation, source, no_meter)
                 }
                 None if model.is_empty() => none(

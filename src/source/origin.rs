@@ -31,9 +31,17 @@ struct Fetched {
 #[derive(Deserialize)]
 struct Converted {
     #[serde(default)]
+    inputs: Vec<Input>,
+    #[serde(default)]
     notes: Vec<String>,
     #[serde(default)]
     left_out: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Input {
+    name: String,
+    format: String,
 }
 
 /// Where the samples of a block came from, in words.
@@ -57,6 +65,14 @@ impl Origin {
             count(&fetch.left_out, "", &mut origin.left_out);
         }
         if let Some(convert) = section.convert {
+            if let Some(first) = convert.inputs.first() {
+                let more = match convert.inputs.len().saturating_sub(1) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let Input { name, format } = first;
+                origin.notes.push(format!("samples were converted from {name} (`{format}`){more}"));
+            }
             origin.notes.extend(convert.notes);
             count(&convert.left_out, "", &mut origin.left_out);
         }

@@ -1,7 +1,7 @@
 //! The conversion from end to end.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -21,6 +21,8 @@ use crate::tsdb::Database;
 
 /// Changes when the same inputs would make other bytes.
 const VERSION: &str = "wattledger convert 1";
+/// Under the output directory, for what is read until blocks are made of it.
+const STAGING: &str = ".wattledger-convert";
 /// Most UTC days, of a block each, that one conversion makes: ten years.
 const MOST_DAYS: usize = 3660;
 
@@ -36,16 +38,12 @@ const MOST_DAYS: usize = 3660;
 pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, DumpError> {
     let inputs = expand(&request.inputs)?;
     observer(Event::Planned { inputs: inputs.len(), bytes: inputs.iter().map(|input| input.bytes).sum() });
-    std::fs::create_dir_all(&request.out).map_err(StagingError::io("create", &request.out))?;
-    let staging = tempfile::Builder::new()
-        .prefix(".wattledger-convert-")
-        .tempdir_in(&request.out)
-        .map_err(StagingError::io("create", &request.out))?;
-    let piece = staging.path().join("samples.piece");
+    let staging = Staging::create(&request.out)?;
+    let piece = staging.0.join("samples.piece");
     let mut work = Work {
         request,
         observer,
-        staging: staging.path(),
+        staging: &staging.0,
         intake: Intake::create(&piece, request.labels.clone())?,
         summary: Summary::default(),
         sources: Vec::new(),
@@ -57,6 +55,28 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
     let days = intake.finish()?;
     write(request, observer, &piece, &days, &sources, &mut summary)?;
     Ok(summary)
+}
+
+/// A directory for what is read, gone when it is dropped. What a conversion left
+/// that was killed is removed first: one at a time may write into a directory.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn create(out: &Path) -> Result<Self, StagingError> {
+        let path = out.join(STAGING);
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(StagingError::io("remove", &path))?;
+        }
+        std::fs::create_dir_all(&path).map_err(StagingError::io("create", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Readers of blocks skip it, and the next conversion removes it.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 struct Work<'a> {
@@ -138,7 +158,10 @@ impl Work<'_> {
         let histograms = self.intake.tally_mut().histograms_skipped - histograms_before;
         if taken == 0 {
             return Err(match first_reject {
-                Some((place, reason)) => DumpError::Form { input: input.name.clone(), format, place, reason },
+                Some((place, reason)) => {
+                    let more = rejected.saturating_sub(1);
+                    DumpError::AllRejected { input: input.name.clone(), format, place, reason, more }
+                }
                 None => {
                     let reason =
                         if histograms > 0 { "all are native histograms" } else { "nothing stands in it" };

@@ -57,6 +57,20 @@ pub enum DumpError {
         /// What is wrong.
         reason: String,
     },
+    /// Nothing in it can be read.
+    #[error("nothing in {input} can be read as {format}: {place}: {reason}{}", and_more(*more))]
+    AllRejected {
+        /// The input.
+        input: String,
+        /// What it was read as.
+        format: Format,
+        /// The first line, row or series that cannot be read.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+        /// How many there are besides it.
+        more: u64,
+    },
     /// It ends too early.
     #[error("{input} is cut off: {reason}")]
     Cut {
@@ -121,6 +135,10 @@ pub enum DumpError {
     Tsdb(#[from] TsdbError),
 }
 
+fn and_more(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more") }
+}
+
 impl DumpError {
     /// True if the input can be left out of a folder and the rest be read: it is
     /// the input that is wrong, not the machine.
@@ -130,6 +148,7 @@ impl DumpError {
             | Self::Read { .. }
             | Self::Unrecognised { .. }
             | Self::Form { .. }
+            | Self::AllRejected { .. }
             | Self::Cut { .. }
             | Self::ErrorAnswer { .. }
             | Self::NoSamples { .. }
@@ -153,7 +172,8 @@ impl DumpError {
         match self {
             Self::IsBlocks { .. } => Some("give it to `report` or `inspect` as it is, with `--snapshot`"),
             Self::Unrecognised { .. } => Some("`--format` says what it is; docs/inputs.md shows each format"),
-            Self::Form { .. } => Some(
+            Self::AllRejected { reason, .. } if reason.contains("--label") => None,
+            Self::Form { .. } | Self::AllRejected { .. } => Some(
                 "is it what `--format` says, or what it looks like at its head? docs/inputs.md shows each format",
             ),
             Self::Cut { .. } => Some("save or copy it again; what is there of it was not used"),

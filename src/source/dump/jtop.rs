@@ -10,11 +10,12 @@ use super::table::local_time;
 use crate::tsdb::{Labels, METRIC_NAME};
 
 const TIME: &str = "time";
-/// Columns, and the metrics that they become.
-const METRICS: [(&str, &str); 3] = [
-    ("CPU_usage", "jtop_cpu_usage_percent"),
-    ("GPU_usage", "jtop_gpu_usage_percent"),
-    ("RAM_usage", "jtop_ram_usage_ratio"),
+/// Columns, the metrics that they become, and the labels that tell one device from another:
+/// a Jetson has one of each.
+const METRICS: [(&str, &str, &[(&str, &str)]); 3] = [
+    ("CPU_usage", "jtop_cpu_usage_percent", &[("package", "0")]),
+    ("GPU_usage", "jtop_gpu_usage_percent", &[("gpu", "0")]),
+    ("RAM_usage", "jtop_ram_usage_ratio", &[]),
 ];
 /// The machine's name, where the user gives none.
 const INSTANCE: &str = "localhost";
@@ -23,7 +24,7 @@ const INSTANCE: &str = "localhost";
 pub(super) fn is_header(names: &[String]) -> bool {
     names.len() == METRICS.len() + 1
         && std::iter::once(TIME)
-            .chain(METRICS.map(|(column, _)| column))
+            .chain(METRICS.map(|(column, ..)| column))
             .all(|wanted| names.iter().any(|name| name == wanted))
 }
 
@@ -44,9 +45,10 @@ pub(super) fn read(reader: impl BufRead, reading: &mut Reading<'_>) -> Result<()
         ));
     }
     let mut series = Vec::new();
-    for (name, metric) in METRICS {
+    for (name, metric, device) in METRICS {
         let Some(at) = column(name) else { continue };
-        let labels = Labels::new([(METRIC_NAME, metric), ("instance", INSTANCE), ("job", "jtop")]);
+        let all = [(METRIC_NAME, metric), ("instance", INSTANCE), ("job", "jtop")];
+        let labels = Labels::new(all.iter().chain(device).copied());
         let id = reading.intake.series(&labels).map_err(|reason| reading.form("line 1", reason))?;
         series.push((at, id));
     }

@@ -22,8 +22,8 @@ pub(super) fn recognise(head: &[u8], is_whole: bool, columns: &Columns) -> Resul
         return Err("it is UTF-16 text; save it as UTF-8".to_owned());
     }
     if is_binary(head) {
-        let names_a_metric = head.get(..512).unwrap_or(head).windows(8).any(|word| word == b"__name__");
-        return if names_a_metric { Ok(Format::RemoteRead) } else { Err("it is binary".to_owned()) };
+        let is_answer = is_stream(head) || is_packed_message(head);
+        return if is_answer { Ok(Format::RemoteRead) } else { Err("it is binary".to_owned()) };
     }
     if start.starts_with(b"[") || start.starts_with(b"{") && is_json(start) {
         return json(start);
@@ -50,10 +50,22 @@ pub(super) fn is_stream(head: &[u8]) -> bool {
     let Some((checksum, message)) = after.split_first_chunk::<4>() else { return false };
     match usize::try_from(length).ok().and_then(|length| message.get(..length)) {
         Some(message) => crc32c::crc32c(message) == u32::from_be_bytes(*checksum),
-        // Longer than what is looked at. What snappy packed begins with a length
-        // too, but then with a literal that holds the start of the message.
-        None => message.starts_with(b"\x0a") && !after.starts_with(b"\xf4") && !after.starts_with(b"\xf0"),
+        // Longer than what is looked at.
+        None => message.starts_with(b"\x0a") && !is_packed_message(head),
     }
+}
+
+/// True if snappy packed a message whose first field is a message: it begins
+/// with its length, then a literal, whose length is in its tag or behind it.
+fn is_packed_message(head: &[u8]) -> bool {
+    let Ok(length) = snap::raw::decompress_len(head) else { return false };
+    let prefix = head.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let Some((tag, rest)) = head.get(prefix..).and_then(<[u8]>::split_first) else { return false };
+    let behind = usize::from((tag >> 2).saturating_sub(59));
+    let literal = rest.get(..behind).unwrap_or_default();
+    let stated = literal.iter().rev().fold(0, |all, byte| (all << 8) | usize::from(*byte));
+    let stated = if behind == 0 { usize::from(tag >> 2) } else { stated };
+    tag & 3 == 0 && stated < length && rest.get(behind) == Some(&b'\x0a')
 }
 
 fn is_binary(head: &[u8]) -> bool {
