@@ -1,4 +1,4 @@
-//! Saved answers of Prometheus' HTTP API, read in a stream: one series is in memory at a time.
+//! Saved answers of Prometheus' HTTP API, read in a stream: no more than a part of one series is in memory.
 //!
 //! Source of the form: "HTTP API" of Prometheus' documentation.
 
@@ -16,6 +16,9 @@ use crate::tsdb::Labels;
 
 /// Steps shorter than this are told from scrapes by nobody.
 const SHORTEST_STEP_MS: i64 = 1000;
+
+/// Samples of one series that are held before they are taken.
+const HELD_SAMPLES: usize = 1 << 20;
 
 /// Reads one answer after the other.
 pub(super) fn read(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Result<(), DumpError> {
@@ -90,19 +93,11 @@ struct Seen {
     series: u64,
     /// What stands there instead of series.
     instead: Option<&'static str>,
-    /// True if any series has a row of samples.
-    rows: bool,
     grid: Grid,
 }
 
 impl Seen {
     fn note(&self, reading: &mut Reading<'_>) {
-        if self.rows {
-            reading.note(
-                "saved answers of the HTTP API have no stale markers; where a series ended, a gauge is taken to go on \
-                 until its next sample if that comes within 5 minutes, or 2.5 intervals where that is more",
-            );
-        }
         if let Some(step_ms) = self.grid.step_ms() {
             reading.note(format!(
                 "the samples of {} lie on a grid of {} s, as those of a range query do: if it was one, each is what \
@@ -127,20 +122,31 @@ impl Answer<'_, '_> {
         }
     }
 
-    fn series(&mut self, series: Series) -> Result<(), DumpError> {
-        self.seen.series += 1;
-        self.reading.intake.skipped_histograms(series.histograms);
-        self.seen.rows |= series.is_row && !series.samples.is_empty();
-        let labels = Labels::new(series.metric);
+    /// Takes what was read of a series so far; a failure that is not JSON's is kept apart.
+    fn take<E: Error>(&mut self, series: &mut Series) -> Result<(), E> {
+        self.batch(series).map_err(|failure| {
+            self.failure = Some(failure);
+            E::custom("given up")
+        })
+    }
+
+    fn batch(&mut self, series: &mut Series) -> Result<(), DumpError> {
+        self.reading.intake.skipped_histograms(std::mem::take(&mut series.histograms));
+        let metric = series.metric.iter().flatten();
+        let labels = Labels::new(metric.map(|(name, value)| (name.as_str(), value.as_str())));
         let place = || labels.to_string();
         let id = match self.reading.intake.series(&labels) {
             Ok(id) => id,
             Err(reason) => {
-                self.reading.reject(place, &reason);
+                // Once for a series, however many its samples.
+                if !std::mem::replace(&mut series.is_rejected, true) {
+                    self.reading.reject(place, &reason);
+                }
+                series.samples.clear();
                 return Ok(());
             }
         };
-        for (at_s, value) in series.samples {
+        for (at_s, value) in series.samples.drain(..) {
             let at_ms = (at_s * 1000.0).round();
             // A float beyond 2^53 has no milliseconds; such a time is out of range anyway.
             let at_ms = if at_ms.abs() < 9e15 { at_ms as i64 } else { i64::MAX };
@@ -184,12 +190,14 @@ impl Grid {
 /// One element of a result.
 #[derive(Default)]
 struct Series {
-    metric: BTreeMap<String, String>,
-    /// Seconds and value.
+    /// The labels, once they came.
+    metric: Option<BTreeMap<String, String>>,
+    /// Seconds and value of samples that are not taken yet.
     samples: Vec<(f64, f64)>,
     /// True if it has `values`, not one `value`.
     is_row: bool,
     histograms: u64,
+    is_rejected: bool,
 }
 
 /// An answer, or the bare result of one.
@@ -294,15 +302,12 @@ impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
 
 fn elements<'de, S: SeqAccess<'de>>(answer: &mut Answer<'_, '_>, mut seq: S) -> Result<(), S::Error> {
     let mut is_empty = true;
-    while let Some(element) = seq.next_element_seed(Element)? {
+    while let Some(is_series) = seq.next_element_seed(Element(answer))? {
         is_empty = false;
-        let Some(series) = element else {
+        if is_series {
+            answer.seen.series += 1;
+        } else {
             answer.seen.instead = Some("a scalar or a string has no series");
-            continue;
-        };
-        if let Err(failure) = answer.series(series) {
-            answer.failure = Some(failure);
-            return Err(S::Error::custom("given up"));
         }
     }
     if is_empty {
@@ -311,19 +316,19 @@ fn elements<'de, S: SeqAccess<'de>>(answer: &mut Answer<'_, '_>, mut seq: S) -> 
     Ok(())
 }
 
-/// A series; nothing for a part of a scalar or a string.
-struct Element;
+/// A series; false for a part of a scalar or a string.
+struct Element<'x, 'r, 'a>(&'x mut Answer<'r, 'a>);
 
-impl<'de> DeserializeSeed<'de> for Element {
-    type Value = Option<Series>;
+impl<'de> DeserializeSeed<'de> for Element<'_, '_, '_> {
+    type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Element {
-    type Value = Option<Series>;
+impl<'de> Visitor<'de> for Element<'_, '_, '_> {
+    type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a series")
@@ -333,11 +338,11 @@ impl<'de> Visitor<'de> for Element {
         let mut series = Series::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "metric" => series.metric = map.next_value()?,
+                "metric" => series.metric = Some(map.next_value()?),
                 "value" => series.samples.push(map.next_value_seed(Sample)?),
                 "values" => {
                     series.is_row = true;
-                    map.next_value_seed(Samples(&mut series.samples))?;
+                    map.next_value_seed(Samples(self.0, &mut series))?;
                 }
                 "histogram" => {
                     series.histograms += 1;
@@ -349,30 +354,31 @@ impl<'de> Visitor<'de> for Element {
                 _ => map.next_value::<IgnoredAny>().map(|_| ())?,
             }
         }
-        Ok(Some(series))
+        self.0.take(&mut series)?;
+        Ok(true)
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(false)
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(false)
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(false)
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(false)
     }
 }
 
 /// What stands under `values`.
-struct Samples<'x>(&'x mut Vec<(f64, f64)>);
+struct Samples<'x, 'y, 'r, 'a>(&'x mut Answer<'r, 'a>, &'y mut Series);
 
-impl<'de> DeserializeSeed<'de> for Samples<'_> {
+impl<'de> DeserializeSeed<'de> for Samples<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -380,7 +386,7 @@ impl<'de> DeserializeSeed<'de> for Samples<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Samples<'_> {
+impl<'de> Visitor<'de> for Samples<'_, '_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -388,8 +394,15 @@ impl<'de> Visitor<'de> for Samples<'_> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
+        let Self(answer, series) = self;
         while let Some(sample) = seq.next_element_seed(Sample)? {
-            self.0.push(sample);
+            if series.samples.len() >= HELD_SAMPLES {
+                if series.metric.is_none() {
+                    return Err(S::Error::custom("so long a series must have its labels before its samples"));
+                }
+                answer.take(series)?;
+            }
+            series.samples.push(sample);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The conversion from end to end.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,10 @@ use crate::tsdb::Database;
 
 /// Changes when the same inputs would make other bytes.
 const VERSION: &str = "wattledger convert 1";
+/// What the loss of stale markers changes (rules C1 and C3).
+const NO_MARKERS: &str = "stale markers are lost; where a series ended and came back, a counter's rise is spread over the \
+     gap, and a gauge is taken to go on until its next sample if that comes within 5 minutes, or 2.5 intervals where that \
+     is more";
 /// Under the output directory, for what is read until blocks are made of it.
 const STAGING: &str = ".wattledger-convert";
 /// Most UTC days, of a block each, that one conversion makes: ten years.
@@ -52,8 +57,9 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
         work.input(input)?;
     }
     let Work { intake, mut summary, sources, .. } = work;
+    let taken = intake.taken;
     let days = intake.finish()?;
-    write(request, observer, &piece, &days, &sources, &mut summary)?;
+    write(request, observer, (&piece, taken), &days, &sources, &mut summary)?;
     Ok(summary)
 }
 
@@ -196,7 +202,7 @@ impl Work<'_> {
 fn write(
     request: &Request,
     observer: Observer<'_>,
-    piece: &Path,
+    (piece, taken): (&Path, u64),
     days: &[Window],
     sources: &[Source],
     summary: &mut Summary,
@@ -217,6 +223,13 @@ fn write(
     summary.left_out.chunks = tally.chunks_damaged + tally.chunks_skipped.values().sum::<u64>();
     // Those that lie in one batch of samples; the others show when blocks are made.
     summary.left_out.conflicts = tally.conflicts;
+    let lossy: BTreeSet<Format> =
+        sources.iter().map(|source| source.format).filter(|format| format.loses_stale_markers()).collect();
+    // One sample of each series has no end that a marker could show.
+    if taken > summary.series && !lossy.is_empty() {
+        let formats: Vec<&str> = lossy.iter().map(|format| format.description()).collect();
+        summary.notes.push(format!("{}: {NO_MARKERS}", formats.join(", ")));
+    }
     let identity = identity(request, sources);
     for day in days {
         let Some(window) = assembly.span(*day) else { continue };

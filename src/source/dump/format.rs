@@ -69,6 +69,11 @@ impl Format {
         }
     }
 
+    /// True if it holds neither stale markers nor anything in their place.
+    pub(super) fn loses_stale_markers(self) -> bool {
+        matches!(self, Self::ApiJson | Self::Exposition | Self::Jtop | Self::Csv | Self::Parquet)
+    }
+
     /// True if its NaN may stand for a stale marker, and is taken for one: no
     /// meter shows a NaN, and the end of a series is the safer reading.
     pub(super) fn nan_is_stale(self) -> bool {

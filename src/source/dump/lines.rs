@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 /// Longest line that is held: VictoriaMetrics writes a whole series into one.
-const LONGEST_BYTES: usize = 256 << 20;
+const LONGEST_BYTES: usize = 128 << 20;
 
 /// Lines of a reader.
 pub(super) struct Lines<R> {

@@ -49,7 +49,7 @@ pub(super) fn is_stream(head: &[u8]) -> bool {
     let after = head.get(prefix..).unwrap_or_default();
     let Some((checksum, message)) = after.split_first_chunk::<4>() else { return false };
     match usize::try_from(length).ok().and_then(|length| message.get(..length)) {
-        Some(message) => crc32c::crc32c(message) == u32::from_be_bytes(*checksum),
+        Some(message) => length > 0 && crc32c::crc32c(message) == u32::from_be_bytes(*checksum),
         // Longer than what is looked at.
         None => message.starts_with(b"\x0a") && !is_packed_message(head),
     }

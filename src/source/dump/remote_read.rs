@@ -8,7 +8,7 @@ use crate::source::remote::messages::{self, Stop};
 use crate::time::Window;
 
 /// Longest message that is held, packed or not.
-const LONGEST_BYTES: usize = 1 << 30;
+const LONGEST_BYTES: usize = 512 << 20;
 
 /// Reads a stream of frames with chunks, or one message with samples.
 pub(super) fn read(
@@ -26,7 +26,7 @@ fn frames(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Result<(), Dum
         let place = format!("byte {position}");
         let Some((length, prefix)) = frame_length(&mut reader, &place, reading)? else { return Ok(()) };
         let length = length.checked_add(4).filter(|length| *length <= LONGEST_BYTES as u64);
-        let length = length.ok_or_else(|| reading.form(&*place, "a frame is longer than 1 GiB"))?;
+        let length = length.ok_or_else(|| reading.form(&*place, "a frame is longer than 512 MiB"))?;
         frame.clear();
         let read = reader.by_ref().take(length).read_to_end(&mut frame).map_err(reading.failed())?;
         let (checksum, message) = frame.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
@@ -68,7 +68,7 @@ fn message(reader: &mut impl BufRead, reading: &mut Reading<'_>) -> Result<(), D
     reader.take(limit).read_to_end(&mut packed).map_err(reading.failed())?;
     let length = messages::unpacked_length(&packed).map_err(|reason| reading.form("byte 0", reason))?;
     if length > LONGEST_BYTES || packed.len() > LONGEST_BYTES {
-        return Err(reading.form("byte 0", "a message is longer than 1 GiB"));
+        return Err(reading.form("byte 0", "a message is longer than 512 MiB"));
     }
     let unpacked = snap::raw::Decoder::new().decompress_vec(&packed).map_err(|error| match error {
         snap::Error::CopyRead { .. } | snap::Error::Literal { .. } | snap::Error::HeaderMismatch { .. } => {
