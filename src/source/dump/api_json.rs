@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::error::DumpError;
 use super::reading::{OUT_OF_RANGE, Reading, Taken};
@@ -217,7 +218,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
                 "errorType" => self.0.seen.error_type = map.next_value()?,
                 "error" => self.0.seen.error = map.next_value()?,
                 "data" => map.next_value_seed(Data(self.0))?,
-                _ => map.next_value::<IgnoredAny>().map(|_| ())?,
+                _ => map.next_value::<Skipped>().map(|_| ())?,
             }
         }
         Ok(())
@@ -253,7 +254,7 @@ impl<'de> Visitor<'de> for Data<'_, '_, '_> {
                 has_result = true;
                 map.next_value_seed(Elements(self.0))?;
             } else {
-                map.next_value::<IgnoredAny>().map(|_| ())?;
+                map.next_value::<Skipped>().map(|_| ())?;
             }
         }
         if !has_result {
@@ -264,7 +265,7 @@ impl<'de> Visitor<'de> for Data<'_, '_, '_> {
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
         self.0.seen.instead = Some("it lists series or names");
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         Ok(())
     }
 
@@ -346,12 +347,12 @@ impl<'de> Visitor<'de> for Element<'_, '_, '_> {
                 }
                 "histogram" => {
                     series.histograms += 1;
-                    map.next_value::<IgnoredAny>().map(|_| ())?;
+                    map.next_value::<Skipped>().map(|_| ())?;
                 }
                 "histograms" => {
-                    series.histograms += map.next_value::<Vec<IgnoredAny>>()?.len() as u64;
+                    series.histograms += map.next_value::<Vec<Skipped>>()?.len() as u64;
                 }
-                _ => map.next_value::<IgnoredAny>().map(|_| ())?,
+                _ => map.next_value::<Skipped>().map(|_| ())?,
             }
         }
         self.0.take(&mut series)?;
@@ -372,6 +373,58 @@ impl<'de> Visitor<'de> for Element<'_, '_, '_> {
 
     fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
         Ok(false)
+    }
+}
+
+/// A value that nobody needs. Unlike `IgnoredAny` it is read by recursion, whose depth is
+/// limited: what is nested a million times takes no memory.
+struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skipped {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self, M::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self, S::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
     }
 }
 
@@ -430,7 +483,7 @@ impl<'de> Visitor<'de> for Sample {
         let missing = |_| S::Error::custom("a sample is not a pair of a time in seconds and a value as text");
         let at_s = seq.next_element()?.ok_or(()).map_err(missing)?;
         let value = seq.next_element_seed(Number)?.ok_or(()).map_err(missing)?;
-        match seq.next_element::<IgnoredAny>()? {
+        match seq.next_element::<Skipped>()? {
             None => Ok((at_s, value)),
             Some(_) => Err(missing(())),
         }

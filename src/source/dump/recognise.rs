@@ -89,12 +89,12 @@ fn json(start: &[u8]) -> Result<Format, String> {
         let key = format!("\"{key}\"");
         text.windows(key.len()).any(|word| word == key.as_bytes())
     };
-    let is_answer = has(start, "status") || has(start, "resultType") || start.starts_with(b"[");
-    // A line may be longer than what is looked at; timestamps come last.
-    if has(line, "metric") && has(line, "values") && !has(line, "resultType") && !start.starts_with(b"[") {
+    // VictoriaMetrics begins each line with it; `timestamps` may lie beyond what is looked at.
+    let inner = start.get(1..).unwrap_or_default().trim_ascii_start();
+    if start.starts_with(b"{") && inner.starts_with(b"\"metric\"") && has(line, "values") {
         return Ok(Format::VmExport);
     }
-    if is_answer {
+    if start.starts_with(b"[") || has(start, "status") || has(start, "resultType") {
         return Ok(Format::ApiJson);
     }
     Err("it is JSON, but neither an answer of Prometheus' HTTP API nor VictoriaMetrics' export".to_owned())
@@ -168,6 +168,8 @@ mod tests {
             ("\u{feff} {\n  \"status\": \"error\"", Format::ApiJson),
             (r#"[{"metric":{"__name__":"up"},"values":[[1,"1"]]}]"#, Format::ApiJson),
             (r#"{"metric":{"__name__":"up"},"values":[1],"timestamps":[1]}"#, Format::VmExport),
+            (r#"{"metric":{"status":"200"},"values":[1],"timestamps":[1]}"#, Format::VmExport),
+            (r#"{"status":"success","data":{"result":[{"metric":{},"values":["#, Format::ApiJson),
             (r#"{__name__="up", a="b"} 1 1715758819769"#, Format::Promtool),
             (r#"{"node.power", a="b"} 1 1715758819769"#, Format::Promtool),
             ("up{a=\"b\"} 1 1715758819.769\n# EOF\n", Format::OpenMetrics),
