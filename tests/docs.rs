@@ -8,6 +8,18 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+const PAGES: [&str; 9] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/configuration.md",
+    "docs/fetch.md",
+    "docs/inputs.md",
+    "docs/meters.md",
+    "docs/outputs.md",
+    "docs/pushdown.md",
+];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -55,6 +67,13 @@ fn report() -> PathBuf {
         directory
     });
     made.path().join("report")
+}
+
+/// A heading as links name it: letters and digits in lower case, a dash for each blank.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
 /// The sections of a page by heading.
@@ -144,8 +163,7 @@ fn every_file_of_a_report_is_in_the_readme() {
 #[test]
 fn commands_and_flags_that_the_pages_show_exist() {
     let mut shown = 0;
-    for name in ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/meters.md", "docs/outputs.md"]
-    {
+    for name in PAGES {
         let text = page(name);
         let inline = text.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n'));
         let lines = blocks(&text, "sh").into_iter().flat_map(str::lines).chain(inline);
@@ -221,22 +239,21 @@ fn every_metric_of_the_catalog_is_described_and_no_other() {
 
 #[test]
 fn links_between_pages_lead_somewhere() {
-    for name in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "docs/configuration.md",
-        "docs/meters.md",
-        "docs/outputs.md",
-    ] {
+    for name in PAGES {
         let text = page(name);
         let directory = root().join(name).parent().unwrap().to_owned();
         for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             if target.starts_with("http") {
                 continue;
             }
-            let file = target.split('#').next().unwrap();
-            assert!(directory.join(file).is_file(), "{name} links to `{target}`");
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let linked = if file.is_empty() { root().join(name) } else { directory.join(file) };
+            assert!(linked.is_file(), "{name} links to `{target}`");
+            if !place.is_empty() {
+                let text = std::fs::read_to_string(linked).unwrap();
+                let headings = text.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.into_iter().any(|heading| heading == place), "{name} links to `{target}`");
+            }
         }
     }
 }
