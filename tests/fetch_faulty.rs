@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use scripted::{Seen, Server, answer, in_chunks, proto, send};
 use support::{Bench, Ended};
+use wattledger::meter::catalog::Catalog;
 use wattledger::source::remote::{self, Access, Protocol, RemoteError, Request, Retry, Summary};
 use wattledger::time::Window;
 use wattledger::tsdb::writer::xor;
@@ -462,6 +463,12 @@ fn run_in(bench: &Bench, mebibytes: u32, url: &str, protocol: &str) -> Ended {
     Bench::end(command.stdin(Stdio::null()), &bench.path(""))
 }
 
+/// Of 10 min, 5, 2.5 and 1.25 none is short enough, and nothing shorter than a minute is asked for: then half of
+/// the catalog's metrics are, half of those, and so on, down to one.
+fn halvings() -> usize {
+    Catalog::shipped().unwrap().metrics().count().ilog2() as usize
+}
+
 /// Four gibibytes of white space in four mebibytes of gzip: members can follow each other.
 #[test]
 fn a_gzip_bomb_costs_no_memory() {
@@ -483,8 +490,7 @@ fn a_gzip_bomb_costs_no_memory() {
         assert!(ended.stderr.contains("would answer too much at once"), "{}", ended.stderr);
         assert!(ended.stderr.contains("128 MiB"), "{}", ended.stderr);
         assert!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
-        // 10 min, 5, 2.5 and 1.25: nothing shorter than a minute is asked for.
-        assert_eq!(data_requests(&server).len(), 4);
+        assert_eq!(data_requests(&server).len(), 4 + halvings());
         assert_nothing_written(&bench.path("blocks"));
     }
 }
@@ -512,7 +518,7 @@ fn a_snappy_bomb_costs_no_memory() {
     let ended = run_in(&bench, 1024, &server.url(), "samples");
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("1024 MiB when unpacked"), "{}", ended.stderr);
-    assert_eq!(data_requests(&server).len(), 4);
+    assert_eq!(data_requests(&server).len(), 4 + halvings());
     assert_nothing_written(&bench.path("blocks"));
 }
 
@@ -820,6 +826,275 @@ fn what_is_too_much_at_once_is_asked_for_in_parts() {
         assert_eq!((data_requests(&server).len(), summary.tally.samples), (3, 40), "{protocol}");
         assert_eq!(read(out.path()), expected(), "{protocol}");
     }
+}
+
+/// Secrets in what a server says besides errors: in warnings, in what limit was passed, in an error of an
+/// answer with status 200, and where a long text is cut.
+#[test]
+fn a_server_that_repeats_secrets_is_not_repeated() {
+    let sent = |seen: &Seen| format!("you sent {}", seen.header("authorization").unwrap_or("nothing"));
+    let matrix = r#"{"resultType":"matrix","result":[]}"#;
+    type Said = Box<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
+    let cases: [(&str, Said); 4] = [
+        (
+            "warning    the server says: you sent Basic [redacted]",
+            Box::new(move |sent| {
+                let warned = format!(r#"{{"status":"success","warnings":["{sent}"],"data":{matrix}}}"#);
+                ("200 OK", warned)
+            }),
+        ),
+        (
+            "would answer too much at once: execution: too many samples, you sent",
+            Box::new(|sent| {
+                let error = format!(
+                    r#"{{"status":"error","errorType":"execution","error":"too many samples, {sent}"}}"#
+                );
+                ("422 Unprocessable Entity", error)
+            }),
+        ),
+        (
+            "would answer too much at once: too many samples, you sent",
+            Box::new(|sent| {
+                ("200 OK", format!(r#"{{"status":"error","error":"too many samples, {sent}"}}"#))
+            }),
+        ),
+        ("answers 400: xxx", Box::new(|sent| ("400 Bad Request", format!("{}{sent}", "x".repeat(274))))),
+    ];
+    for (words, said) in cases {
+        let server = Server::start(move |seen, stream| {
+            let (status, body) = said(&sent(seen));
+            answer(stream, status, "application/json", body.as_bytes());
+        });
+        let bench = Bench::new();
+        let more = ["--protocol", "range", "--user", "user", "--verbose"];
+        let ended = run(&bench, &server.url(), &more, &[("WATTLEDGER_PASSWORD", SECRET)]);
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+        assert!(ended.stderr.contains("[redacted"), "{words}: {}", ended.stderr);
+        // `Basic correct-…` would be cut in the middle of the coded password.
+        assert!(!ended.stderr.contains(&CODED_SECRET[..8]), "{}", ended.stderr);
+    }
+}
+
+/// The fields of a form as they were sent.
+fn form(seen: &Seen) -> BTreeMap<String, String> {
+    let plain = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((byte, after)) = rest.split_first() {
+            (bytes, rest) = match byte {
+                b'+' => ([bytes, b" ".to_vec()].concat(), after),
+                b'%' => {
+                    let code = std::str::from_utf8(&after[..2]).unwrap();
+                    ([bytes, vec![u8::from_str_radix(code, 16).unwrap()]].concat(), &after[2..])
+                }
+                other => ([bytes, vec![*other]].concat(), after),
+            };
+        }
+        String::from_utf8(bytes).unwrap()
+    };
+    let body = std::str::from_utf8(&seen.body).unwrap();
+    body.split('&')
+        .map(|pair| pair.split_once('=').unwrap())
+        .map(|(name, value)| (plain(name), plain(value)))
+        .collect()
+}
+
+/// Clusters that answer with what they have when parts of them are down: they are told not to, and an
+/// answer that says it is one of those is asked for again.
+#[test]
+fn what_a_server_has_in_part_is_not_taken() {
+    let partial = |whole: &Whole| {
+        String::from_utf8(whole.body.clone()).unwrap().replacen('{', r#"{"isPartial":true,"#, 1)
+    };
+    let server = serve(Protocol::Range, move |nth, whole, stream| {
+        if nth == 0 {
+            answer(stream, "200 OK", whole.kind, partial(whole).as_bytes());
+        }
+        nth == 0
+    });
+    let out = tempfile::tempdir().unwrap();
+    fetch(&server, Protocol::Range, out.path()).unwrap();
+    assert_eq!(read(out.path()), expected());
+    assert_eq!(data_requests(&server).len(), 2);
+    for seen in server.seen() {
+        let form = form(&seen);
+        let said = ["dedup", "partial_response", "max_source_resolution", "deny_partial_response"];
+        assert_eq!(said.map(|name| form[name].as_str()), ["false", "false", "0s", "1"]);
+    }
+    let server = serve(Protocol::Range, move |_, whole, stream| {
+        answer(stream, "200 OK", whole.kind, partial(whole).as_bytes());
+        true
+    });
+    let out = tempfile::tempdir().unwrap();
+    let error = fetch(&server, Protocol::Range, out.path()).unwrap_err();
+    assert!(error.to_string().contains("parts of it are missing"), "{error}");
+    assert_eq!(data_requests(&server).len(), 3);
+    assert_nothing_written(out.path());
+}
+
+/// VictoriaMetrics says 200 before it knows, and appends what went wrong, as recorded here of 1.79.
+#[test]
+fn an_error_after_the_answer_is_one() {
+    let limit = r#"{"status":"error","errorType":"422","error":"error when exporting data for query=\"a\" on the time range (start=1717372800001, end=1717402800000): error during sending the data to remote client: error during time series unpacking: cannot process more than 1000 samples per series; either increase -search.maxSamplesPerSeries or reduce time range for the query"}"#;
+    let other = r#"{"status":"error","errorType":"422","error":"disk on fire"}"#;
+    for (protocol, appended, is_limit) in [
+        (Protocol::Range, limit, true),
+        (Protocol::Export, limit, true),
+        (Protocol::Range, other, false),
+        (Protocol::Export, other, false),
+    ] {
+        let server = serve(protocol, move |nth, whole, stream| {
+            let body = [&whole.body, appended.as_bytes()].concat();
+            // Five minutes are few enough.
+            if nth == 0 || !is_limit {
+                answer(stream, "200 OK", whole.kind, &body);
+            }
+            nth == 0 || !is_limit
+        });
+        let out = tempfile::tempdir().unwrap();
+        let fetched = fetch(&server, protocol, out.path());
+        if is_limit {
+            fetched.unwrap();
+            assert_eq!((read(out.path()), data_requests(&server).len()), (expected(), 3), "{protocol}");
+        } else {
+            let error = fetched.unwrap_err();
+            assert!(matches!(error, RemoteError::Form { .. }), "{error}");
+            assert!(protocol != Protocol::Range || error.to_string().contains("disk on fire"), "{error}");
+            assert_nothing_written(out.path());
+        }
+    }
+}
+
+/// An answer of the wrong type has no samples, which is not the same as that there are none.
+#[test]
+fn an_answer_that_is_no_matrix_is_refused() {
+    let server = serve(Protocol::Range, |_, whole, stream| {
+        let vector = br#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+        answer(stream, "200 OK", whole.kind, vector);
+        true
+    });
+    let out = tempfile::tempdir().unwrap();
+    let error = fetch(&server, Protocol::Range, out.path()).unwrap_err();
+    assert!(error.to_string().contains("not a matrix: it is of type `vector`"), "{error}");
+    assert_nothing_written(out.path());
+}
+
+/// A limit on series is not met by asking for less time: the metrics are asked for in parts.
+#[test]
+fn too_many_series_are_asked_for_by_metric() {
+    let server = Server::start(|seen, stream| {
+        if !asks_for_data(seen) {
+            let nothing = br#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+            return answer(stream, "200 OK", "application/json", nothing);
+        }
+        let query = form(seen)["query"].clone();
+        if query.contains('|') {
+            let said = br#"{"status":"error","errorType":"execution","error":"the query exceeded the maximum number of series (limit: 2 series) (err-mimir-max-series-per-query)"}"#;
+            return answer(stream, "422 Unprocessable Entity", "application/json", said);
+        }
+        let empty = br#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_vec();
+        let body = if query.contains(METRIC) { whole(Protocol::Range).body } else { empty };
+        answer(stream, "200 OK", "application/json", &body);
+    });
+    let out = tempfile::tempdir().unwrap();
+    let mut request = request(&server.url(), Some(Protocol::Range), out.path());
+    request.metrics = [METRIC, "a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let summary = remote::fetch(&request, &|_| {}).unwrap();
+    assert_eq!((read(out.path()), summary.tally.samples), (expected(), 40));
+    let mut asked: Vec<String> =
+        data_requests(&server).iter().map(|seen| form(seen)["query"].clone()).collect();
+    // All five; two and three of them; of the three one and two. Each for the ten minutes as a whole.
+    assert_eq!(asked.len(), 9);
+    assert!(asked.iter().all(|query| query.ends_with("[600000ms]")), "{asked:?}");
+    asked.retain(|query| !query.contains('|'));
+    let one = |metric: &str| format!("{{__name__=\"{metric}\"}}[600000ms]");
+    assert_eq!(asked, [METRIC, "a", "b", "c", "d"].map(one));
+    // Of one metric there is nothing to be cut but the time, down to a minute: 10 min, 5, 2.5 and 1.25.
+    let server = serve(Protocol::Samples, |_, _, stream| {
+        answer(
+            stream,
+            "422 Unprocessable Entity",
+            "text/plain",
+            b"exceeded series limit: limit 3 violated (got 4)",
+        );
+        true
+    });
+    let error = fetch(&server, Protocol::Samples, out.path().join("one").as_path()).unwrap_err();
+    assert!(matches!(error, RemoteError::TooMuch { .. }), "{error}");
+    assert_eq!(data_requests(&server).len(), 4);
+}
+
+/// Samples each second, answered as Prometheus before and since 3.0 does: before, both ends of a range
+/// belonged to it, since then the first does not. Either way, and at the seams of halved windows, each sample
+/// comes once, and none from outside.
+#[test]
+fn ranges_of_prometheus_2_and_3_bring_the_same() {
+    for first_belongs in [true, false] {
+        let server = Server::start(move |seen, stream| {
+            if !asks_for_data(seen) {
+                let nothing = br#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+                return answer(stream, "200 OK", "application/json", nothing);
+            }
+            let form = form(seen);
+            let length_ms: i64 =
+                form["query"].rsplit_once('[').unwrap().1.strip_suffix("ms]").unwrap().parse().unwrap();
+            let end_ms = (form["time"].parse::<f64>().unwrap() * 1000.0).round() as i64;
+            let start_ms = end_ms - length_ms;
+            let values: Vec<String> = (START_MS / 1000 - 100..START_MS / 1000 + 700)
+                .filter(|second| {
+                    *second * 1000 > start_ms - i64::from(first_belongs) && *second * 1000 <= end_ms
+                })
+                .map(|second| format!("[{second},\"{}\"]", second % 1000))
+                .collect();
+            if values.len() > 200 {
+                let said = br#"{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}"#;
+                return answer(stream, "422 Unprocessable Entity", "application/json", said);
+            }
+            let body = format!(
+                r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{"__name__":"{METRIC}"}},"values":[{}]}}]}}}}"#,
+                values.join(",")
+            );
+            answer(stream, "200 OK", "application/json", body.as_bytes());
+        });
+        let out = tempfile::tempdir().unwrap();
+        let summary = fetch(&server, Protocol::Range, out.path()).unwrap();
+        let came = read(out.path());
+        let times: Vec<i64> = came.keys().map(|(_, at_ms)| *at_ms).collect();
+        // 600 of them: from the first millisecond of the window to before its end.
+        assert_eq!(times, (0..600).map(|nth| START_MS + 1000 * nth).collect::<Vec<i64>>());
+        assert_eq!((summary.tally.samples, summary.tally.conflicts), (600, 0), "{first_belongs}");
+        // 600 and 300 are too many, four times 150 are not.
+        assert_eq!(data_requests(&server).len(), 1 + 2 + 4);
+    }
+}
+
+/// On a terminal: what came so far, in samples and bytes, how much of it that is, and the time left.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_shows_how_far_it_is() {
+    let server = serve_any_time(Duration::from_millis(300));
+    let bench = Bench::new();
+    let program = env!("CARGO_BIN_EXE_wattledger");
+    let fetch = format!(
+        "stty cols 120; {program} fetch --prometheus {} --protocol export --connections 1 --out blocks \
+         --from 2025-06-01 --to 2025-06-09",
+        server.url()
+    );
+    // `script` gives it a terminal, and says what came on it.
+    let mut command = Command::new("script");
+    command.args(["-qec", &fetch, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let ended = Bench::end(command.current_dir(bench.path("")), &bench.path(""));
+    assert_eq!(ended.code, 0, "{} {}", ended.stdout, ended.stderr);
+    // Days of 96 samples for each of two series.
+    let shown: Vec<&str> = ended.stdout.split(['\r', '\n']).filter(|line| line.contains("4/8")).collect();
+    assert!(!shown.is_empty(), "{}", ended.stdout);
+    let line = shown.iter().find(|line| line.contains("768 samples, ")).unwrap();
+    assert!(line.contains("KiB [==") && line.contains("left"), "{line}");
+    // Four requests of 0.3 s and the questions about sizes: seconds, not none and not minutes.
+    let left = line.rsplit_once("4/8").unwrap().1;
+    let seconds: Vec<u32> =
+        left.split(|sign: char| !sign.is_ascii_digit()).filter_map(|text| text.parse().ok()).collect();
+    assert!((1..=20).contains(&seconds[0]), "{line}");
 }
 
 /// No more requests at one time than `--connections` says.

@@ -7,10 +7,12 @@
 //! sample (0.01 s of CPU time in 100 s is 1e-4).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 
+mod scripted;
+mod servers;
 mod support;
 
 use serde_json::Value;
-use support::prometheus::Prometheus;
+use servers::Prometheus;
 use support::{assert_close, fixture, number, table};
 use wattledger::meter::catalog::{Catalog, Entry};
 use wattledger::meter::counter::{self, CounterRules, Tally};
@@ -224,7 +226,7 @@ fn at_wraps_promql_is_low_and_the_ledger_is_not() {
         let truth = table(&root.path().join("truth.csv"));
         let server_data = root.path().join("data");
         support::copy(&snapshot, &server_data);
-        let server = Prometheus::serve(&server_data, root.path());
+        let server = Prometheus::start(root.path(), &server_data, "global: {}\n", &[]);
         // The login node: no outage resets its counters, and no work hides the effect.
         let truth: Vec<_> =
             truth.iter().filter(|row| row["scheduled"] == "false" && row["component"] == "cpu").collect();

@@ -164,6 +164,8 @@ impl Watch {
                 self.say(format!("protocol   {protocol} ({})", protocol.description()));
             }
             Event::Planned { requests, blocks, kept } => {
+                // What is left is told by the requests for samples, not by the questions before them.
+                self.bar.reset();
                 self.bar.set_length(requests as u64);
                 let there = if kept > 0 { format!(", {kept} there already") } else { String::new() };
                 self.say(format!("to do      {blocks} blocks{there}, {requests} requests"));

@@ -1,8 +1,6 @@
 //! Runs the program on copies of the recorded fixture and reads what it wrote.
 #![allow(dead_code, clippy::print_stderr, reason = "each test binary uses its part; a skipped test says so")]
 
-pub(crate) mod prometheus;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

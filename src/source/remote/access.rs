@@ -138,7 +138,11 @@ impl Access {
 
     /// `text` with every secret in it replaced: a server may repeat what it was sent.
     pub(super) fn redact(&self, text: &str) -> String {
+        // Of `Bearer …` the token alone is a secret as well.
+        let parts = |value: &'_ str| value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
+        let tokens: Vec<String> = self.headers.iter().filter_map(|(_, Secret(value))| parts(value)).collect();
         let mut secrets: Vec<&str> = self.headers.iter().map(|(_, Secret(value))| value.as_str()).collect();
+        secrets.extend(tokens.iter().map(String::as_str));
         let coded;
         match &self.credentials {
             Credentials::None => {}
@@ -149,6 +153,8 @@ impl Access {
             Credentials::Bearer(token) => secrets.push(&token.0),
         }
         secrets.retain(|secret| secret.len() >= SHORTEST_SEARCHED);
+        // One may begin another: the rest of the longer one would stay.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
     }
 }
@@ -212,7 +218,12 @@ mod tests {
                 user: "Aladdin".to_owned(),
                 password: Secret::new("open sesame\n"),
             },
-            headers: vec![("X-Api-Key".to_owned(), Secret::new("k3y-0f-all"))],
+            headers: vec![
+                ("X-Api-Key".to_owned(), Secret::new("k3y-0f-all")),
+                // Begins with another one.
+                ("X-Longer-Key".to_owned(), Secret::new("k3y-0f-all-doors")),
+                ("X-Forwarded-Authorization".to_owned(), Secret::new("Bearer t0ken-of-mine")),
+            ],
             ..Access::default()
         };
         let headers = access.header_map().unwrap();
@@ -222,8 +233,9 @@ mod tests {
             format!("{access:?}"),
             format!("{headers:?}"),
             access.redact("open sesame, QWxhZGRpbjpvcGVuIHNlc2FtZQ== k3y-0f-all"),
+            access.redact("keys k3y-0f-all-doors; bad token t0ken-of-mine"),
         ] {
-            for secret in ["sesame", "k3y", "QWxh"] {
+            for secret in ["sesame", "k3y", "QWxh", "doors", "t0ken"] {
                 assert!(!shown.contains(secret), "{shown}");
             }
         }

@@ -171,7 +171,7 @@ impl<'a> Client<'a> {
         let request = match &ask.content {
             Content::Form(fields) => {
                 let mut coded = url.clone();
-                coded.query_pairs_mut().extend_pairs(fields);
+                coded.query_pairs_mut().extend_pairs(fields).extend_pairs(api::WHOLE);
                 request
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                     .header(ACCEPT_ENCODING, "gzip")
@@ -225,13 +225,12 @@ impl<'a> Client<'a> {
         let mut said = Vec::new();
         // An explanation that breaks off still explains.
         let _ = answer.body.by_ref().take(ERROR_BYTES).read_to_end(&mut said);
-        let message = self.access.redact(&api::explanation(&said, &answer.kind));
-        let url = answer.url;
-        Err(if api::is_too_much(status.as_u16(), &message) {
-            RemoteError::TooMuch { url, message }
-        } else {
-            RemoteError::Status { url, status: status.as_u16(), message, retry_after }
-        })
+        let said = self.access.redact(&api::explanation(&said, &answer.kind));
+        if api::is_too_much(status.as_u16(), &said) {
+            return Err(answer.too_much(said));
+        }
+        let (url, message) = (answer.url, api::line(&said));
+        Err(RemoteError::Status { url, status: status.as_u16(), message, retry_after })
     }
 }
 
@@ -250,9 +249,15 @@ impl Answer<'_> {
         self.client.tell(event);
     }
 
+    /// `text` without secrets.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.client.access.redact(text)
+    }
+
     /// An answer that is not what was asked for.
     pub(super) fn form(&self, expected: &'static str, reason: impl Into<String>) -> RemoteError {
-        let reason = self.client.access.redact(&reason.into());
+        // It may quote the answer.
+        let reason = api::line(&self.redact(&reason.into()));
         RemoteError::Form { url: self.url.clone(), expected, reason }
     }
 
@@ -262,8 +267,10 @@ impl Answer<'_> {
         RemoteError::Connection { url: self.url.clone(), reason, passing: true }
     }
 
-    pub(super) fn too_much(&self, message: impl Into<String>) -> RemoteError {
-        RemoteError::TooMuch { url: self.url.clone(), message: message.into() }
+    pub(super) fn too_much(&self, message: impl AsRef<str>) -> RemoteError {
+        let message = self.redact(message.as_ref());
+        let of_series = api::is_too_many_series(&message);
+        RemoteError::TooMuch { url: self.url.clone(), message: api::line(&message), of_series }
     }
 
     /// Refuses an answer whose end looks like a broken connection, where the

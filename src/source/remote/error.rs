@@ -81,6 +81,8 @@ pub enum RemoteError {
         url: String,
         /// What it says.
         message: String,
+        /// True if there are too many series, in however short a time.
+        of_series: bool,
     },
     /// An answer that is not what was asked for.
     #[error("the answer of `{url}` is not {expected}: {reason}")]

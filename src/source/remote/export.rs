@@ -1,5 +1,6 @@
 //! VictoriaMetrics' `/api/v1/export`: a JSON object a line, each with a part of a series.
 
+use super::api::{explanation, is_too_much};
 use super::client::{Answer, Ask, Client, Content};
 use super::error::RemoteError;
 use super::export_line::parse_line;
@@ -70,7 +71,11 @@ fn lines(
         };
         let whole = pending.get(..end).unwrap_or_default();
         for text in whole.split(|byte| *byte == b'\n').filter(|text| !text.trim_ascii().is_empty()) {
-            let (labels, samples) = parse_line(text).map_err(|reason| answer.form(EXPECTED, reason))?;
+            let (labels, samples) = parse_line(text).map_err(|reason| {
+                // What goes wrong after the first lines is appended to them.
+                let said = explanation(text, "");
+                if is_too_much(422, &said) { answer.too_much(said) } else { answer.form(EXPECTED, reason) }
+            })?;
             each(&labels, samples)?;
         }
         pending.drain(..end);

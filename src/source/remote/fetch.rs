@@ -158,7 +158,8 @@ impl Work<'_> {
         if job.open.fetch_sub(1, Ordering::AcqRel) == 1 { self.block(job) } else { Ok(()) }
     }
 
-    /// Reads a window, in halves where it is too much at once.
+    /// Reads a window, in halves where it is too much at once: of the time, but of the metrics where there are too
+    /// many series, or where no shorter time is worth a request.
     fn read(
         &self,
         selection: &Selection,
@@ -168,12 +169,20 @@ impl Work<'_> {
         if let (Some(pushdown), Some(metric)) = (&self.request.pushdown, selection.only_metric()) {
             return pushdown::read(self.client, pushdown, metric, window, piece);
         }
-        match self.protocol.read(self.client, selection, window, piece) {
-            Err(RemoteError::TooMuch { .. }) if window.length_ms() >= 2 * SHORTEST_MS => {
-                split(window, 2).into_iter().try_for_each(|half| self.read(selection, half, piece))
-            }
-            other => other,
+        let (error, of_series) = match self.protocol.read(self.client, selection, window, piece) {
+            Err(error @ RemoteError::TooMuch { of_series, .. }) => (error, of_series),
+            other => return other,
+        };
+        let is_long = window.length_ms() >= 2 * SHORTEST_MS;
+        if (of_series || !is_long)
+            && let Some(halves) = selection.halves()?
+        {
+            return halves.iter().try_for_each(|half| self.read(half, window, piece));
         }
+        if is_long {
+            return split(window, 2).into_iter().try_for_each(|half| self.read(selection, half, piece));
+        }
+        Err(error)
     }
 
     fn block(&self, job: &Job<'_>) -> Result<(), RemoteError> {

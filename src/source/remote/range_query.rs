@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::api;
-use super::client::{Ask, Client, Content};
+use super::client::{Answer, Ask, Client, Content};
 use super::error::RemoteError;
 use super::selection::Selection;
 use crate::source::staging::{PieceWriter, Sink as _};
@@ -60,13 +60,17 @@ pub(super) fn seconds(at_ms: i64) -> String {
 pub(super) fn probe(client: &Client<'_>, selection: &Selection, window: Window) -> Result<(), RemoteError> {
     client.ask(&question(selection, window), |answer| {
         let body = answer.whole(LONGEST_BYTES)?;
-        let data: Data<'_> = api::data(&body, answer)?;
-        if data.result_type == "matrix" {
-            Ok(())
-        } else {
-            Err(answer.form("a matrix", data.result_type.into_owned()))
-        }
+        matrix(&body, answer).map(drop)
     })
+}
+
+fn matrix<'a>(body: &'a [u8], answer: &Answer<'_>) -> Result<Vec<Series<'a>>, RemoteError> {
+    let data: Data<'a> = api::data(body, answer)?;
+    // The others have no samples, or none of their own times.
+    if data.result_type != "matrix" {
+        return Err(answer.form("a matrix", format!("it is of type `{}`", data.result_type)));
+    }
+    Ok(data.result)
 }
 
 /// Reads `selection` in `window` into `piece`.
@@ -80,8 +84,7 @@ pub(super) fn read(
     client.ask(&question(selection, window), |answer| {
         piece.rewind(&mark)?;
         let body = answer.whole(LONGEST_BYTES)?;
-        let data: Data<'_> = api::data(&body, answer)?;
-        for series in data.result {
+        for series in matrix(&body, answer)? {
             let mut samples = Samples::default();
             for (at_s, text) in &series.values {
                 let value = number(text)

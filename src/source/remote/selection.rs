@@ -46,6 +46,15 @@ impl Selection {
         }
     }
 
+    /// The first and the second half of the metrics, where it names several.
+    pub(super) fn halves(&self) -> Result<Option<[Self; 2]>, TsdbError> {
+        let (first, second) = self.metrics.split_at(self.metrics.len() / 2);
+        if first.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some([Self::metrics(first.to_vec())?, Self::metrics(second.to_vec())?]))
+    }
+
     /// As PromQL takes it.
     pub(super) fn promql(&self) -> String {
         let matchers: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
@@ -80,7 +89,14 @@ mod tests {
         let three = Selection::metrics(names(&["a", "b:c", "d"])).unwrap();
         assert_eq!(three.promql(), r#"{__name__=~"a|b:c|d"}"#);
         assert_eq!(three.to_string(), "a, b:c and 1 more metrics");
+        let [first, second] = three.halves().unwrap().unwrap();
+        assert_eq!(
+            (first.promql().as_str(), second.promql().as_str()),
+            (r#"{__name__="a"}"#, r#"{__name__=~"b:c|d"}"#)
+        );
+        assert!(one.halves().unwrap().is_none());
         let own = Selection::parse(r#"m{a!="x\"y"}"#).unwrap();
+        assert!(own.halves().unwrap().is_none());
         assert_eq!(own.promql(), r#"{__name__="m",a!="x\"y"}"#);
     }
 }
