@@ -157,7 +157,7 @@ pub(super) fn read(
             for (labels, steps) in ask(&format!("last_over_time({metric}{range})"))? {
                 write(piece, labels.with(&Labels::new([(METRIC_NAME, metric)])), &steps, window)?;
             }
-            return Ok(());
+            Ok(())
         }
         Aggregate::Increase => {
             let sums = ask(&format!("increase({whole})"))?;
