@@ -228,7 +228,7 @@ pub(super) fn read(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Resul
 }
 
 /// A value; nothing where it is missing.
-fn number(text: &str) -> Result<Option<f64>, String> {
+pub(super) fn number(text: &str) -> Result<Option<f64>, String> {
     if MISSING.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(None);
     }
