@@ -1,7 +1,13 @@
 //! A real GPU under known loads (`tests/fixtures/nvidia_gpu`): what its energy counter says ten
 //! times a second against what a report makes of the counter and of nvidia-smi's power, read as
 //! seldom as Prometheus reads them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may"
+)]
 
 mod support;
 

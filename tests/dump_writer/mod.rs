@@ -4,9 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
-
-use polars::prelude::{Column, DataFrame, ParquetWriter};
 
 use crate::block_reader::Series;
 
@@ -127,34 +124,4 @@ pub(crate) fn csv(series: &Series) -> String {
         writer.write_record(row).unwrap();
     }
     String::from_utf8(writer.into_inner().unwrap()).unwrap()
-}
-
-/// The same in Parquet, in row groups of 1,000, with columns of other names.
-pub(crate) fn parquet(series: &Series, path: &Path) {
-    let names = label_names(series);
-    let mut times = Vec::new();
-    let mut metrics = Vec::new();
-    let mut values = Vec::new();
-    let mut labels: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
-    for (found, samples) in series {
-        for (at_ms, value) in samples.iter().filter(|(_, value)| !value.is_nan()) {
-            times.push(*at_ms);
-            metrics.push(found["__name__"].clone());
-            values.push(*value);
-            for (column, name) in labels.iter_mut().zip(&names) {
-                column.push(found.get(name).cloned());
-            }
-        }
-    }
-    let mut columns = vec![
-        Column::new("when".into(), &times),
-        Column::new("what".into(), &metrics),
-        Column::new("how_much".into(), &values),
-    ];
-    for (column, name) in labels.iter().zip(&names) {
-        columns.push(Column::new(name.as_str().into(), column));
-    }
-    let mut frame = DataFrame::new(times.len(), columns).unwrap();
-    let file = std::fs::File::create(path).unwrap();
-    ParquetWriter::new(file).with_row_group_size(Some(1000)).finish(&mut frame).unwrap();
 }

@@ -10,21 +10,27 @@ use super::table::local_time;
 use crate::tsdb::{Labels, METRIC_NAME};
 
 const TIME: &str = "time";
-/// Columns, the metrics that they become, and the labels that tell one device from another:
-/// a Jetson has one of each.
-const METRICS: [(&str, &str, &[(&str, &str)]); 3] = [
-    ("CPU_usage", "jtop_cpu_usage_percent", &[("package", "0")]),
-    ("GPU_usage", "jtop_gpu_usage_percent", &[("gpu", "0")]),
-    ("RAM_usage", "jtop_ram_usage_ratio", &[]),
+/// A column and what it becomes.
+struct Column {
+    name: &'static str,
+    metric: &'static str,
+    /// Label and value that name the device: a Jetson has one of each.
+    device: Option<(&'static str, &'static str)>,
+}
+
+const COLUMNS: [Column; 3] = [
+    Column { name: "CPU_usage", metric: "jtop_cpu_usage_percent", device: Some(("package", "0")) },
+    Column { name: "GPU_usage", metric: "jtop_gpu_usage_percent", device: Some(("gpu", "0")) },
+    Column { name: "RAM_usage", metric: "jtop_ram_usage_ratio", device: None },
 ];
 /// The machine's name, where the user gives none.
 const INSTANCE: &str = "localhost";
 
 /// True for the header of such a log.
 pub(super) fn is_header(names: &[String]) -> bool {
-    names.len() == METRICS.len() + 1
+    names.len() == COLUMNS.len() + 1
         && std::iter::once(TIME)
-            .chain(METRICS.map(|(column, ..)| column))
+            .chain(COLUMNS.map(|column| column.name))
             .all(|wanted| names.iter().any(|name| name == wanted))
 }
 
@@ -45,10 +51,10 @@ pub(super) fn read(reader: impl BufRead, reading: &mut Reading<'_>) -> Result<()
         ));
     }
     let mut series = Vec::new();
-    for (name, metric, device) in METRICS {
+    for Column { name, metric, device } in COLUMNS {
         let Some(at) = column(name) else { continue };
         let all = [(METRIC_NAME, metric), ("instance", INSTANCE), ("job", "jtop")];
-        let labels = Labels::new(all.iter().chain(device).copied());
+        let labels = Labels::new(all.into_iter().chain(device));
         let id = reading.intake.series(&labels).map_err(|reason| reading.form("line 1", reason))?;
         series.push((at, id));
     }

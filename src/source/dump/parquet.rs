@@ -1,148 +1,124 @@
-//! Long tables in Parquet, a row group at a time.
+//! Long tables in Parquet, a row at a time.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use polars::prelude::{
-    Column, DataFrame, DataType, ParquetReader, PolarsError, PolarsResult, SerReader as _, TimeUnit,
-};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Field, Row};
 
 use super::error::DumpError;
 use super::reading::Reading;
 use super::table::{Rows, epoch_ms};
+use crate::time::DAY_MS;
 
 /// Reads the table at `path`.
 pub(super) fn read(path: &Path, reading: &mut Reading<'_>) -> Result<(), DumpError> {
-    let broken = |reading: &Reading<'_>, error: &PolarsError| reading.form("the file", error.to_string());
-    let groups = guarded(|| groups(path)).map_err(|error| broken(reading, &error))?;
-    let mut first = 0_usize;
-    let mut rows = None;
-    for length in groups {
-        let frame = guarded(|| group(path, first, length)).map_err(|error| broken(reading, &error))?;
-        let rows = match &mut rows {
-            Some(rows) => rows,
-            None => {
-                let header: Vec<String> =
-                    frame.get_column_names().iter().map(|name| name.to_string()).collect();
-                rows.insert(Rows::new(&header, reading)?)
-            }
-        };
-        take(&frame, first, rows, reading)?;
-        first = first.saturating_add(length);
+    let broken = |reading: &Reading<'_>, nth: u64, error: &ParquetError| {
+        let place = if nth == 0 { "the file".to_owned() } else { format!("row {nth}") };
+        reading.form(place, error.to_string())
+    };
+    let file = File::open(path).map_err(reading.failed())?;
+    let table = guarded(|| SerializedFileReader::new(file)).map_err(|error| broken(reading, 0, &error))?;
+    let schema = table.metadata().file_metadata().schema();
+    let header: Vec<String> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
+    let mut rows = Rows::new(&header, reading)?;
+    let mut found = guarded(|| table.get_row_iter(None)).map_err(|error| broken(reading, 0, &error))?;
+    let mut nth = 0;
+    loop {
+        nth += 1;
+        match guarded(|| found.next().transpose()) {
+            Ok(Some(row)) => take(&row, nth, &mut rows, reading)?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(broken(reading, nth, &error)),
+        }
     }
-    Ok(())
 }
 
-/// Rows of each row group.
-fn groups(path: &Path) -> PolarsResult<Vec<usize>> {
-    let mut reader = ParquetReader::new(File::open(path)?);
-    Ok(reader.get_metadata()?.row_groups.iter().map(|group| group.num_rows()).collect())
-}
-
-fn group(path: &Path, first: usize, length: usize) -> PolarsResult<DataFrame> {
-    ParquetReader::new(File::open(path)?).with_slice(Some((first, length))).finish()
-}
-
-/// Runs what may panic on a damaged file: the library takes much of it at its word.
-fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
+/// Runs what may panic on a damaged file: the library takes some of it at its word.
+fn guarded<T>(read: impl FnOnce() -> ParquetResult<T>) -> ParquetResult<T> {
     catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(PolarsError::ComputeError("it is damaged".into())))
+        .unwrap_or_else(|_| Err(ParquetError::General("it is damaged".to_owned())))
 }
 
-fn take(
-    frame: &DataFrame,
-    first: usize,
-    rows: &mut Rows,
-    reading: &mut Reading<'_>,
-) -> Result<(), DumpError> {
-    let wrong = |error: PolarsError| error.to_string();
-    let column = |at: usize| frame.columns().get(at).ok_or_else(|| "a column is missing".to_owned());
-    let form = |reason: String| reading.form(format!("rows from {}", first + 1), reason);
-    let layout = rows.layout.clone();
-    let times = column(layout.time).and_then(|column| times(column).map_err(wrong)).map_err(form)?;
-    let values = column(layout.value)
-        .and_then(|column| column.cast(&DataType::Float64).map_err(wrong))
-        .map_err(form)?;
-    let values = values.f64().map_err(|error| form(wrong(error)))?;
-    let texts = layout.metric.into_iter().chain(layout.labels.iter().map(|(_, at)| *at));
-    let texts = texts
-        .map(|at| Ok((at, column(at)?.cast(&DataType::String).map_err(wrong)?)))
-        .collect::<Result<Vec<(usize, Column)>, String>>()
-        .map_err(form)?;
-    let texts = texts
-        .iter()
-        .map(|(at, column)| Ok((*at, column.str().map_err(wrong)?)))
-        .collect::<Result<Vec<_>, String>>()
-        .map_err(form)?;
-    for (nth, value) in values.iter().enumerate() {
-        let place = || format!("row {}", first + nth + 1);
-        let at_ms = match times.at(nth) {
-            Time::Instant(at_ms) => at_ms,
-            Time::Text(text) => match rows.time(text.trim(), reading) {
-                Ok(at_ms) => at_ms,
-                Err(reason) => {
-                    reading.reject(place, &reason);
-                    continue;
-                }
-            },
-            Time::Missing => {
-                reading.reject(place, "there is no time");
-                continue;
+fn take(row: &Row, nth: u64, rows: &mut Rows, reading: &mut Reading<'_>) -> Result<(), DumpError> {
+    let place = || format!("row {nth}");
+    let cells: Vec<&Field> = row.get_column_iter().map(|(_, cell)| cell).collect();
+    let cell = |at: usize| cells.get(at).copied().unwrap_or(&Field::Null);
+    let at_ms = match time(cell(rows.layout.time)) {
+        Time::Instant(at_ms) => at_ms,
+        Time::Text(text) => match rows.time(text.trim(), reading) {
+            Ok(at_ms) => at_ms,
+            Err(reason) => {
+                reading.reject(place, &reason);
+                return Ok(());
             }
-        };
-        let Some(value) = value.filter(|value| !value.is_nan()) else { continue };
-        let cell = |wanted: usize| {
-            let found = texts.iter().find(|(at, _)| *at == wanted);
-            Cow::Borrowed(found.and_then(|(_, column)| column.get(nth)).unwrap_or_default())
-        };
-        rows.row(cell, at_ms, value, place, reading)?;
-    }
-    Ok(())
-}
-
-/// A column of times.
-enum Times {
-    /// Whole milliseconds.
-    Milliseconds(Column),
-    /// Since the epoch, in a unit that its size tells.
-    Epoch(Column),
-    /// As text.
-    Text(Column),
+        },
+        Time::None => {
+            reading.reject(place, "there is no time");
+            return Ok(());
+        }
+    };
+    let value = match number(cell(rows.layout.value)) {
+        Ok(Some(value)) => value,
+        Ok(None) => return Ok(()),
+        Err(reason) => {
+            reading.reject(place, &reason);
+            return Ok(());
+        }
+    };
+    rows.row(|at| text(cell(at)), at_ms, value, place, reading)
 }
 
 enum Time<'a> {
     Instant(i64),
     Text(&'a str),
-    Missing,
+    None,
 }
 
-fn times(column: &Column) -> PolarsResult<Times> {
-    Ok(match column.dtype() {
-        DataType::Date | DataType::Datetime(..) => {
-            let milliseconds = column.cast(&DataType::Datetime(TimeUnit::Milliseconds, None))?;
-            Times::Milliseconds(milliseconds.cast(&DataType::Int64)?)
-        }
-        DataType::String => Times::Text(column.clone()),
-        _ => Times::Epoch(column.cast(&DataType::Float64)?),
-    })
+fn time(cell: &Field) -> Time<'_> {
+    match cell {
+        Field::TimestampMillis(at_ms) => Time::Instant(*at_ms),
+        Field::TimestampMicros(at_us) => Time::Instant(at_us.div_euclid(1000)),
+        Field::Date(days) => Time::Instant(i64::from(*days).saturating_mul(DAY_MS)),
+        Field::Str(text) => Time::Text(text),
+        other => match number(other) {
+            Ok(Some(epoch)) if epoch.is_finite() => Time::Instant(epoch_ms(epoch)),
+            _ => Time::None,
+        },
+    }
 }
 
-impl Times {
-    fn at(&self, nth: usize) -> Time<'_> {
-        let time = match self {
-            Self::Milliseconds(column) => {
-                column.i64().ok().and_then(|column| column.get(nth)).map(Time::Instant)
-            }
-            Self::Epoch(column) => column
-                .f64()
-                .ok()
-                .and_then(|column| column.get(nth))
-                .filter(|number| number.is_finite())
-                .map(|number| Time::Instant(epoch_ms(number))),
-            Self::Text(column) => column.str().ok().and_then(|column| column.get(nth)).map(Time::Text),
-        };
-        time.unwrap_or(Time::Missing)
+/// A number; nothing where it is missing.
+fn number(cell: &Field) -> Result<Option<f64>, String> {
+    let number = match cell {
+        Field::Null => return Ok(None),
+        Field::Bool(yes) => f64::from(u8::from(*yes)),
+        Field::Byte(number) => f64::from(*number),
+        Field::Short(number) => f64::from(*number),
+        Field::Int(number) => f64::from(*number),
+        Field::Long(number) => *number as f64,
+        Field::UByte(number) => f64::from(*number),
+        Field::UShort(number) => f64::from(*number),
+        Field::UInt(number) => f64::from(*number),
+        Field::ULong(number) => *number as f64,
+        Field::Float16(number) => f64::from(f32::from(*number)),
+        Field::Float(number) => f64::from(*number),
+        Field::Double(number) => *number,
+        Field::Str(text) => return super::table::number(text.trim()),
+        other => return Err(format!("`{other}` is not a value")),
+    };
+    Ok((!number.is_nan()).then_some(number))
+}
+
+/// A label's value.
+fn text(cell: &Field) -> Cow<'_, str> {
+    match cell {
+        Field::Null => Cow::Borrowed(""),
+        Field::Str(text) => Cow::Borrowed(text),
+        Field::Bytes(bytes) => Cow::Owned(String::from_utf8_lossy(bytes.data()).into_owned()),
+        other => Cow::Owned(other.to_string()),
     }
 }

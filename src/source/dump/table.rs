@@ -103,22 +103,18 @@ impl Layout {
     /// Finds the columns among `header`.
     pub(super) fn find(header: &[String], columns: &Columns, has_name: bool) -> Result<Self, String> {
         let named = |wanted: &str| header.iter().position(|name| name == wanted);
-        let pick = |what: &str, given: Option<&String>, usual: &[&str]| match given {
+        let pick = |given: Option<&String>, usual: &[&str]| match given {
             Some(name) => named(name).map(Some).ok_or_else(|| format!("there is no column `{name}`")),
-            None => {
-                let usual = usual
-                    .iter()
-                    .find_map(|usual| header.iter().position(|name| name.trim().eq_ignore_ascii_case(usual)));
-                let _ = what;
-                Ok(usual)
-            }
+            None => Ok(usual
+                .iter()
+                .find_map(|usual| header.iter().position(|name| name.trim().eq_ignore_ascii_case(usual)))),
         };
         let missing = |what: &str| {
             format!("no column is recognised as the {what}; there are `{}`", header.join("`, `"))
         };
-        let time = pick("time", columns.time.as_ref(), &TIME_NAMES)?.ok_or_else(|| missing("time"))?;
-        let value = pick("value", columns.value.as_ref(), &VALUE_NAMES)?.ok_or_else(|| missing("value"))?;
-        let metric = pick("metric", columns.metric.as_ref(), &METRIC_NAMES)?;
+        let time = pick(columns.time.as_ref(), &TIME_NAMES)?.ok_or_else(|| missing("time"))?;
+        let value = pick(columns.value.as_ref(), &VALUE_NAMES)?.ok_or_else(|| missing("value"))?;
+        let metric = pick(columns.metric.as_ref(), &METRIC_NAMES)?;
         if metric.is_none() && !has_name {
             return Err(missing("metric's name"));
         }
@@ -232,7 +228,7 @@ pub(super) fn read(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Resul
 }
 
 /// A value; nothing where it is missing.
-fn number(text: &str) -> Result<Option<f64>, String> {
+pub(super) fn number(text: &str) -> Result<Option<f64>, String> {
     if MISSING.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(None);
     }
