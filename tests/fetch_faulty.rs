@@ -706,6 +706,26 @@ fn a_proxy_is_taken_from_the_environment() {
         assert_eq!(reads[nth].target, "POST http://prometheus.example:9090/base/api/v1/read");
         assert_eq!(reads[nth].header("host"), Some("prometheus.example:9090"));
     }
+    // A proxy that wants a password, and repeats what it was sent.
+    let strict = Server::start(|seen, stream| {
+        let sent = seen.header("proxy-authorization").unwrap_or("nothing");
+        answer(
+            stream,
+            "407 Proxy Authentication Required",
+            "text/plain",
+            format!("you sent {sent}").as_bytes(),
+        );
+    });
+    let address = strict.url().replace("http://", "http://user:correct%2Dhorse-77@");
+    let more = ["--protocol", "stream", "--verbose"];
+    let ended = run(&bench, "http://prometheus.example", &more, &[("HTTP_PROXY", &address)]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.stderr.contains("answers 407: you sent Basic [redacted]\nhint: the proxy"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(strict.seen()[0].header("proxy-authorization"), Some(&*format!("Basic {CODED_SECRET}")));
     // The loopback interface is one's own, never a proxy's.
     let server = serve(Protocol::Stream, |_, _, _| false);
     let before = proxy.connections();
@@ -1284,4 +1304,31 @@ fn answers_are_kept_until_nobody_can_want_them() {
     assert_eq!(good.asked("/api/v1/export").len() - before, 1, "only the one that failed");
     assert!(!bench.path("blocks/.wattledger-fetch").exists());
     assert_eq!(read(&bench.path("blocks")).len(), 2 * 48);
+}
+
+/// `--last` moves on from one time to the next: what is there of the first day is enough, and the last
+/// day gives way to one that holds more of it.
+#[test]
+fn a_window_that_moves_on_neither_doubles_nor_fetches_again() {
+    let server = serve_any_time(Duration::ZERO);
+    let bench = Bench::new();
+    let fetch = |from: &str, to: &str| {
+        let common = ["fetch", "--protocol", "export", "--prometheus", &server.url(), "--out", "blocks"];
+        let ended = bench.run(&[&common[..], &["--from", from, "--to", to]].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stderr
+    };
+    fetch("2025-06-01T06:00:00Z", "2025-06-03T06:00:00Z");
+    let before = server.asked("/api/v1/export").len();
+    let said = fetch("2025-06-01T07:00:00Z", "2025-06-03T07:00:00Z");
+    assert!(said.contains("to do      1 blocks, 2 there already, 1 requests"), "{said}");
+    assert!(said.contains("1 blocks written, 2 kept") && said.contains("replaced   "), "{said}");
+    assert_eq!(server.asked("/api/v1/export").len() - before, 1);
+    assert_eq!(entries(&bench.path("blocks")).len(), 3);
+    // A sample each quarter of an hour, from six o'clock of the first day to seven of the third.
+    assert_eq!(read(&bench.path("blocks")).len(), 2 * 4 * (18 + 24 + 7));
+    // Further back there is more to the first day.
+    let said = fetch("2025-06-01T05:00:00Z", "2025-06-03T07:00:00Z");
+    assert!(said.contains("1 blocks written, 2 kept") && said.contains("replaced   "), "{said}");
+    assert_eq!(read(&bench.path("blocks")).len(), 2 * 4 * (19 + 24 + 7));
 }

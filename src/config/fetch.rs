@@ -16,6 +16,8 @@ use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, Window, parse_duration_ms, parse_i
 pub const PASSWORD_VARIABLE: &str = "WATTLEDGER_PASSWORD";
 /// Environment variable with a bearer token.
 pub const TOKEN_VARIABLE: &str = "WATTLEDGER_BEARER_TOKEN";
+/// Environment variables that name proxies, in capitals or not.
+const PROXY_VARIABLES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
 /// How a server is asked, as typed.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +161,7 @@ fn request(
         ca_file: server.ca_file.clone(),
         cert_file: server.cert_file.clone(),
         key_file: server.key_file.clone(),
+        proxies: proxies(variable),
     };
     if server.key_file.is_some() && server.cert_file.is_none() {
         return Err(value("--key-file", "it needs `--cert-file`".to_owned(), None));
@@ -290,6 +293,33 @@ fn credentials(flags: &ServerFlags, variable: Variables<'_>) -> Result<Credentia
         (None, Some(token)) => Ok(Credentials::Bearer(Secret::new(&token))),
         (None, None) => Ok(Credentials::None),
     }
+}
+
+/// User and password of the proxies that the environment names.
+fn proxies(variable: Variables<'_>) -> Vec<(String, Secret)> {
+    let names = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_ascii_lowercase()]);
+    names
+        .filter_map(|name| {
+            let address = variable(&name)?;
+            let rest = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest);
+            let (credentials, _) = rest.rsplit_once('@')?;
+            let (user, password) = credentials.split_once(':')?;
+            // What is escaped there is sent as it is meant.
+            Some((percent_decoded(user), Secret::new(&percent_decoded(password))))
+        })
+        .collect()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.filter(|_| *byte == b'%').and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(code.unwrap_or(*byte));
+        rest = after.get(if code.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The headers of `--header` and `--header-file`, a line each.

@@ -64,6 +64,9 @@ pub struct Access {
     pub cert_file: Option<PathBuf>,
     /// PEM file with the client's key; by default it is looked for in `cert_file`.
     pub key_file: Option<PathBuf>,
+    /// User and password for the proxies of the environment. They are sent to those by themselves; here they
+    /// stand so that no message repeats them.
+    pub proxies: Vec<(String, Secret)>,
 }
 
 impl Access {
@@ -138,19 +141,20 @@ impl Access {
 
     /// `text` with every secret in it replaced: a server may repeat what it was sent.
     pub(super) fn redact(&self, text: &str) -> String {
-        // Of `Bearer …` the token alone is a secret as well.
-        let parts = |value: &'_ str| value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
-        let tokens: Vec<String> = self.headers.iter().filter_map(|(_, Secret(value))| parts(value)).collect();
-        let mut secrets: Vec<&str> = self.headers.iter().map(|(_, Secret(value))| value.as_str()).collect();
-        secrets.extend(tokens.iter().map(String::as_str));
-        let coded;
+        let mut secrets: Vec<String> = Vec::new();
+        let mut basic = |user: &str, password: &Secret| {
+            secrets.extend([password.0.clone(), base64(format!("{user}:{}", password.0).as_bytes())]);
+        };
+        self.proxies.iter().for_each(|(user, password)| basic(user, password));
         match &self.credentials {
             Credentials::None => {}
-            Credentials::Basic { user, password } => {
-                coded = base64(format!("{user}:{}", password.0).as_bytes());
-                secrets.extend([password.0.as_str(), coded.as_str()]);
-            }
-            Credentials::Bearer(token) => secrets.push(&token.0),
+            Credentials::Basic { user, password } => basic(user, password),
+            Credentials::Bearer(token) => secrets.push(token.0.clone()),
+        }
+        for (_, Secret(value)) in &self.headers {
+            // Of `Bearer …` the token alone is a secret as well.
+            secrets.extend(value.split_once(' ').map(|(_, token)| token.trim().to_owned()));
+            secrets.push(value.clone());
         }
         secrets.retain(|secret| secret.len() >= SHORTEST_SEARCHED);
         // One may begin another: the rest of the longer one would stay.

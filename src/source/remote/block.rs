@@ -33,18 +33,23 @@ struct Fetched {
     request: String,
 }
 
-/// The directory of the block, if it is complete and answers the same request.
+/// The directory of the block, if it is complete and answers the same request; or of
+/// one in `there` that holds all of it: a `--last` that is repeated begins later each time.
 pub(super) fn existing(
     out: &Path,
     plan: &BlockPlan,
     identity: &Identity,
+    there: &[(PathBuf, Window)],
 ) -> Result<Option<PathBuf>, RemoteError> {
     let path = out.join(plan.ulid.to_string());
+    let opens = |path: &Path| Database::open(path).is_ok_and(|database| database.blocks().len() == 1);
     if !path.exists() {
-        return Ok(None);
+        let covers = |(path, window): &&(PathBuf, Window)| {
+            window.intersect(plan.window) == Some(plan.window) && opens(path)
+        };
+        return Ok(there.iter().find(covers).map(|(path, _)| path.clone()));
     }
-    let opens = Database::open(&path).is_ok_and(|database| database.blocks().len() == 1);
-    if opens && request_of(&path).is_some_and(|(request, _)| request == identity.as_str()) {
+    if opens(&path) && request_of(&path).is_some_and(|(request, _)| request == identity.as_str()) {
         return Ok(Some(path));
     }
     // Only a crash of the whole machine leaves that: the name is given last.
@@ -57,6 +62,18 @@ fn request_of(block: &Path) -> Option<(String, Window)> {
     Some((meta.wattledger?.fetch?.request, Window::new(meta.min_time, meta.max_time)))
 }
 
+/// The blocks under `out` that answer the same request, of whatever time, in order.
+pub(super) fn of_request(out: &Path, identity: &Identity) -> Result<Vec<(PathBuf, Window)>, RemoteError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(RemoteError::io("list", out))? {
+        let path = entry.map_err(RemoteError::io("list", out))?.path();
+        let own = request_of(&path).filter(|(request, _)| request == identity.as_str());
+        found.extend(own.map(|(_, window)| (path, window)));
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(found)
+}
+
 /// Removes blocks of the same request that hold less than one of `blocks`:
 /// a day that was fetched before it was over.
 pub(super) fn replace(
@@ -65,20 +82,17 @@ pub(super) fn replace(
     identity: &Identity,
 ) -> Result<Vec<PathBuf>, RemoteError> {
     let mut replaced = Vec::new();
-    for entry in std::fs::read_dir(out).map_err(RemoteError::io("list", out))? {
-        let path = entry.map_err(RemoteError::io("list", out))?.path();
-        let Some((request, window)) = request_of(&path) else { continue };
-        let covers = |plan: &&BlockPlan| {
+    for (path, window) in of_request(out, identity)? {
+        let covers = |plan: &BlockPlan| {
             plan.window != window
                 && plan.window.intersect(window) == Some(window)
                 && out.join(plan.ulid.to_string()).exists()
         };
-        if request == identity.as_str() && blocks.iter().any(|plan| covers(&plan)) {
+        if blocks.iter().any(covers) {
             std::fs::remove_dir_all(&path).map_err(RemoteError::io("remove", &path))?;
             replaced.push(path);
         }
     }
-    replaced.sort();
     Ok(replaced)
 }
 

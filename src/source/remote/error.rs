@@ -156,8 +156,11 @@ impl RemoteError {
             Self::Address { .. } => {
                 "give what stands before `/api/v1`, such as `http://localhost:9090`; name a user with `--user`"
             }
-            Self::Status { status: 401 | 403 | 407, .. } => {
+            Self::Status { status: 401 | 403, .. } => {
                 "give `--user` with `--password-file`, `--bearer-token-file`, or `--cert-file`"
+            }
+            Self::Status { status: 407, .. } => {
+                "the proxy wants to know who asks: `http://USER:PASSWORD@HOST` in HTTP_PROXY or HTTPS_PROXY"
             }
             Self::Status { status: 404, .. } => {
                 "the address must be what stands before `/api/v1`, with a path where the server has one"

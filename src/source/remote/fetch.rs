@@ -39,10 +39,11 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
     remove(&staging, is_torn)?;
 
     let blocks = identity.blocks(request.window);
+    let there = block::of_request(&request.out, &identity)?;
     let mut kept = Vec::new();
     let mut jobs: Vec<Job<'_>> = Vec::new();
     for plan in &blocks {
-        if let Some(path) = block::existing(&request.out, plan, &identity)? {
+        if let Some(path) = block::existing(&request.out, plan, &identity, &there)? {
             kept.push(path);
             continue;
         }
