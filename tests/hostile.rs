@@ -187,7 +187,13 @@ fn what_is_no_snapshot() {
     "#);
     assert_snapshot!(of("file"), @r#"
     error: cannot open the snapshot: cannot list `file`: Not a directory (os error 20)
-    hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`), a folder of blocks, or one block: a directory that holds `meta.json`, `index` and `chunks/`
+    hint: if it is a dump, an export or a saved answer, make blocks of it: `wattledger convert file --out blocks`, then `--snapshot blocks`
+    "#);
+    std::fs::create_dir(bench.path("dumps")).unwrap();
+    bench.write("dumps/monday.txt", "");
+    assert_snapshot!(of("dumps"), @r#"
+    error: cannot open the snapshot: `dumps` holds no Prometheus block
+    hint: give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`) or a folder of blocks; saved answers and dumps are made into blocks with `wattledger convert dumps --out blocks`
     "#);
 }
 

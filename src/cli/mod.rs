@@ -15,6 +15,7 @@ mod summary;
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
@@ -158,7 +159,7 @@ impl Failure {
                     path.display()
                 ))
             }
-            Self::Source(SourceError::Tsdb(TsdbError::NoBlocks { path })) => Some(format!(
+            Self::Source(SourceError::Tsdb(TsdbError::NoBlocks { path })) if holds_files(path) => Some(format!(
                 "give a snapshot (`<data>/snapshots/<name>`), a data directory (with `wal/`) or a folder of blocks; \
                  saved answers and dumps are made into blocks with `wattledger convert {} --out blocks`",
                 path.display()
@@ -193,6 +194,13 @@ impl Failure {
         }
         text
     }
+}
+
+/// True if files lie in the directory itself, as dumps would.
+fn holds_files(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    })
 }
 
 /// Runs the command.
