@@ -67,6 +67,10 @@ pub(super) fn of_request(out: &Path, identity: &Identity) -> Result<Vec<(PathBuf
     let mut found = Vec::new();
     for entry in std::fs::read_dir(out).map_err(RemoteError::io("list", out))? {
         let path = entry.map_err(RemoteError::io("list", out))?.path();
+        if path.extension().is_some() {
+            // `.tmp-for-creation`: not whole.
+            continue;
+        }
         let own = request_of(&path).filter(|(request, _)| request == identity.as_str());
         found.extend(own.map(|(_, window)| (path, window)));
     }
