@@ -46,26 +46,26 @@ python3 - "$work" <<'EOF'
 import json, re, sys
 work = sys.argv[1]
 pair = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-metrics = open(f"{work}/dump.om", "w")
-table = open(f"{work}/dump.csv", "w")
+metrics, table, answer = (open(f"{work}/dump.{ending}", "w", 1 << 20) for ending in ("om", "csv", "json"))
 table.write("timestamp,metric,value,series\n")
-result, before = [], None
-for line in open(f"{work}/dump.txt"):
-    series, value, at = line.rstrip("\n").rsplit(" ", 2)
+answer.write('{"status":"success","data":{"resultType":"matrix","result":[')
+before, between = None, ""
+for line in open(f"{work}/dump.txt", buffering=1 << 20):
+    series, value, at = line.rsplit(" ", 2)
+    seconds = f"{at[:-4]}.{at[-4:-1]}"
     if series != before:
-        before = series
         labels = dict(pair.findall(series))
-        name = labels.pop("__name__")
-        text = name + "{" + ",".join(f'{key}="{label}"' for key, label in labels.items()) + "}"
-        result.append({"metric": {"__name__": name, **labels}, "values": []})
+        text = labels["__name__"] + "{" + ",".join(f'{k}="{v}"' for k, v in labels.items() if k != "__name__") + "}"
         quoted = '"' + text.replace('"', '""') + '"'
-    at = int(at)
-    metrics.write(f"{text} {value} {at // 1000}.{at % 1000:03}\n")
+        answer.write('%s{"metric":%s,"values":[' % ("" if before is None else "]},", json.dumps(labels)))
+        before, between = series, ""
+    metrics.write(f"{text} {value} {seconds}\n")
     if value != "NaN":
-        table.write(f"{at},{quoted},{value},\n")
-        result[-1]["values"].append([at / 1000, value])
+        table.write(f"{at[:-1]},{quoted},{value},\n")
+        answer.write(f'{between}[{seconds},"{value}"]')
+        between = ","
 metrics.write("# EOF\n")
-json.dump({"status": "success", "data": {"resultType": "matrix", "result": result}}, open(f"{work}/dump.json", "w"))
+answer.write("]}]}}\n")
 EOF
 timed "convert, OpenMetrics" "$program" convert "$work/dump.om" --out "$work/blocks-3"
 timed "convert, an answer of the API" "$program" convert "$work/dump.json" --out "$work/blocks-4"
