@@ -17,10 +17,10 @@ fn books(criterion: &mut Criterion) {
     let source = Snapshot::open(&directory.path().join("snapshot")).unwrap();
     let file = ConfigFile::read(&directory.path().join("wattledger.toml")).unwrap();
     let plan = Plan::new(&Request::default(), &file, source.time_range()).unwrap();
-    let options = jobs::Options { zone: plan.jobs_tz };
+    let options = jobs::Options { zone: plan.jobs_tz, ..jobs::Options::default() };
     let log = jobs::read(&directory.path().join("sacct.txt"), &options).unwrap();
     let close = || -> Books {
-        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true };
+        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true, nodes: &log.nodes };
         let books = close_books(&source, jobs, &plan.rules, &|_, _| ()).unwrap();
         assert!(books.balances.close());
         books

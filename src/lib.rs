@@ -58,6 +58,7 @@ pub mod hash;
 pub mod jobs;
 pub mod ledger;
 pub mod meter;
+mod parquet_file;
 pub mod power;
 pub mod report;
 pub mod simulate;

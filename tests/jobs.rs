@@ -16,8 +16,16 @@ use wattledger::time::Window;
 
 const MIB: f64 = 1_048_576.0;
 
+/// The numbers of the rejected lines.
+fn lines_of(log: &JobLog) -> Vec<u64> {
+    let line = |rejected: &jobs::Rejected| match rejected.place {
+        jobs::Place::Line(number) | jobs::Place::Entry(number) => number,
+    };
+    log.rejected.iter().map(line).collect()
+}
+
 fn try_read(text: impl AsRef<[u8]>, zone: Tz) -> Result<JobLog, JobsError> {
-    jobs::read_from(text.as_ref(), Path::new("log"), &Options { zone })
+    jobs::read_from(text.as_ref(), Path::new("log"), &Options { zone, ..Options::default() })
 }
 
 fn read(text: impl AsRef<[u8]>) -> JobLog {
@@ -68,8 +76,8 @@ fn the_header_decides_which_field_is_what() {
     assert_eq!(run.allocations[0].memory_bytes, None);
     assert_eq!(run.allocations[0].gpus, None);
     assert!(plain.zone_assumed && plain.notes.iter().any(|note| note.contains("zone `UTC`")));
-    assert_eq!(plain.format, LogFormat::SacctText);
-    assert_eq!(plain.columns[7], "JobName");
+    assert_eq!(plain.inputs[0].format, LogFormat::SacctText);
+    assert_eq!(plain.inputs[0].columns[7], "JobName");
 }
 
 #[test]
@@ -251,7 +259,7 @@ fn a_broken_line_costs_that_line() {
          10|COMPLETED|1000000000|1000000100|n2|cpu=1\n",
     );
     assert_eq!(ids(&log), [("1", 0), ("10", 0)]);
-    let lines: Vec<u64> = log.rejected.iter().map(|rejected| rejected.line).collect();
+    let lines: Vec<u64> = lines_of(&log);
     assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9, 10]);
     assert_eq!(log.rejected_total, 8);
     let reason = |at: usize| &log.rejected[at].reason;
@@ -314,7 +322,7 @@ fn what_is_no_job_log_is_refused_with_a_way_out() {
     };
     assert_eq!(message(b""), "job log `log` is empty");
     assert_eq!(message(b"\n \n\r\n"), "job log `log` is empty");
-    assert!(message(b"{\"jobs\": []}").contains("JSON"));
+    assert!(message(b"{\"data\": []}").contains("JSON"));
     assert!(message(b"JobID   JobName  Start End NodeList\n").contains("fixed width"));
     assert!(message(b"7|fit|2026-11-23T13:30:47|2026-11-23T13:31:13|n1\n").contains("without its header"));
     assert!(message(b"\x00\x01\x02\xff\xfe\n\x00\x00").contains("its first line is"));
@@ -349,7 +357,7 @@ fn windows_marked_by_hand() {
          bert-3,1716026400,1716026460,\"n1,n2 n2\",\"a, \"\"b\"\"\",,,,,,\n",
     );
     assert_eq!(log.rejected, []);
-    assert_eq!(log.format, LogFormat::RunsCsv);
+    assert_eq!(log.inputs[0].format, LogFormat::RunsCsv);
     // 2024-05-18T10:00:00Z is 1716026400.
     let [first, third, second] = &log.runs[..] else { panic!("{log:?}") };
     assert_eq!((first.start_ms, first.end_ms), (1_716_026_400_000, Some(1_716_031_800_000)));
@@ -398,7 +406,7 @@ fn broken_rows_of_a_csv() {
          h,2024-05-18T10:00:00Z,2024-05-18T11:00:00Z,n1,1\n",
     );
     assert_eq!(ids(&log), [("a", 0), ("h", 0)]);
-    let lines: Vec<u64> = log.rejected.iter().map(|rejected| rejected.line).collect();
+    let lines: Vec<u64> = lines_of(&log);
     assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9]);
     let missing = |at: usize| match &log.rejected[at].reason {
         RejectReason::MissingField { column } => *column,
@@ -514,7 +522,7 @@ fn the_recording() {
 #[test]
 fn the_recording_by_hand() {
     let (by_hand, log) = (fixture("runs.csv"), fixture("sacct.txt"));
-    assert_eq!(by_hand.format, LogFormat::RunsCsv);
+    assert_eq!(by_hand.inputs[0].format, LogFormat::RunsCsv);
     assert!(!by_hand.zone_assumed);
     for (marked, job) in by_hand.runs.iter().zip(["2", "1"]) {
         let job = log.runs.iter().find(|run| run.run_id == job).unwrap();
@@ -600,8 +608,7 @@ fn real_logs_that_cannot_be_used_say_why() {
     for (file, words) in [
         ("slurm/sacct_tz.psv", "`NodeList`"),
         ("slurm/sacct_fixedwidth.txt", "fixed width"),
-        ("slurm/sacct_v0.0.38.json", "JSON"),
-        ("slurm/scontrol_show_job.txt", "its first line is `JobId=16"),
+        ("slurm/sacct_v0.0.38.yaml", "its first line is"),
         ("joblogs/apel/test_slurm.lines.txt", "without its header"),
         ("joblogs/ood_core/slurm/non_utf8_job_name.txt", "`Start`, `End`"),
     ] {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::job_log::JobsArgs;
 use super::report::{self, Inputs};
 use super::{Failure, Outcome, simulate};
 use crate::config::{ConfigFile, Request};
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let request = Request { zone: Some("DE".to_owned()), pue: Some(1.2), ..Request::default() };
     let inputs = Inputs {
         snapshot: snapshot.clone(),
-        jobs: Some(args.out.join("sacct.txt")),
+        jobs: JobsArgs::of_file(args.out.join("sacct.txt")),
         config: Some(args.out.join("wattledger.toml")),
         out: args.out.join("report"),
         charts: true,

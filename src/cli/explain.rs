@@ -29,18 +29,16 @@ pub(super) fn explain(
         source.series_count(),
         source.database().blocks().len()
     ));
-    match (log, &inputs.jobs) {
-        (Some(log), Some(path)) => {
+    match log {
+        Some(log) => {
+            for input in &log.inputs {
+                line(format!("jobs       {} ({})", input.path.display(), input.format));
+            }
             let covered =
                 log.covered.map(|covered| covered.to_string()).unwrap_or_else(|| "nothing".to_owned());
-            line(format!(
-                "jobs       {} ({}, {} runs, covers {covered})",
-                path.display(),
-                log.format,
-                log.runs.len()
-            ));
+            line(format!("runs       {}, the log covers {covered}", log.runs.len()));
         }
-        _ => line("jobs       none: all energy will be unattributed".to_owned()),
+        None => line("jobs       none: all energy will be unattributed".to_owned()),
     }
     if let Some(config) = &inputs.config {
         line(format!("config     {}", config.display()));
@@ -68,6 +66,8 @@ pub(super) fn explain(
         .flat_map(|run| &run.allocations)
         .map(|part| survey.names.aliases().canonical(&part.node))
         .collect();
+    let described = log.iter().flat_map(|log| &log.nodes);
+    in_log.extend(described.map(|node| survey.names.aliases().canonical(&node.name)));
     in_log.extend(plan.rules.scheduler_nodes.iter().map(|name| survey.names.aliases().canonical(name)));
     for (name, node) in &survey.inventory.nodes {
         let known = if in_log.contains(name) || log.is_none() { "" } else { ", not known to the scheduler" };

@@ -6,6 +6,9 @@ mod demo;
 mod explain;
 mod fetch;
 mod inspect;
+mod job_log;
+mod jobs;
+mod mark;
 mod output;
 mod provenance;
 mod report;
@@ -21,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::jobs::JobsError;
+use crate::jobs::mark::MarkError;
 use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
@@ -45,6 +49,7 @@ use crate::tsdb::TsdbError;
   wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+  wattledger jobs sacct.txt
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
   wattledger convert dump.txt.gz --out blocks
 
@@ -59,6 +64,8 @@ pub struct Cli {
 enum Command {
     Report(Box<report::Args>),
     Inspect(inspect::Args),
+    Jobs(jobs::Args),
+    Mark(mark::Args),
     Fetch(Box<fetch::Args>),
     Convert(convert::Args),
     Simulate(simulate::Args),
@@ -96,6 +103,9 @@ pub enum Failure {
     /// The job log.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// A window marked by hand.
+    #[error("cannot mark the run")]
+    Mark(#[from] MarkError),
     /// The series.
     #[error("cannot open the snapshot")]
     Source(#[from] SourceError),
@@ -139,6 +149,12 @@ impl Failure {
         match self {
             Self::Config(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
+            Self::Mark(MarkError::Started { name, .. }) => {
+                Some(format!("stop it with `wattledger mark stop {name}`, or give the new one another name"))
+            }
+            Self::Mark(MarkError::NotStarted { name, .. }) => {
+                Some(format!("start it with `wattledger mark start {name}`, or name its file with `--file`"))
+            }
             Self::Source(SourceError::Tsdb(TsdbError::BlocksInside { inside, .. })) => {
                 let (first, others) = inside.split_first()?;
                 let flag = format!("`--snapshot {}`", first.display());
@@ -212,6 +228,8 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Jobs(args) => jobs::run(&args),
+        Command::Mark(args) => mark::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),

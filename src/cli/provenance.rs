@@ -28,7 +28,7 @@ pub(super) fn provenance(
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         files.push(InputFile { role, name, sha256: file_sha256(path).unwrap_or_default() });
     };
-    inputs.jobs.iter().for_each(|path| add("jobs", path));
+    inputs.jobs.files().iter().for_each(|path| add("jobs", path));
     inputs.config.iter().for_each(|path| add("config", path));
     plan.intensity.inputs().iter().for_each(|input| add("intensity", &input.path));
 
@@ -36,19 +36,20 @@ pub(super) fn provenance(
         source.left_out().iter().map(|left| format!("{}: {}", left.what, left.why)).collect();
     left_out.extend(books.read.problems.iter().map(ToString::to_string));
     left_out.extend(books.read.skipped());
-    let more = |path: &std::path::Path, total: u64, listed: usize| {
+    let more = |what: String, total: u64, listed: usize| {
         let more = total.saturating_sub(listed as u64);
-        (more > 0).then(|| format!("`{}`: {more} more lines", path.display()))
+        (more > 0).then(|| format!("{what}: {more} more lines"))
     };
-    for (log, path) in log.iter().zip(&inputs.jobs) {
+    if let Some(log) = log {
         left_out.extend(log.rejected.iter().map(ToString::to_string));
-        left_out.extend(more(path, log.rejected_total, log.rejected.len()));
+        left_out.extend(more("the job log".to_owned(), log.rejected_total, log.rejected.len()));
     }
     for input in plan.intensity.inputs() {
         let lines = input.rejected_lines.iter();
         left_out
             .extend(lines.map(|bad| format!("`{}` line {}: {}", input.path.display(), bad.line, bad.reason)));
-        left_out.extend(more(&input.path, input.rejected, input.rejected_lines.len()));
+        let name = format!("`{}`", input.path.display());
+        left_out.extend(more(name, input.rejected, input.rejected_lines.len()));
     }
     let mut notes = plan.notes.clone();
     notes.extend(source.notes());
@@ -84,6 +85,7 @@ pub(super) fn provenance(
             ("duplicates", log.skipped.duplicates),
             ("superseded", log.skipped.superseded),
             ("zero_length", log.skipped.zero_length),
+            ("without_nodes", log.skipped.without_nodes),
         ])
     });
     Provenance {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::explain::explain;
+use super::job_log::JobsArgs;
 use super::output::{bar, data, note};
 use super::provenance::provenance;
 use super::server::{ServerArgs, is_lossy};
@@ -13,7 +14,7 @@ use super::{Failure, Outcome};
 use crate::config::{
     ConfigError, ConfigFile, Defaults, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
 };
-use crate::jobs::{self, JobLog};
+use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
 use crate::meter::edges::EdgeRule;
 use crate::report::{Report, Subject};
@@ -51,9 +52,8 @@ pub(super) struct Args {
     /// Directory for what is fetched; default: `wattledger` in the user's cache directory.
     #[arg(long, value_name = "DIR", requires = "prometheus", help_heading = "Server")]
     cache: Option<PathBuf>,
-    /// Job log: `sacct -P` text, or a CSV with run_id,start,end,nodes. Without it all energy is unattributed.
-    #[arg(long, value_name = "FILE")]
-    jobs: Option<PathBuf>,
+    #[command(flatten)]
+    jobs: JobsArgs,
     /// Country or zone whose carbon intensity applies: `DE`, `Germany`, `US-CAL-CISO`.
     #[arg(long, visible_alias = "country", value_name = "ZONE")]
     zone: Option<String>,
@@ -90,9 +90,6 @@ pub(super) struct Args {
     /// How energy between two readings is split at a run's edge.
     #[arg(long, default_value = "power")]
     edges: Edges,
-    /// Time zone of job-log times without an offset, such as `Europe/Berlin`; default UTC.
-    #[arg(long, value_name = "ZONE")]
-    jobs_tz: Option<String>,
     /// Start of the time that the job log covers; default: its first record.
     #[arg(long, value_name = "TIME")]
     jobs_from: Option<String>,
@@ -130,7 +127,7 @@ enum Answer {
 /// The files of one report.
 pub(super) struct Inputs {
     pub(super) snapshot: PathBuf,
-    pub(super) jobs: Option<PathBuf>,
+    pub(super) jobs: JobsArgs,
     pub(super) config: Option<PathBuf>,
     pub(super) out: PathBuf,
     pub(super) charts: bool,
@@ -162,7 +159,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
             Answer::No => ledger::GpuInNodeMeter::No,
             Answer::Unknown => ledger::GpuInNodeMeter::Unknown,
         }),
-        jobs_tz: args.jobs_tz.clone(),
+        jobs_tz: args.jobs.zone_name().cloned(),
         jobs_from: args.jobs_from.clone(),
         jobs_to: args.jobs_to.clone(),
     };
@@ -211,17 +208,15 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     }
     let source = Snapshot::open(&inputs.snapshot)?;
     let plan = Plan::new(request, file, source.time_range())?;
-    let log = match &inputs.jobs {
-        Some(path) => Some(jobs::read(path, &jobs::Options { zone: plan.jobs_tz })?),
-        None => None,
-    };
+    let log = inputs.jobs.read(plan.jobs_tz)?;
     if inputs.explain {
         data(&explain(&source, &plan, log.as_ref(), inputs)?)?;
         return Ok(Outcome::Done);
     }
     let runs = log.as_ref().map_or(&[][..], |log| log.runs.as_slice());
     let covered = log.as_ref().and_then(|log| log.covered);
-    let jobs = Jobs { runs, covered, is_given: log.is_some() };
+    let nodes = log.as_ref().map_or(&[][..], |log| log.nodes.as_slice());
+    let jobs = Jobs { runs, covered, is_given: log.is_some(), nodes };
     let bar = bar("reading nodes");
     let books = close_books(&source, jobs, &plan.rules, &|done, total| {
         bar.set_length(total as u64);

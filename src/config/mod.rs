@@ -16,7 +16,7 @@ pub use fetch::{
     cached_request, fetch_request,
 };
 pub(crate) use plan::find_file;
-pub use plan::{Defaults, Plan, Request};
+pub use plan::{Defaults, Plan, Request, jobs_time_zone};
 
 use crate::carbon::CarbonError;
 use crate::ledger::GpuInNodeMeter;

@@ -227,6 +227,15 @@ fn checked(setting: &str, number: f64) -> Result<f64, ConfigError> {
     }
 }
 
+/// The zone typed as `--jobs-tz`, or the default.
+///
+/// # Errors
+///
+/// Where it is no time zone.
+pub fn jobs_time_zone(typed: Option<&str>) -> Result<Tz, ConfigError> {
+    typed.map_or(Ok(Defaults::JOBS_TZ), |name| time_zone("--jobs-tz", name))
+}
+
 pub(super) fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
     name.parse().map_err(|_| {
         let hint = "an IANA name such as `Europe/Berlin` or `UTC`".to_owned();

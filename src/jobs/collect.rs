@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::shorten;
 use super::tres::{RequestedMemory, Tres};
-use super::{JobLog, LogFormat, MAX_REJECTED, RejectReason, Rejected, Run, Skipped, spread};
+use super::{
+    Allocation, JobLog, LogInput, MAX_REJECTED, Place, RejectReason, Rejected, Run, SchedulerNode, Skipped,
+    spread,
+};
 use crate::time::Window;
 
 /// A run as its row has it, before its steps are known.
@@ -24,6 +27,10 @@ pub(super) struct Record {
     pub(super) cpus: Option<f64>,
     pub(super) requested_memory: Option<RequestedMemory>,
     pub(super) gpu_ids: Option<Vec<String>>,
+    /// What it held on each node, where the log says so itself; goes before the totals.
+    pub(super) per_node: Option<Vec<Allocation>>,
+    /// A window that somebody wrote down: only rows that are alike repeat each other.
+    pub(super) by_hand: bool,
 }
 
 /// What a job step adds to its job.
@@ -37,9 +44,14 @@ pub(super) struct Step {
     pub(super) allocation: Option<Tres>,
 }
 
-/// Gathers the rows of one log.
+/// Gathers the rows of all logs.
+#[derive(Default)]
 pub(super) struct Collector {
     path: PathBuf,
+    pub(super) inputs: Vec<LogInput>,
+    pub(super) nodes: Vec<SchedulerNode>,
+    /// Where runs were that name no node.
+    pub(super) default_node: Option<String>,
     records: Vec<Record>,
     steps: Vec<Step>,
     rejected: Vec<Rejected>,
@@ -52,25 +64,39 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            records: Vec::new(),
-            steps: Vec::new(),
-            rejected: Vec::new(),
-            rejected_total: 0,
-            skipped: Skipped::default(),
-            first_start_ms: None,
-            last_ms: None,
-            zone_assumed: false,
-            notes: Vec::new(),
+    /// Rows come from the file `path` from now on.
+    pub(super) fn begin(&mut self, path: &Path) {
+        self.path = path.to_path_buf();
+    }
+
+    /// Says once what a user should know.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
+    /// How many rows were taken or rejected so far.
+    pub(super) fn rows(&self) -> u64 {
+        let records = self.records.len().saturating_add(self.nodes.len());
+        let skipped = self.skipped.never_started.saturating_add(self.skipped.steps);
+        u64::try_from(records).unwrap_or(u64::MAX).saturating_add(skipped).saturating_add(self.rejected_total)
+    }
+
+    /// Leaves out a line.
     pub(super) fn reject(&mut self, line: u64, reason: RejectReason, text: &str) {
+        self.reject_at(Place::Line(line), reason, text);
+    }
+
+    /// Leaves out an entry of a list, counted from 1.
+    pub(super) fn reject_entry(&mut self, entry: u64, reason: RejectReason, text: &str) {
+        self.reject_at(Place::Entry(entry), reason, text);
+    }
+
+    fn reject_at(&mut self, place: Place, reason: RejectReason, text: &str) {
         self.rejected_total = self.rejected_total.saturating_add(1);
         if self.rejected.len() < MAX_REJECTED {
-            self.rejected.push(Rejected { path: self.path.clone(), line, reason, text: shorten(text) });
+            self.rejected.push(Rejected { path: self.path.clone(), place, reason, text: shorten(text) });
         }
     }
 
@@ -84,14 +110,17 @@ impl Collector {
         self.steps.push(step);
     }
 
-    pub(super) fn record(&mut self, record: Record) {
+    pub(super) fn record(&mut self, mut record: Record) {
+        if record.nodes.is_empty() {
+            record.nodes.extend(self.default_node.clone());
+        }
         let start_ms = record.run.start_ms;
         self.first_start_ms = Some(self.first_start_ms.map_or(start_ms, |first| first.min(start_ms)));
         self.reaches(record.run.end_ms.unwrap_or(start_ms));
         self.records.push(record);
     }
 
-    pub(super) fn finish(mut self, format: LogFormat, columns: Vec<String>) -> JobLog {
+    pub(super) fn finish(mut self) -> JobLog {
         let clusters: BTreeSet<&str> = self.records.iter().map(|record| record.cluster.as_str()).collect();
         if clusters.len() > 1 {
             let names: Vec<&str> = clusters.into_iter().collect();
@@ -102,7 +131,7 @@ impl Collector {
         }
         // Stable: rows that compare equal stay in the order of the file.
         self.records.sort_by(|a, b| key(a).cmp(&key(b)));
-        let records = self.without_repeats(format);
+        let records = self.without_repeats();
         let mut records = self.with_steps(records);
         number_restarts(&mut records);
 
@@ -113,6 +142,13 @@ impl Collector {
         runs.sort_by(|a, b| (a.start_ms, &a.run_id, a.restart).cmp(&(b.start_ms, &b.run_id, b.restart)));
         let zero_length = runs.iter().filter(|run| run.end_ms == Some(run.start_ms)).count();
         self.skipped.zero_length = u64::try_from(zero_length).unwrap_or(u64::MAX);
+        let nowhere = runs.iter().filter(|run| run.allocations.is_empty()).count();
+        self.skipped.without_nodes = u64::try_from(nowhere).unwrap_or(u64::MAX);
+        if nowhere > 0 {
+            self.note(format!(
+                "runs that name no node: {nowhere}; they get no energy, unless `--jobs-node` says where they were"
+            ));
+        }
 
         let covered = self.first_start_ms.zip(self.last_ms).map(|(first, last)| Window::new(first, last));
         JobLog {
@@ -121,8 +157,8 @@ impl Collector {
             rejected_total: self.rejected_total,
             skipped: self.skipped,
             covered,
-            format,
-            columns,
+            inputs: self.inputs,
+            nodes: self.nodes,
             zone_assumed: self.zone_assumed,
             notes: self.notes,
         }
@@ -131,15 +167,12 @@ impl Collector {
     /// Drops rows that repeat another. In a scheduler's log, rows of one id and
     /// one start are one run seen at different times, of which the last says
     /// most; in a CSV made by hand only rows that are alike repeat each other.
-    fn without_repeats(&mut self, format: LogFormat) -> Vec<Record> {
+    fn without_repeats(&mut self) -> Vec<Record> {
         let mut kept: Vec<Record> = Vec::with_capacity(self.records.len());
         for record in std::mem::take(&mut self.records) {
-            match kept
-                .iter_mut()
-                .rev()
-                .take_while(|other| key(other) == key(&record))
-                .find(|other| **other == record || format == LogFormat::SacctText)
-            {
+            match kept.iter_mut().rev().take_while(|other| key(other) == key(&record)).find(|other| {
+                **other == record || !(other.by_hand || record.by_hand) || other.is_ended_by(&record)
+            }) {
                 None => kept.push(record),
                 Some(other) if *other == record => {
                     self.skipped.duplicates = self.skipped.duplicates.saturating_add(1);
@@ -148,7 +181,10 @@ impl Collector {
                     self.skipped.superseded = self.skipped.superseded.saturating_add(1);
                     // `None < Some`, so an end beats no end, and a later end an earlier one.
                     if record.run.end_ms >= other.run.end_ms {
-                        *other = record;
+                        let earlier = std::mem::replace(other, record);
+                        other.complete_with(earlier);
+                    } else {
+                        other.complete_with(record);
                     }
                 }
             }
@@ -183,6 +219,41 @@ impl Collector {
     }
 }
 
+impl Record {
+    /// A window that was begun, and then written down again with its end.
+    fn is_ended_by(&self, other: &Self) -> bool {
+        self.by_hand && other.by_hand && self.run.end_ms.is_none() && other.run.end_ms.is_some()
+    }
+
+    /// Takes over what only `other`, another row of the same run, tells: `scontrol show job -d` knows
+    /// which GPUs it had, `sacct` when it ended.
+    fn complete_with(&mut self, other: Self) {
+        self.per_node = self.per_node.take().or(other.per_node);
+        self.gpu_ids = self.gpu_ids.take().or(other.gpu_ids);
+        self.cpus = self.cpus.or(other.cpus);
+        self.requested_memory = self.requested_memory.or(other.requested_memory);
+        if !self.lists_resources {
+            self.totals = other.totals;
+            self.lists_resources = other.lists_resources;
+        }
+        let energies = [self.run.recorded_energy_j, other.run.recorded_energy_j];
+        self.run.recorded_energy_j = energies.into_iter().flatten().reduce(f64::max);
+        let texts = [
+            (&mut self.run.job_id, other.run.job_id),
+            (&mut self.run.name, other.run.name),
+            (&mut self.run.user, other.run.user),
+            (&mut self.run.account, other.run.account),
+            (&mut self.run.partition, other.run.partition),
+            (&mut self.run.stage, other.run.stage),
+        ];
+        for (mine, theirs) in texts {
+            if mine.is_empty() {
+                *mine = theirs;
+            }
+        }
+    }
+}
+
 fn key(record: &Record) -> (&str, &str, i64) {
     (&record.run.run_id, &record.cluster, record.run.start_ms)
 }
@@ -214,6 +285,18 @@ fn into_run(record: Record, tracks_gpus: bool) -> Run {
         gpus: record.totals.gpus.or(no_gpus),
         nodes: record.totals.nodes,
     };
-    let allocations = spread(record.nodes, &totals, record.gpu_ids.as_deref());
+    let allocations = match record.per_node {
+        Some(mut allocations) => {
+            // What the log gives for the whole job only is spread over the nodes like any other total.
+            let spread = spread(record.nodes, &totals, None);
+            for (mine, share) in allocations.iter_mut().zip(spread) {
+                mine.cpus = mine.cpus.or(share.cpus);
+                mine.memory_bytes = mine.memory_bytes.or(share.memory_bytes);
+                mine.gpus = mine.gpus.or(share.gpus);
+            }
+            allocations
+        }
+        None => spread(record.nodes, &totals, record.gpu_ids.as_deref()),
+    };
     Run { allocations, ..record.run }
 }

@@ -39,6 +39,16 @@ pub enum JobsError {
         /// What it looks like.
         reason: String,
     },
+    /// A column that `--jobs-columns` names is not there.
+    #[error("job log `{}` has no column `{missing}`", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        missing: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The header lacks columns that are needed.
     #[error("job log `{}` has no column {}", path.display(), quoted(missing))]
     MissingColumns {
@@ -57,9 +67,10 @@ impl JobsError {
         match self {
             Self::Io { .. } => None,
             Self::Empty { .. } | Self::Unrecognised { .. } => Some(format!(
-                "export the jobs with `{SACCT_COMMAND}`, or write a CSV with the columns run_id,start,end,nodes"
+                "export the jobs with `{SACCT_COMMAND}`, or write a CSV with the columns run_id,start,end,nodes; \
+                 `wattledger jobs --help` lists what else is read"
             )),
-            Self::MissingColumns { hint, .. } => Some(hint.clone()),
+            Self::MissingColumns { hint, .. } | Self::MissingColumn { hint, .. } => Some(hint.clone()),
         }
     }
 
@@ -68,10 +79,10 @@ impl JobsError {
         let first_line = first_line.trim();
         let names_jobs = first_line.split_whitespace().any(|word| word.eq_ignore_ascii_case("jobid"));
         let reason = if first_line.starts_with(['{', '[']) {
-            "it looks like JSON; export separated text instead".to_owned()
+            "it is JSON of no kind that is known".to_owned()
         } else if names_jobs {
             "it looks like `sacct` output in columns of fixed width, which cuts off values".to_owned()
-        } else if first_line.contains('|') && super::sacct::looks_like_row(first_line) {
+        } else if first_line.contains('|') && super::slurm::sacct::looks_like_row(first_line) {
             "it looks like `sacct` output without its header".to_owned()
         } else {
             format!("its first line is `{}`", shorten(first_line))
@@ -84,13 +95,31 @@ fn quoted(columns: &[&str]) -> String {
     columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// A line that was left out.
+/// Where in a log something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A line, counted from 1.
+    Line(u64),
+    /// An entry of a list or a row of a table, counted from 1.
+    Entry(u64),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Entry(number) => write!(f, "entry {number}"),
+        }
+    }
+}
+
+/// A line, or an entry of a list, that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The log.
     pub path: PathBuf,
-    /// The line's number, counted from 1.
-    pub line: u64,
+    /// Where in it.
+    pub place: Place,
     /// Why.
     pub reason: RejectReason,
     /// The line's beginning.
@@ -99,7 +128,7 @@ pub struct Rejected {
 
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` line {}: {}", self.path.display(), self.line, self.reason)
+        write!(f, "`{}` {}: {}", self.path.display(), self.place, self.reason)
     }
 }
 
@@ -183,6 +212,38 @@ pub enum RejectReason {
     LineTooLong {
         /// The limit, in bytes.
         limit: usize,
+    },
+    /// Not a line of `Name = value`.
+    #[error("is no attribute: `Name = value`")]
+    NoAttribute,
+    /// A text that does not end.
+    #[error("has a quote that is not closed")]
+    OpenQuote,
+    /// A place of execution that cannot be read.
+    #[error("`{text}` does not say which part of which host was held")]
+    BadNodeSpec {
+        /// The text's beginning.
+        text: String,
+    },
+    /// An amount of a resource that cannot be read.
+    #[error("`{text}` is no amount of `{resource}`")]
+    BadQuantity {
+        /// The resource.
+        resource: String,
+        /// The text's beginning.
+        text: String,
+    },
+    /// The text breaks off or is damaged here: nothing behind it was read.
+    #[error("breaks off: {reason}; nothing behind it was read")]
+    BadJson {
+        /// The reader's own words.
+        reason: String,
+    },
+    /// The table is damaged here: nothing behind it was read.
+    #[error("{reason}; nothing behind it was read")]
+    BadParquet {
+        /// The reader's own words.
+        reason: String,
     },
     /// Quotes that do not match, or the like.
     #[error("is not a row of CSV: {reason}")]

@@ -1,6 +1,10 @@
 //! Lines of a text, one at a time and of bounded length, whatever the file holds.
 
 use std::io::{self, BufRead};
+use std::path::Path;
+
+use super::collect::Collector;
+use super::{JobsError, RejectReason};
 
 /// No line of a job log is longer, not even with a job summary in `AdminComment`.
 pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
@@ -69,6 +73,30 @@ impl<R: BufRead> Lines<R> {
         bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         Ok(Some(Line::Text { number, text: String::from_utf8_lossy(bytes).into_owned() }))
     }
+}
+
+/// Gives `take` every line that is not blank, with its number; what it rejects goes to `collector`.
+pub(super) fn each_line(
+    collector: &mut Collector,
+    mut lines: Lines<impl BufRead>,
+    path: &Path,
+    mut take: impl FnMut(&mut Collector, u64, &str) -> Result<(), RejectReason>,
+) -> Result<(), JobsError> {
+    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
+    while let Some(line) = lines.next_line().map_err(io)? {
+        match line {
+            Line::Text { text, .. } if text.trim().is_empty() => {}
+            Line::Text { number, text } => {
+                if let Err(reason) = take(collector, number, &text) {
+                    collector.reject(number, reason, &text);
+                }
+            }
+            Line::TooLong { number } => {
+                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

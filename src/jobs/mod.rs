@@ -1,30 +1,44 @@
 //! Who had what, when: job logs of any kind, read into [`Run`]s.
 //!
-//! Two kinds are read, told apart by their header: the text of Slurm's `sacct`
-//! with separators (`-P`, `-p`, `--delimiter`) and any choice and order of
-//! fields, and a CSV of hand-marked windows (`run_id,start,end,nodes,…`).
+//! What a log is, is recognised from its content ([`LogFormat`] lists the kinds).
 //! A line that cannot be used is listed in [`JobLog::rejected`] with its number
-//! and the reason; the rest of the log is read on.
+//! and the reason; the rest of the log is read on. Several logs are read as one:
+//! where two tell of the same run, what only one of them knows is kept, so that
+//! `scontrol show job -d` adds the GPUs to what `sacct` says.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use chrono_tz::Tz;
 
 use crate::time::Window;
 
-mod align;
+pub mod census;
 mod clock;
+mod codecarbon;
 mod collect;
+mod columns;
 mod error;
 pub mod hostlist;
+mod htcondor;
+mod json;
+mod kubernetes;
 mod lines;
+mod lsf;
+pub mod mark;
+mod open;
+mod pbs;
+mod recognise;
 mod runs_csv;
-mod sacct;
+mod sge;
+mod slurm;
+mod swf;
 pub mod tres;
 
-pub use error::{JobsError, RejectReason, Rejected, SACCT_COMMAND};
+pub use columns::{ColumnMap, ColumnsError};
+pub use error::{JobsError, Place, RejectReason, Rejected, SACCT_COMMAND};
 
 /// One job, array task, or hand-marked program run.
 ///
@@ -79,40 +93,143 @@ pub struct Allocation {
 }
 
 /// How a log is to be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The zone of times that carry no offset.
     pub zone: Tz,
+    /// The kind of log; recognised from its content if not given.
+    pub format: Option<LogFormat>,
+    /// Names of columns.
+    pub columns: ColumnMap,
+    /// Where runs were that name no node.
+    pub default_node: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { zone: Tz::UTC }
+        Self { zone: Tz::UTC, format: None, columns: ColumnMap::default(), default_node: None }
     }
 }
 
 /// The kinds of log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogFormat {
-    /// `sacct -P` or `-p`.
+    /// Slurm: `sacct -P` or `-p`.
     SacctText,
+    /// Slurm: `sacct --json`.
+    SacctJson,
+    /// Slurm: `scontrol show job -d`, `scontrol show node`.
+    Scontrol,
+    /// PBS Pro, OpenPBS, Torque: the accounting log.
+    Pbs,
+    /// LSF: `lsb.acct`.
+    Lsf,
+    /// Sun, Univa, Altair and Son of Grid Engine: the accounting file.
+    GridEngine,
+    /// HTCondor: `condor_history -long`, history files.
+    Htcondor,
+    /// HTCondor: `condor_history -json`.
+    HtcondorJson,
+    /// HTCondor: lines as APEL's scripts make them for grid accounting.
+    HtcondorApel,
+    /// The Standard Workload Format of the Parallel Workloads Archive.
+    Swf,
+    /// `kubectl get pods --output=json`.
+    Kubernetes,
     /// `run_id,start,end,nodes,…`
     RunsCsv,
+    /// The same columns in Parquet.
+    RunsParquet,
+    /// CodeCarbon's `emissions.csv`.
+    Codecarbon,
+}
+
+impl LogFormat {
+    /// All of them, with the words for `--jobs-format`.
+    pub const ALL: [(&'static str, Self); 14] = [
+        ("sacct", Self::SacctText),
+        ("sacct-json", Self::SacctJson),
+        ("scontrol", Self::Scontrol),
+        ("pbs", Self::Pbs),
+        ("lsf", Self::Lsf),
+        ("sge", Self::GridEngine),
+        ("htcondor", Self::Htcondor),
+        ("htcondor-json", Self::HtcondorJson),
+        ("htcondor-apel", Self::HtcondorApel),
+        ("swf", Self::Swf),
+        ("kubernetes", Self::Kubernetes),
+        ("csv", Self::RunsCsv),
+        ("parquet", Self::RunsParquet),
+        ("codecarbon", Self::Codecarbon),
+    ];
 }
 
 impl std::fmt::Display for LogFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::SacctText => "sacct text",
+            Self::SacctJson => "sacct JSON",
+            Self::Scontrol => "scontrol text",
+            Self::Pbs => "PBS accounting log",
+            Self::Lsf => "LSF accounting file",
+            Self::GridEngine => "Grid Engine accounting file",
+            Self::Htcondor => "HTCondor history",
+            Self::HtcondorJson => "HTCondor history in JSON",
+            Self::HtcondorApel => "HTCondor lines for APEL",
+            Self::Swf => "Standard Workload Format",
+            Self::Kubernetes => "Kubernetes pods",
             Self::RunsCsv => "runs CSV",
+            Self::RunsParquet => "runs Parquet",
+            Self::Codecarbon => "CodeCarbon emissions CSV",
         })
     }
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL.into_iter().find(|(word, _)| *word == text);
+        found.map(|(_, format)| format).ok_or_else(|| UnknownFormat { text: text.to_owned() })
+    }
+}
+
+/// A word that names no kind of log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no kind of job log")]
+pub struct UnknownFormat {
+    /// The word.
+    pub text: String,
+}
+
+/// What the scheduler says that a node has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchedulerNode {
+    /// Its name in the scheduler.
+    pub name: String,
+    /// CPUs, as the scheduler counts them.
+    pub cpus: Option<f64>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<f64>,
+    /// GPUs.
+    pub gpus: Option<f64>,
+}
+
+/// One file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogInput {
+    /// Where it lies; `-` for standard input.
+    pub path: PathBuf,
+    /// What kind of log it is.
+    pub format: LogFormat,
+    /// The columns of a table, as they stand in it.
+    pub columns: Vec<String>,
 }
 
 /// Rows that are well formed and yet no run of their own, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// Jobs that wait, or that were cancelled before they started.
+    /// Jobs that wait, or that were cancelled before they started, and arrays as a whole.
     pub never_started: u64,
     /// Job steps (`1.batch`, `1.extern`, `1.0`), folded into their job.
     pub steps: u64,
@@ -125,10 +242,12 @@ pub struct Skipped {
     /// Runs that ended in the instant they started. They are kept in
     /// [`JobLog::runs`], where they cost nothing, and only counted here.
     pub zero_length: u64,
+    /// Runs of logs that name no nodes. They are kept in [`JobLog::runs`], where no energy can be given to them.
+    pub without_nodes: u64,
 }
 
-/// A job log, read.
-#[derive(Clone, Debug)]
+/// Job logs, read.
+#[derive(Clone, Debug, Default)]
 pub struct JobLog {
     /// The runs, by start, then id.
     pub runs: Vec<Run>,
@@ -141,10 +260,10 @@ pub struct JobLog {
     /// From the first start to the last instant that any row tells of (a start, an end, a submission, or
     /// for running jobs the start plus the time elapsed). `None` if nothing started.
     pub covered: Option<Window>,
-    /// What kind of log it is.
-    pub format: LogFormat,
-    /// The header's columns as they stand in the log.
-    pub columns: Vec<String>,
+    /// The files that were read.
+    pub inputs: Vec<LogInput>,
+    /// Nodes that the scheduler described (`scontrol show node`).
+    pub nodes: Vec<SchedulerNode>,
     /// True if some time carried no offset and was read in [`Options::zone`].
     pub zone_assumed: bool,
     /// What a user should know about how the log was read.
@@ -154,16 +273,40 @@ pub struct JobLog {
 /// Rejected lines that are kept with their text; beyond that they are counted.
 pub const MAX_REJECTED: usize = 10_000;
 
-/// Reads the job log at `path`. Its kind is recognised from its header.
+impl JobLog {
+    /// Rejected lines by file: how many.
+    pub fn rejected_by_file(&self) -> BTreeMap<&Path, u64> {
+        let mut counts = BTreeMap::new();
+        for rejected in &self.rejected {
+            *counts.entry(rejected.path.as_path()).or_insert(0_u64) += 1;
+        }
+        counts
+    }
+}
+
+/// Reads the job log at `path`, or standard input for `-`.
 ///
 /// # Errors
 ///
 /// [`JobsError`] if it cannot be opened, is no job log, or lacks a column that
 /// is needed. Broken lines are no error; they are in [`JobLog::rejected`].
 pub fn read(path: &Path, options: &Options) -> Result<JobLog, JobsError> {
-    let file =
-        File::open(path).map_err(|source| JobsError::Io { doing: "open", path: path.into(), source })?;
-    read_from(BufReader::new(file), path, options)
+    read_all(&[path.to_path_buf()], options)
+}
+
+/// Reads several job logs as one. Files that gzip or zstd packed are unpacked.
+///
+/// # Errors
+///
+/// As [`read`], for the first of them that cannot be used.
+pub fn read_all(paths: &[PathBuf], options: &Options) -> Result<JobLog, JobsError> {
+    let mut collector = new_collector(options);
+    for path in paths {
+        let opened =
+            open::open(path).map_err(|source| JobsError::Io { doing: "open", path: path.clone(), source })?;
+        read_one(&mut collector, &opened.head, opened.reader, path, options)?;
+    }
+    Ok(finish(collector, options))
 }
 
 /// Reads a job log from `reader`; `path` names it in errors and rejected lines.
@@ -172,39 +315,128 @@ pub fn read(path: &Path, options: &Options) -> Result<JobLog, JobsError> {
 ///
 /// As [`read`].
 pub fn read_from(reader: impl BufRead, path: &Path, options: &Options) -> Result<JobLog, JobsError> {
-    let mut lines = lines::Lines::new(reader);
     let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
-    let (number, header) = loop {
-        match lines.next_line().map_err(io)? {
-            None => return Err(JobsError::Empty { path: path.into() }),
-            Some(lines::Line::Text { number, text }) if !text.trim().is_empty() => break (number, text),
-            Some(lines::Line::Text { .. }) => {}
-            Some(lines::Line::TooLong { .. }) => return Err(JobsError::unrecognised(path, "")),
+    let (head, reader) = open::peek(reader, 64 << 10).map_err(io)?;
+    let mut collector = new_collector(options);
+    read_one(&mut collector, &head, std::io::BufReader::new(reader), path, options)?;
+    Ok(finish(collector, options))
+}
+
+fn new_collector(options: &Options) -> collect::Collector {
+    let mut collector = collect::Collector::default();
+    collector.default_node.clone_from(&options.default_node);
+    collector
+}
+
+fn finish(mut collector: collect::Collector, options: &Options) -> JobLog {
+    if collector.zone_assumed {
+        collector.note(format!("times carry no offset and were read in the zone `{}`", options.zone));
+    }
+    collector.finish()
+}
+
+fn read_one(
+    collector: &mut collect::Collector,
+    head: &[u8],
+    reader: impl BufRead,
+    path: &Path,
+    options: &Options,
+) -> Result<(), JobsError> {
+    let text = String::from_utf8_lossy(head);
+    let first_line = text.trim_start_matches('\u{feff}').lines().find(|line| !line.trim().is_empty());
+    let Some(first_line) = first_line else {
+        return Err(JobsError::Empty { path: path.into() });
+    };
+    let unrecognised = || JobsError::unrecognised(path, first_line);
+    let found = match (options.format, recognise::recognise(head, &options.columns)) {
+        (None, found) => found.ok_or_else(unrecognised)?,
+        (Some(format), Some(found)) if found.format == format => found,
+        // Not what it looks like: tables have the separator of their header, if any.
+        (Some(format), _) => {
+            let separator =
+                recognise::separator(first_line, format, &options.columns).ok_or_else(unrecognised)?;
+            recognise::Recognised { format, separator }
         }
     };
-    match recognise(&header) {
-        Some((LogFormat::SacctText, separator)) => sacct::read(lines, &header, separator, path, options),
-        Some((LogFormat::RunsCsv, separator)) => {
-            runs_csv::read(lines, number, &header, separator, path, options)
+    collector.begin(path);
+    let columns = read_as(collector, found, reader, path, options)?;
+    collector.inputs.push(LogInput { path: path.to_path_buf(), format: found.format, columns });
+    Ok(())
+}
+
+/// Reads a log of a known kind; returns its columns, if it is a table.
+fn read_as(
+    collector: &mut collect::Collector,
+    found: recognise::Recognised,
+    reader: impl BufRead,
+    path: &Path,
+    options: &Options,
+) -> Result<Vec<String>, JobsError> {
+    let lines = lines::Lines::new;
+    match found.format {
+        LogFormat::SacctJson => slurm::json::read(collector, reader, path)?,
+        LogFormat::Kubernetes => kubernetes::read(collector, reader, path)?,
+        LogFormat::HtcondorJson => htcondor::read_json(collector, reader),
+        LogFormat::RunsParquet => return runs_csv::read_parquet(collector, path, options),
+        LogFormat::Scontrol => slurm::scontrol::read(collector, lines(reader), path, options)?,
+        LogFormat::Pbs => pbs::read(collector, lines(reader), path, options)?,
+        LogFormat::Lsf => lsf::read(collector, lines(reader), path)?,
+        LogFormat::GridEngine => sge::read(collector, lines(reader), path)?,
+        LogFormat::Htcondor => htcondor::read(collector, lines(reader), path)?,
+        LogFormat::HtcondorApel => htcondor::read_apel(collector, lines(reader), path)?,
+        LogFormat::Swf => swf::read(collector, lines(reader), path)?,
+        LogFormat::SacctText | LogFormat::RunsCsv | LogFormat::Codecarbon => {
+            let separator = found.separator;
+            let mut lines = lines(reader);
+            let (number, names) = match options.columns.header() {
+                Some(names) => (0, names.to_vec()),
+                None => header(collector, &mut lines, found, path)?,
+            };
+            return match found.format {
+                LogFormat::SacctText => {
+                    let header = names.join(separator.encode_utf8(&mut [0; 4]));
+                    slurm::sacct::read(collector, lines, &header, separator, path, options)
+                }
+                format => {
+                    let header = (number, names);
+                    runs_csv::read(collector, lines, header, (separator, format), path, options)
+                }
+            };
         }
-        None => Err(JobsError::unrecognised(path, &header)),
+    }
+    Ok(Vec::new())
+}
+
+/// The names in the first line that is not blank, and its number.
+fn header(
+    collector: &mut collect::Collector,
+    lines: &mut lines::Lines<impl BufRead>,
+    found: recognise::Recognised,
+    path: &Path,
+) -> Result<(u64, Vec<String>), JobsError> {
+    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
+    loop {
+        match lines.next_line().map_err(io)? {
+            None => return Err(JobsError::Empty { path: path.into() }),
+            Some(lines::Line::Text { text, .. }) if text.trim().is_empty() => {}
+            Some(lines::Line::Text { number, text }) if found.format == LogFormat::SacctText => {
+                return Ok((number, text.split(found.separator).map(str::to_owned).collect()));
+            }
+            Some(lines::Line::Text { number, text }) => {
+                let names = runs_csv::names(&text, found.separator).unwrap_or_else(|reason| {
+                    collector.reject(number, reason, &text);
+                    Vec::new()
+                });
+                return Ok((number, names));
+            }
+            Some(lines::Line::TooLong { .. }) => return Err(JobsError::unrecognised(path, "")),
+        }
     }
 }
 
-/// What kind of log a header belongs to, and what separates its columns.
-fn recognise(header: &str) -> Option<(LogFormat, char)> {
-    let has = |separator: char, wanted: &[&str]| {
-        header.split(separator).any(|column| wanted.contains(&column_key(column).as_str()))
-    };
-    let sacct =
-        ['|', '\u{1f}', '^', '\t', ';'].into_iter().find(|&separator| has(separator, &["jobid", "jobidraw"]));
-    let csv = [',', ';', '\t'].into_iter().find(|&separator| has(separator, &["run_id"]));
-    // A header of one column would match with every separator and is of no use with any.
-    let several = |separator: &char| header.contains(*separator);
-    sacct
-        .filter(several)
-        .map(|separator| (LogFormat::SacctText, separator))
-        .or_else(|| csv.filter(several).map(|separator| (LogFormat::RunsCsv, separator)))
+/// The hosts of a list, or the reason why it is none.
+fn expand_nodes(list: &str) -> Result<Vec<String>, RejectReason> {
+    hostlist::expand(list).map_err(|source| RejectReason::BadHostList { text: error::shorten(list), source })
 }
 
 /// A column's name in the form in which it is compared: `JobName%30` is `jobname`.

@@ -1,25 +1,31 @@
-//! Windows marked by hand: `run_id,start,end,nodes` and more columns by choice.
+//! Tables of runs: windows marked by hand (`run_id,start,end,nodes` and more columns by choice), any other
+//! table whose columns are given these names, and CodeCarbon's `emissions.csv`.
 //!
 //! This is how a program without a scheduler is accounted for: what a script
 //! writes down before and after, and on which machine.
 
+use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
+
+use parquet::record::Field;
 
 use super::clock::{self, When};
 use super::collect::{Collector, Record};
 use super::error::shorten;
-use super::lines::{Line, Lines, MAX_LINE_BYTES};
-use super::sacct::expand_nodes;
+use super::lines::{Lines, each_line};
 use super::tres::{self, Tres};
-use super::{JobLog, JobsError, LogFormat, Options, RejectReason, Run, column_key};
+use super::{JobsError, LogFormat, Options, RejectReason, Run, codecarbon, column_key, expand_nodes};
+use crate::parquet_file::Table;
+use crate::time::{DAY_MS, format_instant};
 
 /// Columns that are read; `country` is another name for `zone`.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "run_id",
     "start",
     "end",
     "nodes",
+    "duration_s",
     "name",
     "user",
     "account",
@@ -32,53 +38,140 @@ const COLUMNS: [&str; 15] = [
     "gpus",
     "gpu_ids",
 ];
-const NEEDED: [&str; 4] = ["run_id", "start", "end", "nodes"];
 
-/// Reads the rows after `header`, which is line `header_number`.
+/// The columns of a table, by the names that are known here.
+struct Header {
+    names: Vec<String>,
+    keys: Vec<String>,
+    format: LogFormat,
+}
+
+impl Header {
+    fn new(
+        names: Vec<String>,
+        format: LogFormat,
+        path: &Path,
+        options: &Options,
+        collector: &mut Collector,
+    ) -> Result<Self, JobsError> {
+        if let Some(missing) = options.columns.missing_in(&names) {
+            let hint = format!("its columns are {}", names.join(","));
+            return Err(JobsError::MissingColumn {
+                path: path.to_path_buf(),
+                missing: missing.to_owned(),
+                hint,
+            });
+        }
+        let keys: Vec<String> = names.iter().map(|name| canonical(options.columns.known_as(name))).collect();
+        let has = |name: &str| keys.iter().any(|key| key == name);
+        if format != LogFormat::Codecarbon {
+            let placed = options.default_node.is_some() || has("nodes");
+            let missing: Vec<_> = [("run_id", has("run_id")), ("start", has("start")), ("nodes", placed)]
+                .into_iter()
+                .chain([("end", has("end") || has("duration_s"))])
+                .filter(|(_, is_there)| !is_there)
+                .map(|(name, _)| name)
+                .collect();
+            if !missing.is_empty() {
+                let hint = format!(
+                    "the first line must name the columns; those known are {}; say which of yours is which with \
+                     `--jobs-columns run_id=…,start=…`",
+                    COLUMNS.join(",")
+                );
+                return Err(JobsError::MissingColumns { path: path.to_path_buf(), missing, hint });
+            }
+            // With a column map only what is mapped is meant.
+            for (name, key) in names.iter().zip(&keys).filter(|_| !options.columns.renames()) {
+                if !COLUMNS.contains(&key.as_str()) {
+                    collector.note(format!("column `{}` is not known and was passed over", shorten(name)));
+                }
+            }
+        }
+        Ok(Self { names, keys, format })
+    }
+
+    fn take(
+        &self,
+        collector: &mut Collector,
+        fields: &[String],
+        options: &Options,
+    ) -> Result<(), RejectReason> {
+        let row = Row { keys: &self.keys, fields };
+        match self.format {
+            LogFormat::Codecarbon => codecarbon::take_row(collector, &row, options),
+            _ => take_row(collector, &row, options),
+        }
+    }
+}
+
+/// Reads the rows after `header`, which is line `header_number`; returns the columns as they stand in it.
 pub(super) fn read(
-    mut lines: Lines<impl BufRead>,
-    header_number: u64,
-    header: &str,
-    separator: char,
+    collector: &mut Collector,
+    lines: Lines<impl BufRead>,
+    header: (u64, Vec<String>),
+    (separator, format): (char, LogFormat),
     path: &Path,
     options: &Options,
-) -> Result<JobLog, JobsError> {
-    let mut collector = Collector::new(path);
-    let names = split(header, separator).unwrap_or_else(|reason| {
-        collector.reject(header_number, reason, header);
-        Vec::new()
-    });
-    let keys: Vec<String> = names.iter().map(|name| canonical(name)).collect();
-    let missing: Vec<_> = NEEDED.into_iter().filter(|name| !keys.iter().any(|key| key == name)).collect();
-    if !missing.is_empty() {
-        let hint = format!("the first line must name the columns; those known are {}", COLUMNS.join(","));
-        return Err(JobsError::MissingColumns { path: path.to_path_buf(), missing, hint });
-    }
-    for (name, key) in names.iter().zip(&keys) {
-        if !COLUMNS.contains(&key.as_str()) {
-            collector.notes.push(format!("column `{}` is not known and was passed over", shorten(name)));
-        }
-    }
-    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
-    while let Some(line) = lines.next_line().map_err(io)? {
-        let (number, text) = match line {
-            Line::Text { text, .. } if text.trim().is_empty() => continue,
-            Line::Text { number, text } => (number, text),
-            Line::TooLong { number } => {
-                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
-                continue;
+) -> Result<Vec<String>, JobsError> {
+    let header = Header::new(header.1, format, path, options, collector)?;
+    each_line(collector, lines, path, |collector, _, text| {
+        header.take(collector, &split(text, separator)?, options)
+    })?;
+    Ok(header.names)
+}
+
+/// The names in a header.
+pub(super) fn names(line: &str, separator: char) -> Result<Vec<String>, RejectReason> {
+    split(line, separator)
+}
+
+/// Reads the rows of a Parquet table.
+pub(super) fn read_parquet(
+    collector: &mut Collector,
+    path: &Path,
+    options: &Options,
+) -> Result<Vec<String>, JobsError> {
+    let io = |source| JobsError::Io { doing: "open", path: path.to_path_buf(), source };
+    let broken = |error: &parquet::errors::ParquetError| JobsError::Unrecognised {
+        path: path.to_path_buf(),
+        reason: format!("it looks like Parquet: {error}"),
+    };
+    let mut table = Table::open(File::open(path).map_err(io)?).map_err(|error| broken(&error))?;
+    let header =
+        Header::new(std::mem::take(&mut table.header), LogFormat::RunsParquet, path, options, collector)?;
+    let mut number = 0;
+    loop {
+        number += 1;
+        match table.next_row() {
+            Ok(None) => return Ok(header.names),
+            Ok(Some(row)) => {
+                let fields: Vec<String> = row.get_column_iter().map(|(_, field)| cell(field)).collect();
+                if let Err(reason) = header.take(collector, &fields, options) {
+                    collector.reject_entry(number, reason, &fields.join(","));
+                }
             }
-        };
-        let outcome = split(&text, separator)
-            .and_then(|fields| take_row(&mut collector, &Row { keys: &keys, fields: &fields }, options));
-        if let Err(reason) = outcome {
-            collector.reject(number, reason, &text);
+            Err(error) => {
+                // Nothing can be read behind a damaged place.
+                collector.reject_entry(number, RejectReason::BadParquet { reason: error.to_string() }, "");
+                return Ok(header.names);
+            }
         }
     }
-    if collector.zone_assumed {
-        collector.notes.push(format!("times carry no offset and were read in the zone `{}`", options.zone));
+}
+
+/// A cell as it would stand in a CSV.
+fn cell(field: &Field) -> String {
+    match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.trim().to_owned(),
+        Field::TimestampMillis(at_ms) => format_instant(*at_ms),
+        Field::TimestampMicros(at_us) => format_instant(at_us.div_euclid(1000)),
+        Field::Date(days) => format_instant(i64::from(*days).saturating_mul(DAY_MS)),
+        Field::Double(number) => number.to_string(),
+        Field::Float(number) => number.to_string(),
+        Field::ListInternal(list) => list.elements().iter().map(cell).collect::<Vec<_>>().join(";"),
+        other => other.to_string(),
     }
-    Ok(collector.finish(LogFormat::RunsCsv, names))
 }
 
 fn canonical(name: &str) -> String {
@@ -106,41 +199,46 @@ fn split(line: &str, separator: char) -> Result<Vec<String>, RejectReason> {
     }
 }
 
-struct Row<'a> {
+/// The fields of one line, by the name of their column.
+pub(super) struct Row<'a> {
     keys: &'a [String],
     fields: &'a [String],
 }
 
 impl Row<'_> {
-    fn get(&self, key: &str) -> &str {
+    /// An error unless there is a field for each column.
+    pub(super) fn complete(&self) -> Result<(), RejectReason> {
+        let (found, expected) = (self.fields.len(), self.keys.len());
+        match found.cmp(&expected) {
+            std::cmp::Ordering::Less => Err(RejectReason::TooFewFields { found, expected }),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(RejectReason::TooManyFields { found, expected }),
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> &str {
         let at = self.keys.iter().position(|name| name == key);
         at.and_then(|at| self.fields.get(at)).map_or("", String::as_str)
     }
 
-    fn count(&self, column: &'static str) -> Result<Option<f64>, RejectReason> {
+    pub(super) fn count(&self, column: &'static str) -> Result<Option<f64>, RejectReason> {
         match self.get(column) {
             "" => Ok(None),
-            text => match tres::plain_number(text) {
-                Some(number) => Ok(Some(number)),
-                None => Err(RejectReason::BadNumber { column, text: shorten(text) }),
+            text => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() && number >= 0.0 => Ok(Some(number)),
+                _ => Err(RejectReason::BadNumber { column, text: shorten(text) }),
             },
         }
     }
 
-    fn time(&self, column: &'static str, options: &Options) -> Result<When, RejectReason> {
+    pub(super) fn time(&self, column: &'static str, options: &Options) -> Result<When, RejectReason> {
         clock::parse(self.get(column), options.zone)
             .map_err(|source| RejectReason::BadTime { column, source })
     }
 }
 
 fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Result<(), RejectReason> {
-    let (found, expected) = (row.fields.len(), row.keys.len());
-    if found < expected {
-        return Err(RejectReason::TooFewFields { found, expected });
-    }
-    if found > expected {
-        return Err(RejectReason::TooManyFields { found, expected });
-    }
+    row.complete()?;
     if row.get("run_id").is_empty() {
         return Err(RejectReason::MissingField { column: "run_id" });
     }
@@ -151,14 +249,22 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
         When::At(end) => Some(end),
         When::Never => None,
     };
-    let (start_ms, end_ms) = clock::settle(start, end, None);
+    let length_ms = row
+        .count("duration_s")?
+        .map(|seconds| {
+            let sound = (seconds < 1e10).then_some((seconds * 1000.0).round() as i64);
+            sound.ok_or_else(|| RejectReason::BadNumber { column: "duration_s", text: seconds.to_string() })
+        })
+        .transpose()?;
+    let (start_ms, end_ms) = clock::settle(start, end, length_ms);
+    let end_ms = end_ms.or(length_ms.map(|length_ms| start_ms.saturating_add(length_ms)));
     if end_ms.is_some_and(|end_ms| end_ms < start_ms) {
         let (start, end) = (row.get("start").to_owned(), row.get("end").to_owned());
         return Err(RejectReason::EndBeforeStart { start, end });
     }
     let is_separator = |character: char| character == ';' || character.is_whitespace();
     let nodes = expand_nodes(&row.get("nodes").replace(is_separator, ","))?;
-    if nodes.is_empty() {
+    if nodes.is_empty() && options.default_node.is_none() {
         return Err(RejectReason::MissingField { column: "nodes" });
     }
     let memory_bytes = match row.get("memory") {
@@ -198,6 +304,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
         nodes,
         totals,
         gpu_ids: (!gpu_ids.is_empty()).then_some(gpu_ids),
+        by_hand: true,
         ..Record::default()
     });
     Ok(())

@@ -48,6 +48,11 @@ pub fn parse(text: &str) -> Result<Tres, TresError> {
     for (name, value) in text.split(',').filter_map(|item| item.split_once('=')) {
         let (name, value) = (name.trim(), value.trim());
         match name {
+            // Slurm's own numbers for them, as its database and `squeue -O tres-alloc` of old have them. Those
+            // of generic resources, from 1001 on, differ from site to site.
+            "1" => tres.cpus = Some(count(value)?),
+            "2" => tres.memory_bytes = Some(memory(value)?),
+            "4" => tres.nodes = Some(count(value)?),
             "cpu" => tres.cpus = Some(count(value)?),
             "node" => tres.nodes = Some(count(value)?),
             "mem" => tres.memory_bytes = Some(memory(value)?),
@@ -60,6 +65,65 @@ pub fn parse(text: &str) -> Result<Tres, TresError> {
     }
     tres.gpus = tres.gpus.or(typed_gpus);
     Ok(tres)
+}
+
+/// GPUs of a list of generic resources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gres {
+    /// Number of GPUs of all types.
+    pub gpus: f64,
+    /// Their indices on the node, where the list gives one for each.
+    pub ids: Option<Vec<String>>,
+}
+
+/// Reads generic resources as `scontrol show job -d` and the `AllocGRES` of old have them:
+/// `gpu:a100:4(IDX:0-3)`, `gpu:2`, `gres/gpu:1`. `None` if there is no GPU among them.
+pub fn gres(text: &str) -> Option<Gres> {
+    let (mut gpus, mut ids, mut found) = (0.0, Vec::new(), false);
+    let mut depth = 0_u32;
+    let items = text.split(|character: char| {
+        depth = match character {
+            '(' => depth.saturating_add(1),
+            ')' => depth.saturating_sub(1),
+            _ => depth,
+        };
+        character == ',' && depth == 0
+    });
+    for item in items {
+        let item = item.trim();
+        let item = ["gres/", "gres:"].iter().find_map(|prefix| item.strip_prefix(prefix)).unwrap_or(item);
+        let (name, indices) = match item.split_once('(') {
+            Some((name, rest)) => (name, rest.strip_prefix("IDX:").and_then(|rest| rest.strip_suffix(')'))),
+            None => (item, None),
+        };
+        let mut parts = name.split(':');
+        if parts.next() != Some("gpu") {
+            continue;
+        }
+        let listed = indices.map(index_list).unwrap_or_default();
+        // A count is the last part; without one it is one, or as many as there are indices.
+        let count = parts.next_back().and_then(plain_number);
+        gpus += count.unwrap_or_else(|| (listed.len() as f64).max(1.0));
+        ids.extend(listed);
+        found = true;
+    }
+    let complete = !ids.is_empty() && ids.len() as f64 == gpus;
+    found.then_some(Gres { gpus, ids: complete.then_some(ids) })
+}
+
+/// `0-3,7` as five indices. Empty if it is no such list, or a node had more than 1,024 GPUs.
+fn index_list(text: &str) -> Vec<String> {
+    const MOST: u32 = 1024;
+    let mut ids = Vec::new();
+    for item in text.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { return Vec::new() };
+        if last >= MOST || last < first {
+            return Vec::new();
+        }
+        ids.extend((first..=last).map(|id| id.to_string()));
+    }
+    ids
 }
 
 /// Requested memory as `ReqMem` has it.
@@ -182,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn numbers_for_names() {
+        // Slurm's TRES ids: 1 is cpu, 2 is mem (MiB), 3 is energy, 4 is node, 5 is billing.
+        let tres = parse("1=8,2=16384,3=18446744073709551614,4=2,5=8,1001=4").unwrap();
+        let memory_bytes = Some(17_179_869_184.0);
+        assert_eq!(tres, Tres { cpus: Some(8.0), memory_bytes, gpus: None, nodes: Some(2.0) });
+    }
+
+    #[test]
+    fn generic_resources() {
+        let read = |text| gres(text).map(|gres| (gres.gpus, gres.ids.unwrap_or_default().join(" ")));
+        assert_eq!(read("gpu:a100:4(IDX:0-3)"), Some((4.0, "0 1 2 3".to_owned())));
+        assert_eq!(read("gres/gpu:a100:2(IDX:0,3),gpu:v100:1(IDX:7)"), Some((3.0, "0 3 7".to_owned())));
+        assert_eq!(read("gpu:2"), Some((2.0, String::new())));
+        assert_eq!(read("gpu:a100:8(S:0-1)"), Some((8.0, String::new())));
+        assert_eq!(read("gpu:a100"), Some((1.0, String::new())));
+        assert_eq!(read("gpu:4(IDX:0-1)"), Some((4.0, String::new())));
+        for none in ["", "(null)", "shard:4(IDX:0)", "mps:100", "craynetwork:1"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn memory_in_all_its_spellings() {
         assert_eq!(memory("1.5G"), Ok(1_610_612_736.0));
         assert_eq!(memory("6760M"), Ok(7_088_373_760.0));
@@ -211,10 +297,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(text in "[a-z/:=,0-9.KMGTé-]{0,40}") {
+        fn never_panics(text in "[a-zIDX/:=,()0-9.KMGTé-]{0,40}") {
             let _ = parse(&text);
             let _ = requested_memory(&text);
             let _ = memory_in_bytes(&text);
+            let _ = gres(&text);
         }
     }
 }

@@ -36,7 +36,7 @@ pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use whole::NodeBucket;
 
-use crate::jobs::Run;
+use crate::jobs::{Run, SchedulerNode};
 use crate::meter::catalog::{Catalog, Component, gpu_id};
 use crate::meter::inventory::{DeviceSeries, Inventory, Machine, NodeSeries, SeriesRow, take_inventory};
 use crate::meter::names::{NodeNames, nearest};
@@ -70,6 +70,8 @@ pub struct Jobs<'a> {
     pub covered: Option<Window>,
     /// True if there is a log at all, be it empty.
     pub is_given: bool,
+    /// Nodes that the scheduler described.
+    pub nodes: &'a [SchedulerNode],
 }
 
 /// The books of one node.
@@ -182,10 +184,14 @@ pub fn close_books(
     let to_ms = rules.jobs_to_ms.or(jobs.covered.map(|covered| covered.end_ms));
     let covered = from_ms.zip(to_ms).filter(|_| jobs.is_given).map(|(from, to)| Window::new(from, to));
     let buckets = buckets(rules.window, rules.bucket_ms);
-    let (holds, known) = holds_by_node(jobs.runs, &names, rules, covered);
+    let (holds, mut known) = holds_by_node(jobs.runs, &names, rules, covered);
+    let described: BTreeMap<String, &SchedulerNode> =
+        jobs.nodes.iter().map(|node| (names.aliases().canonical(&node.name), node)).collect();
+    known.extend(described.keys().cloned());
     let done = AtomicUsize::new(0);
     let total = inventory.nodes.len();
-    let context = Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.is_given };
+    let context =
+        Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.is_given, described };
     let nodes: Vec<(&String, &NodeSeries<'_>)> = inventory.nodes.iter().collect();
     let results: Vec<Result<_, LedgerError>> = nodes
         .into_par_iter()
@@ -282,6 +288,8 @@ struct Context<'a> {
     runs: &'a [Run],
     covered: Option<Window>,
     has_log: bool,
+    /// What the scheduler says that nodes have, by their names here.
+    described: BTreeMap<String, &'a SchedulerNode>,
 }
 
 impl Context<'_> {
@@ -312,7 +320,9 @@ impl Context<'_> {
             &measured.presence,
         );
         measured.notes.extend(whole.note);
-        let (size, size_origin) = node_size(&series.machine, &stated, &claims, measured.memory_bytes, series);
+        let described = self.described.get(name).copied();
+        let (size, size_origin) =
+            node_size(&series.machine, (&stated, described), &claims, measured.memory_bytes, series);
         let node = attribute::Node {
             devices: &measured.devices,
             presence: &measured.presence,
@@ -415,11 +425,11 @@ fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
     0.0
 }
 
-/// Rule W4: what the site states, else the largest allocation seen against
+/// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
 /// logical CPUs ÷ threads per core.
 fn node_size(
     machine: &Machine,
-    stated: &NodeHardware,
+    (stated, described): (&NodeHardware, Option<&SchedulerNode>),
     claims: &[Claim],
     memory_bytes: Option<f64>,
     series: &NodeSeries<'_>,
@@ -446,8 +456,12 @@ fn node_size(
     let cores = machine
         .logical_cpus
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
-    let (cpus, origin) = match (stated.cpus, machine.logical_cpus, cores) {
-        (Some(cpus), _, _) => (Some(cpus), "stated".to_owned()),
+    let by_scheduler = described.and_then(|node| node.cpus);
+    let (cpus, origin) = match (stated.cpus.or(by_scheduler), machine.logical_cpus, cores) {
+        (Some(cpus), _, _) => {
+            let origin = if stated.cpus.is_some() { "stated" } else { "scontrol show node" };
+            (Some(cpus), origin.to_owned())
+        }
         // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
         (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
             (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
@@ -456,7 +470,9 @@ fn node_size(
         _ if most > 0.0 => (Some(most), "most that was allocated at once".to_owned()),
         _ => (None, "unknown".to_owned()),
     };
-    (NodeSize { cpus, memory_bytes: stated.memory_bytes.or(memory_bytes), gpus }, origin)
+    let by_scheduler = described.and_then(|node| node.memory_bytes);
+    let memory_bytes = stated.memory_bytes.or(by_scheduler).or(memory_bytes);
+    (NodeSize { cpus, memory_bytes, gpus }, origin)
 }
 
 #[cfg(test)]
@@ -475,7 +491,7 @@ mod tests {
             bound_gpus: Vec::new(),
         };
         let size = |claims: &[Claim]| {
-            node_size(&machine, &NodeHardware::default(), claims, None, &NodeSeries::default()).0.cpus
+            node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus
         };
         // 47/3 + 58/3 + 53/3 taken and given back leaves 9e-15; then the 64 cores are allocated in full.
         let thirds = [47.0 / 3.0, 58.0 / 3.0, 53.0 / 3.0].map(|cpus| claim(0, 10, cpus));

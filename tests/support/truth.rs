@@ -55,9 +55,12 @@ impl Cluster {
         let source = Snapshot::open(&self.directory.join("snapshot")).unwrap();
         let file = ConfigFile::read(&self.directory.join("wattledger.toml")).unwrap();
         let plan = Plan::new(&Request::default(), &file, source.time_range()).unwrap();
-        let log =
-            jobs::read(&self.directory.join("sacct.txt"), &jobs::Options { zone: plan.jobs_tz }).unwrap();
-        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true };
+        let log = jobs::read(
+            &self.directory.join("sacct.txt"),
+            &jobs::Options { zone: plan.jobs_tz, ..jobs::Options::default() },
+        )
+        .unwrap();
+        let jobs = Jobs { runs: &log.runs, covered: log.covered, is_given: true, nodes: &log.nodes };
         close_books(&source, jobs, &plan.rules, &|_, _| ()).unwrap()
     }
 

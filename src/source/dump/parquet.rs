@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::errors::ParquetError;
 use parquet::record::{Field, Row};
 
 use super::error::DumpError;
 use super::reading::Reading;
 use super::table::{Rows, epoch_ms};
+use crate::parquet_file::Table;
 use crate::time::DAY_MS;
 
 /// Reads the table at `path`.
@@ -21,26 +20,17 @@ pub(super) fn read(path: &Path, reading: &mut Reading<'_>) -> Result<(), DumpErr
         reading.form(place, error.to_string())
     };
     let file = File::open(path).map_err(reading.failed())?;
-    let table = guarded(|| SerializedFileReader::new(file)).map_err(|error| broken(reading, 0, &error))?;
-    let schema = table.metadata().file_metadata().schema();
-    let header: Vec<String> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
-    let mut rows = Rows::new(&header, reading)?;
-    let mut found = guarded(|| table.get_row_iter(None)).map_err(|error| broken(reading, 0, &error))?;
+    let mut table = Table::open(file).map_err(|error| broken(reading, 0, &error))?;
+    let mut rows = Rows::new(&table.header, reading)?;
     let mut nth = 0;
     loop {
         nth += 1;
-        match guarded(|| found.next().transpose()) {
+        match table.next_row() {
             Ok(Some(row)) => take(&row, nth, &mut rows, reading)?,
             Ok(None) => return Ok(()),
             Err(error) => return Err(broken(reading, nth, &error)),
         }
     }
-}
-
-/// Runs what may panic on a damaged file: the library takes some of it at its word.
-fn guarded<T>(read: impl FnOnce() -> ParquetResult<T>) -> ParquetResult<T> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ParquetError::General("it is damaged".to_owned())))
 }
 
 fn take(row: &Row, nth: u64, rows: &mut Rows, reading: &mut Reading<'_>) -> Result<(), DumpError> {

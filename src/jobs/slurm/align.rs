@@ -1,8 +1,8 @@
 //! Lines with more separators than the header: a `|` in a job's name adds a
 //! field, because `sacct -P` escapes nothing.
 
-use super::sacct::JobId;
-use super::{clock, hostlist};
+use super::JobId;
+use crate::jobs::{clock, hostlist};
 
 /// What a column may hold; used to find which fields belong to a free text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ impl Kind {
         matches!(self, Self::JobName | Self::FreeText)
     }
 
+    /// Made of items that stand between commas.
+    fn is_list(self) -> bool {
+        matches!(self, Self::Resources | Self::HostList)
+    }
+
     fn accepts(self, text: &str) -> bool {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match self {
@@ -81,10 +86,12 @@ const MOST_STEPS: usize = 20_000;
 /// differ only in free texts are one answer: the job's name takes the most.
 pub(super) fn realign(kinds: &[Kind], fields: &[&str], separator: char) -> Option<Vec<String>> {
     let extra = fields.len().checked_sub(kinds.len())?;
-    if extra > MOST_EXTRA {
+    // Lists of resources and hosts have commas of their own.
+    let most = if separator == ',' { 4 * MOST_EXTRA } else { MOST_EXTRA };
+    if extra > most {
         return None;
     }
-    let mut search = Search { kinds, fields, found: Vec::new(), taken: Vec::new(), steps: 0 };
+    let mut search = Search { kinds, fields, separator, found: Vec::new(), taken: Vec::new(), steps: 0 };
     search.go(0, extra);
     if search.steps > MOST_STEPS {
         return None;
@@ -116,6 +123,7 @@ fn texts(way: &[usize], fields: &[&str], separator: char) -> Vec<String> {
 struct Search<'a> {
     kinds: &'a [Kind],
     fields: &'a [&'a str],
+    separator: char,
     /// Fields taken by each column so far.
     taken: Vec<usize>,
     found: Vec<Vec<usize>>,
@@ -135,16 +143,37 @@ impl Search<'_> {
             return;
         };
         let Some(field) = self.fields.get(at_field) else { return };
+        if self.separator == ',' && kind.is_list() {
+            self.go_list(kind, at_field, extra);
+            return;
+        }
         if !kind.accepts(field) {
             return;
         }
         let most = if kind.is_free() { extra } else { 0 };
         for more in 0..=most {
-            let count = more.saturating_add(1);
-            self.taken.push(count);
-            self.go(at_field.saturating_add(count), extra.saturating_sub(more));
-            self.taken.pop();
+            self.take(more, at_field, extra);
         }
+    }
+
+    /// A list whose items are separated as the columns are: resources take all `name=value` that follow.
+    fn go_list(&mut self, kind: Kind, at_field: usize, extra: usize) {
+        let rest = self.fields.get(at_field..).unwrap_or_default();
+        let pairs = rest.iter().take_while(|field| field.contains('=')).count();
+        for more in 0..=extra {
+            let all = kind != Kind::Resources || more.saturating_add(1) == pairs.max(1);
+            let joined = rest.get(..more.saturating_add(1)).map(|fields| fields.join(","));
+            if all && joined.is_some_and(|joined| kind.accepts(&joined)) {
+                self.take(more, at_field, extra);
+            }
+        }
+    }
+
+    fn take(&mut self, more: usize, at_field: usize, extra: usize) {
+        let count = more.saturating_add(1);
+        self.taken.push(count);
+        self.go(at_field.saturating_add(count), extra.saturating_sub(more));
+        self.taken.pop();
     }
 }
 
@@ -162,6 +191,14 @@ mod tests {
     fn a_separator_in_the_name() {
         let found = way("JobID|JobName|State|Start", "2|we|ird|COMPLETED|2026-11-23T13:31:13").unwrap();
         assert_eq!(found, ["2", "we|ird", "COMPLETED", "2026-11-23T13:31:13"]);
+    }
+
+    #[test]
+    fn commas_between_columns_and_in_lists() {
+        let kinds = ["jobid", "nodelist", "alloctres", "state", "jobname"].map(Kind::of);
+        let line = "7,n[001,003],login1,billing=2,cpu=2,mem=4G,COMPLETED,a, b";
+        let found = realign(&kinds, &line.split(',').collect::<Vec<_>>(), ',').unwrap();
+        assert_eq!(found, ["7", "n[001,003],login1", "billing=2,cpu=2,mem=4G", "COMPLETED", "a, b"]);
     }
 
     #[test]
