@@ -430,7 +430,8 @@ fn explain_prints_the_plan_and_does_nothing() {
     assert_snapshot!(ended.stdout, @r#"
     window     2026-11-23T23:05:49.183Z to 2026-11-23T23:10:30.274Z
     snapshot   [FIXTURE]/snapshot (106 series, 3 blocks)
-    jobs       [FIXTURE]/sacct.txt (sacct text, 14 runs, covers 2026-11-23T23:06:23Z to 2026-11-23T23:10:30Z)
+    jobs       [FIXTURE]/sacct.txt (sacct text)
+    runs       14, the log covers 2026-11-23T23:06:23Z to 2026-11-23T23:10:30Z
     config     site.toml
     setting    basis = life-cycle average consumption
     setting    bucket_s = 3600

@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/configuration.md",
     "docs/fetch.md",
     "docs/inputs.md",
+    "docs/jobs.md",
     "docs/meters.md",
     "docs/outputs.md",
     "docs/pushdown.md",

@@ -84,6 +84,9 @@ pub(super) struct Args {
     /// Model for processors and GPUs without a meter: `tdp-curve`, `tdp-linear`, `codecarbon-cubic`.
     #[arg(long, value_name = "NAME")]
     power_model: Option<String>,
+    /// How shared processors and memory are given to runs: by use where it is measured, or by allocation.
+    #[arg(long, value_name = "usage|allocated")]
+    share: Option<Share>,
     /// Whether whole-node meters see the GPUs.
     #[arg(long, value_name = "yes|no|unknown")]
     gpu_in_node_meter: Option<Answer>,
@@ -115,6 +118,14 @@ enum Edges {
     Power,
     /// By time alone, as other tools do; for comparison.
     Linear,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Share {
+    /// By CPU time and memory used, where exporters tell them of each job.
+    Usage,
+    /// By what the job log says was allocated.
+    Allocated,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -154,6 +165,10 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
             Edges::Power => EdgeRule::Power,
             Edges::Linear => EdgeRule::Linear,
         },
+        share: args.share.map(|share| match share {
+            Share::Usage => ledger::ShareRule::Usage,
+            Share::Allocated => ledger::ShareRule::Allocated,
+        }),
         gpu_in_node_meter: args.gpu_in_node_meter.map(|answer| match answer {
             Answer::Yes => ledger::GpuInNodeMeter::Yes,
             Answer::No => ledger::GpuInNodeMeter::No,

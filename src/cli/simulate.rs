@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Number of runs; twelve a node and day if not given.
     #[arg(long)]
     runs: Option<u32>,
+    /// Also write what each job uses of CPU and memory, as cgroup_exporter shows it.
+    #[arg(long)]
+    job_series: bool,
     /// Also write the per-CPU series that have nothing to do with energy.
     #[arg(long)]
     extra_series: bool,
@@ -66,6 +69,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         start_ms,
         scrape_interval_s: args.scrape_interval,
         runs: args.runs,
+        job_series: args.job_series,
         extra_series: args.extra_series,
         ..Scenario::default()
     };

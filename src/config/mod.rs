@@ -19,7 +19,7 @@ pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request, jobs_time_zone};
 
 use crate::carbon::CarbonError;
-use crate::ledger::GpuInNodeMeter;
+use crate::ledger::{GpuInNodeMeter, ShareRule};
 use crate::meter::names::AliasError;
 
 /// The file that is read from the working directory if no other is named.
@@ -102,6 +102,7 @@ pub(crate) struct Scheduler {
     jobs_tz: Option<String>,
     jobs_from: Option<String>,
     jobs_to: Option<String>,
+    share: Option<ShareRule>,
 }
 
 /// `[nodes]`: names.
@@ -129,6 +130,8 @@ pub(crate) struct Hardware {
     memory: Option<String>,
     sockets: Option<u32>,
     cpu_tdp_w: Option<f64>,
+    cpu_idle_w: Option<f64>,
+    dram_idle_w: Option<f64>,
     gpu_tdp_w: Option<f64>,
     other_w: Option<f64>,
     zone: Option<String>,

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::{ConfigError, ConfigFile, Hardware};
 use crate::carbon::{Basis, Intensity, Zone};
 use crate::jobs::{hostlist, tres};
-use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules};
+use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::{Aliases, reason_of};
 use crate::power::{MEMORY_W_PER_GB, UtilisationModel};
@@ -48,6 +48,8 @@ pub struct Request {
     pub power_model: Option<String>,
     /// `--edges`.
     pub edges: EdgeRule,
+    /// `--share`.
+    pub share: Option<ShareRule>,
     /// `--gpu-in-node-meter`.
     pub gpu_in_node_meter: Option<GpuInNodeMeter>,
     /// `--jobs-tz`.
@@ -133,6 +135,7 @@ impl Plan {
                 "power.memory_w_per_gb",
                 file.power.memory_w_per_gb.unwrap_or(MEMORY_W_PER_GB),
             )?,
+            share: request.share.or(file.scheduler.share).unwrap_or_default(),
             gpu_in_node_meter: request.gpu_in_node_meter.or(file.site.gpu_in_node_meter).unwrap_or_default(),
             aliases: Aliases::new(
                 file.nodes.alias.iter().map(|(pattern, node)| (pattern.as_str(), node.as_str())),
@@ -174,6 +177,10 @@ impl Plan {
             EdgeRule::Power => "power",
             EdgeRule::Linear => "linear",
         };
+        let share = match rules.share {
+            ShareRule::Allocated => "allocated",
+            ShareRule::Usage => "usage",
+        };
         let gpu = match rules.gpu_in_node_meter {
             GpuInNodeMeter::Yes => "yes",
             GpuInNodeMeter::No => "no",
@@ -190,7 +197,7 @@ impl Plan {
             ("memory_w_per_gb", rules.memory_w_per_gb.to_string()),
             ("gpu_in_node_meter", gpu.to_owned()),
             ("jobs_tz", self.jobs_tz.to_string()),
-            ("share", "allocated".to_owned()),
+            ("share", share.to_owned()),
         ]
         .into_iter()
         .collect()
@@ -330,6 +337,8 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         memory_bytes,
         sockets: stated.sockets,
         cpu_tdp_w: number("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
+        cpu_idle_w: number("hardware.cpu_idle_w", stated.cpu_idle_w)?,
+        dram_idle_w: number("hardware.dram_idle_w", stated.dram_idle_w)?,
         gpu_tdp_w: number("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
         other_w: number("hardware.other_w", stated.other_w)?,
         zone: stated.zone.clone(),

@@ -330,7 +330,8 @@ fn new_collector(options: &Options) -> collect::Collector {
 
 fn finish(mut collector: collect::Collector, options: &Options) -> JobLog {
     if collector.zone_assumed {
-        collector.note(format!("times carry no offset and were read in the zone `{}`", options.zone));
+        let note = format!("times carry no offset and were read in the zone `{}`", options.zone);
+        collector.notes.insert(0, note);
     }
     collector.finish()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::claims::{Claim, NodeSize, ShareMethod, Slice, Split, Splits, Timeline};
 use super::device::Device;
 use super::entry::{Beneficiary, Entry};
+use super::usage::Usage;
 use crate::meter::catalog::Component;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
@@ -25,6 +26,8 @@ pub(super) struct Node<'a> {
     pub known: bool,
     /// Time for which the job log tells who was there.
     pub jobs_covered: Option<Window>,
+    /// What was used, where it was measured and counts.
+    pub usage: Option<&'a Usage>,
 }
 
 /// Mean power of a run on this node in each UTC minute that lies wholly inside it.
@@ -76,7 +79,8 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
         if device.key.component == Component::Gpu {
             gpu += 1;
         }
-        let mut sweep = Sweep { node, device, index, rows: BTreeMap::new(), out: &mut attributed };
+        let mut sweep =
+            Sweep { node, device, index, rows: BTreeMap::new(), by_minute: Vec::new(), out: &mut attributed };
         let mut reader = device.reader();
         let mut bucket = 0;
         for slice in &timeline.slices {
@@ -88,7 +92,8 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
             else {
                 continue;
             };
-            sweep.slice(slice, split, &mut reader, &mut minutes);
+            let active = timeline.sets.get(slice.set).map_or(&[][..], Vec::as_slice);
+            sweep.slice(slice, (split, active), &mut reader, &mut minutes);
         }
         sweep.flush(bucket);
     }
@@ -127,6 +132,8 @@ struct Sweep<'a> {
     device: &'a Device,
     index: usize,
     rows: BTreeMap<Beneficiary, Row>,
+    /// Energy of the slice at hand by UTC minute.
+    by_minute: Vec<(i64, f64)>,
     out: &'a mut Attributed,
 }
 
@@ -134,7 +141,7 @@ impl Sweep<'_> {
     fn slice(
         &mut self,
         slice: &Slice,
-        split: &Split,
+        (allocated, active): (&Split, &[usize]),
         reader: &mut super::device::DeviceReader<'_>,
         minutes: &mut [MinutePower],
     ) {
@@ -142,27 +149,35 @@ impl Sweep<'_> {
         // Minute by minute only where a run's peak needs it.
         let mut whole = crate::meter::curve::Reading::default();
         let mut energy_j = Sum::new();
-        let edges = if split.shares.is_empty() { Vec::new() } else { step_edges(slice.window, MINUTE_MS) };
+        let edges = if active.is_empty() { Vec::new() } else { step_edges(slice.window, MINUTE_MS) };
+        self.by_minute.clear();
         let mut start_ms = slice.window.start_ms;
         for end_ms in edges.into_iter().chain([slice.window.end_ms]) {
             let reading = reader.read(slice.bucket, Window::new(start_ms, end_ms));
             energy_j.add(reading.energy_j);
             whole.covered_s += reading.covered_s;
             whole.interpolated_s += reading.interpolated_s;
-            for share in &split.shares {
-                if let Some(power) = minutes.get_mut(share.claim) {
-                    let minute =
-                        (start_ms.div_euclid(MINUTE_MS) * MINUTE_MS - power.first_minute_ms) / MINUTE_MS;
-                    let cell = usize::try_from(minute).ok().and_then(|minute| power.energy_j.get_mut(minute));
-                    if let Some(cell) = cell {
-                        *cell += reading.energy_j * share.share;
-                    }
-                }
-            }
+            self.by_minute.push((start_ms.div_euclid(MINUTE_MS) * MINUTE_MS, reading.energy_j));
             start_ms = end_ms;
         }
         whole.energy_j = energy_j.value();
+        let static_j = self.device.static_w * whole.known_s();
+        let used = self.node.usage.and_then(|usage| {
+            let component = self.device.key.component;
+            let held = (self.node.claims, active);
+            usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
+        });
+        let split = used.as_ref().unwrap_or(allocated);
         for share in &split.shares {
+            if let Some(power) = minutes.get_mut(share.claim) {
+                for (minute_ms, energy_j) in &self.by_minute {
+                    let minute = (minute_ms - power.first_minute_ms) / MINUTE_MS;
+                    let cell = usize::try_from(minute).ok().and_then(|minute| power.energy_j.get_mut(minute));
+                    if let Some(cell) = cell {
+                        *cell += energy_j * share.share;
+                    }
+                }
+            }
             let Some(claim) = self.node.claims.get(share.claim) else { continue };
             let edge_error_j = self.edge_error_j(claim, slice) * share.share;
             self.give(
@@ -173,6 +188,10 @@ impl Sweep<'_> {
                 expected_s,
                 edge_error_j,
             );
+        }
+        if split.outside > 0.0 {
+            let to = if self.node.known { Beneficiary::Unattributed } else { Beneficiary::Infrastructure };
+            self.give(to, split.outside, ShareMethod::Remainder, whole, expected_s, 0.0);
         }
         if split.remainder > 0.0 {
             let rest = self.rest(slice.window);

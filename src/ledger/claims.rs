@@ -39,6 +39,10 @@ pub struct NodeSize {
 pub enum ShareMethod {
     /// The run was bound to the device.
     Bound,
+    /// By CPU time, above what the processors take at rest.
+    UsedCpuTime,
+    /// By memory in use.
+    UsedMemory,
     /// By number of GPUs asked for.
     AllocatedGpus,
     /// By allocated CPUs.
@@ -58,6 +62,8 @@ impl ShareMethod {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bound => "bound",
+            Self::UsedCpuTime => "used:cpu-time",
+            Self::UsedMemory => "used:memory",
             Self::AllocatedGpus => "allocated:gpus",
             Self::AllocatedCpus => "allocated:cpus",
             Self::AllocatedMemory => "allocated:memory",
@@ -84,24 +90,32 @@ pub(super) struct Share {
 pub(super) struct Split {
     /// In order of the claims.
     pub shares: Vec<Share>,
-    /// 1 − Σ shares.
+    /// 1 − Σ shares − what was used outside of every run.
     pub remainder: f64,
+    /// What processes of no run used.
+    pub outside: f64,
 }
 
 impl Split {
     /// Rule S5: divided by max(1, their sum); the rest is the remainder.
-    fn new(mut shares: Vec<Share>) -> Self {
+    fn new(shares: Vec<Share>) -> Self {
+        Self::with_outside(shares, 0.0)
+    }
+
+    /// The same where a part was used by what is no run.
+    pub(super) fn with_outside(mut shares: Vec<Share>, mut outside: f64) -> Self {
         shares.retain(|share| share.share > 0.0);
-        let total = crate::sum::sum(shares.iter().map(|share| share.share));
+        let total = crate::sum::sum(shares.iter().map(|share| share.share).chain([outside]));
         if total > 1.0 {
             for share in &mut shares {
                 share.share /= total;
             }
-            return Self { shares, remainder: 0.0 };
+            outside /= total;
+            return Self { shares, remainder: 0.0, outside };
         }
         // Fractions such as 3 × 1/3 leave a rounding error, not a free core.
         let remainder = if 1.0 - total < 1e-12 { 0.0 } else { 1.0 - total };
-        Self { shares, remainder }
+        Self { shares, remainder, outside }
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Device {
     pub choice: Vec<Option<usize>>,
     /// For each bucket the factor on the energy: below 1 where a modelled part had to fit under a node meter (rule T1).
     pub energy_scale: Vec<f64>,
+    /// Power that it takes whatever runs, in watts: shared by allocation (rule S2).
+    pub static_w: f64,
     /// For each bucket the factor on the seconds: below 1 where the curve stands for less than its bucket (rule T1).
     pub coverage_scale: Vec<f64>,
 }
@@ -108,7 +110,7 @@ impl Device {
             .collect();
         drop(cursors);
         let ones = vec![1.0; buckets.len()];
-        Self { key, model, methods, choice, energy_scale: ones.clone(), coverage_scale: ones }
+        Self { key, model, methods, choice, static_w: 0.0, energy_scale: ones.clone(), coverage_scale: ones }
     }
 
     /// The method taken in a bucket.

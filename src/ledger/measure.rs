@@ -7,12 +7,14 @@ use super::claims::{Claim, Timeline};
 use super::device::Device;
 use super::models::Builder;
 use super::rules::{NodeHardware, Rules};
+use super::usage::{ShareRule, Usage};
 use crate::meter::catalog::{Component, Quantity};
 use crate::meter::counter::Tally;
 use crate::meter::curve::Curve;
 use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, NodeSeries};
+use crate::meter::job_use::{JobUse, busy_curve, read_job_use, used_memory_curve};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
 use crate::meter::sums::{MeterSums, read_sums};
@@ -43,6 +45,8 @@ pub(super) struct MeasuredNode {
     pub node_meter: Option<NodeMeter>,
     /// Installed memory, in bytes.
     pub memory_bytes: Option<f64>,
+    /// What single runs used of it, where that was measured and counts.
+    pub usage: Option<Usage>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -61,6 +65,8 @@ pub(super) struct Reading<'a> {
     pub buckets: &'a [Window],
     /// Who held what.
     pub claims: &'a [Claim],
+    /// What exporters call the job of each claim.
+    pub job_ids: &'a [Vec<&'a str>],
 }
 
 /// Reads the node `series`.
@@ -145,8 +151,42 @@ pub(super) fn measure(
         let built = builder.device(key, device, samples, scratch, &mut node)?;
         node.devices.push(built);
     }
+    if reading.rules.share == ShareRule::Usage && !series.jobs.is_empty() {
+        node.usage = usage(&mut builder, scratch, &mut node)?;
+    }
     node.presence = builder.presence;
     Ok(node)
+}
+
+/// What single runs used, and the whole node; `None` if no run has figures.
+fn usage(
+    builder: &mut Builder<'_>,
+    scratch: &mut Scratch,
+    node: &mut MeasuredNode,
+) -> Result<Option<Usage>, SourceError> {
+    let (series, reading) = (builder.series, builder.reading);
+    let mut usage = Usage::default();
+    for (claim, ids) in reading.claims.iter().zip(reading.job_ids) {
+        let job = ids.iter().find_map(|id| series.jobs.get(*id));
+        usage.claims.push(match job {
+            Some(job) => read_job_use(job, claim.window, scratch, &mut node.uses)?,
+            None => JobUse::default(),
+        });
+    }
+    if usage.is_empty() {
+        return Ok(None);
+    }
+    if let Some(cpus) = series.machine.logical_cpus.filter(|_| series.has_cpu_time()) {
+        usage.busy = Some(busy_curve(builder.loads(scratch, node)?, cpus));
+    } else {
+        node.notes.push("no CPU time of the node: what was used outside of jobs is not known".to_owned());
+    }
+    let available = read_meter(&series.memory_available, reading.window, scratch)?;
+    node.uses.extend(available.uses.iter().cloned());
+    if let Some(total) = node.memory_bytes.filter(|_| !available.samples.is_empty()) {
+        usage.memory = Some(used_memory_curve(total, &available));
+    }
+    Ok(Some(usage))
 }
 
 /// The whole-node meter from sums that a server made of it.

@@ -17,6 +17,7 @@ mod models;
 mod outlook;
 mod pricing;
 mod rules;
+mod usage;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,11 +35,14 @@ pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
+pub use usage::ShareRule;
 pub use whole::NodeBucket;
 
 use crate::jobs::{Run, SchedulerNode};
 use crate::meter::catalog::{Catalog, Component, gpu_id};
-use crate::meter::inventory::{DeviceSeries, Inventory, Machine, NodeSeries, SeriesRow, take_inventory};
+use crate::meter::inventory::{
+    DeviceSeries, GpuName, Inventory, Machine, NodeSeries, SeriesRow, take_inventory,
+};
 use crate::meter::names::{NodeNames, nearest};
 use crate::meter::presence::Presence;
 use crate::meter::stream::{Scratch, SeriesUse};
@@ -302,13 +306,16 @@ impl Context<'_> {
         scratch: &mut Scratch,
     ) -> Result<(NodeBooks, Balances), LedgerError> {
         let stated = self.rules.hardware_of(name);
-        let claims: Vec<Claim> = holds.iter().map(|hold| self.claim(hold, series)).collect();
+        let numbers = gpu_job_numbers(series, read_window(self.rules), scratch)?;
+        let claims: Vec<Claim> = holds.iter().map(|hold| self.claim(hold, series, &numbers)).collect();
+        let job_ids: Vec<Vec<&str>> = holds.iter().map(|hold| self.job_ids(hold)).collect();
         let reading = measure::Reading {
             rules: self.rules,
             stated: &stated,
             window: read_window(self.rules),
             buckets: self.buckets,
             claims: &claims,
+            job_ids: &job_ids,
         };
         let mut measured = measure::measure(series, &reading, scratch)?;
         let whole = whole::add_other(
@@ -331,6 +338,7 @@ impl Context<'_> {
             // Without a job log nobody can tell infrastructure from compute nodes.
             known: known || !self.has_log,
             jobs_covered: self.covered,
+            usage: measured.usage.as_ref(),
         };
         let mut attributed = attribute::attribute(&node, self.buckets);
         for power in &mut attributed.minutes {
@@ -373,13 +381,33 @@ impl Context<'_> {
         Ok((books, balances))
     }
 
-    fn claim(&self, hold: &Hold, series: &NodeSeries<'_>) -> Claim {
+    /// What exporters may call the job of a hold.
+    fn job_ids(&self, hold: &Hold) -> Vec<&str> {
+        let run = self.runs.get(hold.run);
+        let ids = run.into_iter().flat_map(|run| [run.job_id.as_str(), run.run_id.as_str()]);
+        ids.filter(|id| !id.is_empty()).collect()
+    }
+
+    fn claim(&self, hold: &Hold, series: &NodeSeries<'_>, numbers: &[GpuJobNumber]) -> Claim {
+        let ids = self.job_ids(hold);
+        let told = |id: &str, index: Option<&str>| {
+            let by_label = series.gpu_jobs.iter().filter(|(gpu, _)| gpu.is(id, index));
+            let by_value = numbers
+                .iter()
+                .filter(|number| number.gpu.is(id, index) && number.window.intersect(hold.window).is_some());
+            by_label
+                .map(|(_, job)| job.as_str())
+                .chain(by_value.map(|number| number.job.as_str()))
+                .any(|job| ids.contains(&job))
+        };
         let bound_gpus = series
             .devices
             .iter()
             .filter(|(key, _)| key.component == Component::Gpu)
             .enumerate()
-            .filter(|(_, (key, device))| self.is_bound(hold, &key.id, device))
+            .filter(|(_, (key, device))| {
+                self.is_bound(hold, &key.id, device) || told(&key.id, device.index.as_deref())
+            })
             .map(|(position, _)| position)
             .collect::<Vec<usize>>();
         // A requeued job has one number and several runs: what they were bound to in turn is no
@@ -405,6 +433,46 @@ impl Context<'_> {
         let run = self.runs.get(hold.run);
         named || run.is_some_and(|run| device.jobs.contains(&run.job_id) || device.jobs.contains(&run.run_id))
     }
+}
+
+/// Which job had a GPU, as a series tells by its value.
+struct GpuJobNumber {
+    gpu: GpuName,
+    job: String,
+    /// From the first sample of that value to the last.
+    window: Window,
+}
+
+/// Reads the series whose value is the number of the job that holds a GPU.
+fn gpu_job_numbers(
+    series: &NodeSeries<'_>,
+    window: Window,
+    scratch: &mut Scratch,
+) -> Result<Vec<GpuJobNumber>, LedgerError> {
+    let mut found: Vec<GpuJobNumber> = Vec::new();
+    for (gpu, series) in &series.gpu_job_numbers {
+        series.read(window, &mut scratch.buffer, &mut scratch.stats)?;
+        let samples = scratch.buffer.samples();
+        let mut last: Option<usize> = None;
+        for (&at_ms, &value) in samples.timestamps_ms.iter().zip(&samples.values) {
+            // 0 stands for no job; a number beyond 2^53 is none.
+            let number =
+                (value >= 1.0 && value < 9.007_199_254_740_992e15 && value.fract() == 0.0).then_some(value);
+            let Some(job) = number.map(|number| format!("{number}")) else {
+                last = None;
+                continue;
+            };
+            match last.and_then(|at| found.get_mut(at)).filter(|known| known.job == job) {
+                Some(known) => known.window.end_ms = at_ms.saturating_add(1),
+                None => {
+                    last = Some(found.len());
+                    let window = Window::new(at_ms, at_ms.saturating_add(1));
+                    found.push(GpuJobNumber { gpu: gpu.clone(), job, window });
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Share of the time for which an amount must have been held to be believed.

@@ -84,7 +84,23 @@ impl Builder<'_> {
             methods.extend(self.modelled(key, device, &hardware, &holders, scratch, node)?);
         }
         let buckets = self.reading.buckets;
-        Ok(Device::new(key.clone(), hardware.model, methods, buckets, &self.presence))
+        let static_w = self.static_w(key.component, &hardware);
+        let mut built = Device::new(key.clone(), hardware.model, methods, buckets, &self.presence);
+        built.static_w = static_w;
+        Ok(built)
+    }
+
+    /// What a device takes whatever runs, for rule S2: as stated, else the model's power at no load.
+    fn static_w(&self, component: Component, hardware: &Hardware) -> f64 {
+        let stated = self.reading.stated;
+        match component {
+            Component::Cpu => stated.cpu_idle_w.or(hardware.tdp_w.map(|tdp_w| {
+                self.reading.rules.power_model.power(0.0, Watts(tdp_w)).value() * hardware.scale
+            })),
+            Component::Dram => stated.dram_idle_w,
+            _ => None,
+        }
+        .unwrap_or(0.0)
     }
 
     /// Which set of runs holds the device.

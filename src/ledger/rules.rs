@@ -1,6 +1,7 @@
 //! What a site has decided about its accounting: the checked settings that the
 //! ledger works by.
 
+use super::usage::ShareRule;
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
 use crate::power::UtilisationModel;
@@ -33,6 +34,10 @@ pub struct NodeHardware {
     pub sockets: Option<u32>,
     /// Thermal design power of one processor, in watts.
     pub cpu_tdp_w: Option<f64>,
+    /// Power of one processor at rest, in watts (rule S2).
+    pub cpu_idle_w: Option<f64>,
+    /// Power of one socket's memory at rest, in watts (rule S3).
+    pub dram_idle_w: Option<f64>,
     /// Thermal design power of one GPU, in watts.
     pub gpu_tdp_w: Option<f64>,
     /// Power of everything without a meter, in watts (rule T2).
@@ -52,6 +57,8 @@ pub struct Rules {
     pub memory_w_per_gb: f64,
     /// Whether node meters see the GPUs.
     pub gpu_in_node_meter: GpuInNodeMeter,
+    /// How shared processors and memory are given to runs.
+    pub share: ShareRule,
     /// Node names.
     pub aliases: Aliases,
     /// Hardware by node pattern; the first that fits and states a figure wins.
@@ -78,6 +85,8 @@ impl Rules {
                 merged.memory_bytes = merged.memory_bytes.or(stated.memory_bytes);
                 merged.sockets = merged.sockets.or(stated.sockets);
                 merged.cpu_tdp_w = merged.cpu_tdp_w.or(stated.cpu_tdp_w);
+                merged.cpu_idle_w = merged.cpu_idle_w.or(stated.cpu_idle_w);
+                merged.dram_idle_w = merged.dram_idle_w.or(stated.dram_idle_w);
                 merged.gpu_tdp_w = merged.gpu_tdp_w.or(stated.gpu_tdp_w);
                 merged.other_w = merged.other_w.or(stated.other_w);
                 merged.zone = merged.zone.or_else(|| stated.zone.clone());

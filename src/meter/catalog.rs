@@ -66,6 +66,14 @@ pub enum Quantity {
     PowerLimit,
     /// Contained in another meter; listed, never added.
     Part,
+    /// CPU seconds of one job on the node, from its start on; the device id is the job's.
+    JobCpuTime,
+    /// The same in pieces that add up: user and system, or each core.
+    JobCpuTimePart,
+    /// Memory that one job uses on the node, in bytes; the device id is the job's.
+    JobMemory,
+    /// Memory of the node that can be had without swapping, in bytes.
+    MemoryAvailable,
     /// What a server says that an energy counter rose by, step by step.
     EnergySum,
     /// Mean of a power gauge over a step × the seconds of the step in which it was there.
@@ -89,6 +97,10 @@ impl Quantity {
             Self::Memory => "memory",
             Self::PowerLimit => "power-limit",
             Self::Part => "part",
+            Self::JobCpuTime => "job-cpu-time",
+            Self::JobCpuTimePart => "job-cpu-time-part",
+            Self::JobMemory => "job-memory",
+            Self::MemoryAvailable => "memory-available",
             Self::EnergySum => "energy-sum",
             Self::PowerSum => "power-sum",
             Self::UtilisationSum => "utilisation-sum",
@@ -128,6 +140,10 @@ pub enum Role {
     MachineInfo,
     /// Model and index of each GPU.
     GpuInfo,
+    /// A GPU and the job that holds it, both in labels.
+    GpuJob,
+    /// A GPU in a label and the job that holds it as the value; 0 for none.
+    GpuJobNumber,
 }
 
 /// Where in the labels a device id stands.
@@ -173,9 +189,17 @@ pub struct MeterKind {
     /// Label that names the job that holds the device.
     #[serde(default)]
     pub binding: Option<String>,
+    /// Labels that must have these values: series with others are parts or sums of those that count.
+    #[serde(default)]
+    only: BTreeMap<String, String>,
 }
 
 impl MeterKind {
+    /// True unless the labels tell that the series is a part or a sum of others of its metric.
+    pub fn counts(&self, labels: &Labels) -> bool {
+        self.only.iter().all(|(label, value)| labels.get(label).unwrap_or_default() == value)
+    }
+
     /// The device id that `labels` name: empty where the kind has one device a
     /// node. GPU ids come without their `GPU-` prefix and in lower case
     /// (rule N2).

@@ -81,6 +81,59 @@ impl<'a> DeviceSeries<'a> {
     }
 }
 
+/// What is known of one job's use of a node before anything is decoded.
+#[derive(Clone, Default)]
+pub struct JobSeries<'a> {
+    /// CPU seconds, whole.
+    pub cpu_time: Vec<MeterSeries<'a>>,
+    /// CPU seconds in pieces that add up.
+    pub cpu_time_parts: Vec<MeterSeries<'a>>,
+    /// Memory in use.
+    pub memory: Vec<MeterSeries<'a>>,
+}
+
+/// What a series about a job calls a GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GpuName {
+    /// UUID, as devices have it; empty if not told.
+    pub uuid: String,
+    /// Index on the node; empty if not told.
+    pub index: String,
+}
+
+impl GpuName {
+    /// From the labels of any exporter that tells of jobs and GPUs.
+    fn of(labels: &Labels) -> Self {
+        let first = |names: &[&str]| {
+            names
+                .iter()
+                .filter_map(|name| labels.get(name))
+                .find(|value| !value.is_empty())
+                .unwrap_or_default()
+        };
+        let uuid = gpu_id(first(&["gpuuuid", "uuid", "UUID"]));
+        let index = first(&["minor_number", "index", "gpu"]).to_owned();
+        // CEEMS calls the job `uuid`; only what has a GPU's own label is a GPU's.
+        let uuid = if labels.get("gpuuuid").is_none() && labels.metric().starts_with("ceems_") {
+            String::new()
+        } else {
+            uuid
+        };
+        // slurm-job-exporter puts either into `gpu`.
+        if index.contains('-') {
+            Self { uuid: gpu_id(&index), index: String::new() }
+        } else {
+            Self { uuid, index }
+        }
+    }
+
+    /// True if this is the GPU with this id (UUID or index) and index.
+    pub fn is(&self, id: &str, index: Option<&str>) -> bool {
+        (!self.uuid.is_empty() && self.uuid == id)
+            || (!self.index.is_empty() && (self.index == id || Some(self.index.as_str()) == index))
+    }
+}
+
 /// The machine, as its exporters describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -117,6 +170,14 @@ pub struct NodeSeries<'a> {
     pub memory: Vec<MeterSeries<'a>>,
     /// Sums of installed memory.
     pub memory_sums: Vec<MeterSeries<'a>>,
+    /// Memory that is free to use.
+    pub memory_available: Vec<MeterSeries<'a>>,
+    /// What each job uses, by its id.
+    pub jobs: BTreeMap<String, JobSeries<'a>>,
+    /// Series whose value is the number of the job that holds a GPU, with the GPU's UUID and index.
+    pub gpu_job_numbers: Vec<(GpuName, &'a dyn Series)>,
+    /// GPUs and the jobs that held them, by labels.
+    pub gpu_jobs: Vec<(GpuName, String)>,
     /// `up` of its targets.
     pub up: Vec<&'a dyn Series>,
     /// `node_boot_time_seconds`.
@@ -255,7 +316,7 @@ fn add_fact<'a>(
     let labels = series.labels();
     let owned = |label: &str| labels.get(label).map(str::to_owned);
     let here = inventory.nodes.entry(node.to_owned()).or_default();
-    if role != Role::GpuInfo {
+    if !matches!(role, Role::GpuInfo | Role::GpuJob | Role::GpuJobNumber) {
         here.exporters.insert("node_exporter".to_owned());
     }
     match role {
@@ -278,6 +339,16 @@ fn add_fact<'a>(
             info.packages.insert(package);
             info.cpus.insert(labels.get("cpu").unwrap_or_default().to_owned());
         }
+        Role::GpuJob => {
+            let job = ["slurmjobid", "jobid", "uuid"].iter().find_map(|label| labels.get(label));
+            if let Some(job) = job {
+                let bound = (GpuName::of(labels), job.to_owned());
+                if !here.gpu_jobs.contains(&bound) {
+                    here.gpu_jobs.push(bound);
+                }
+            }
+        }
+        Role::GpuJobNumber => here.gpu_job_numbers.push((GpuName::of(labels), series)),
         Role::GpuInfo => {
             if let Some(uuid) = labels.get("uuid") {
                 let info = GpuInfo { model: owned("name"), index: owned("index") };
@@ -313,7 +384,23 @@ fn add_meter<'a>(
     if kind.quantity == Quantity::Part {
         return Use::Part(kind.contained_in.clone().unwrap_or_default());
     }
+    if !kind.counts(labels) {
+        return Use::Part(kind.metric.clone());
+    }
     match (kind.component, kind.quantity) {
+        (_, Quantity::JobCpuTime | Quantity::JobCpuTimePart | Quantity::JobMemory) => {
+            let Some(job) = device_id else {
+                return Use::Ignored("of no job");
+            };
+            // systemd writes the dashes of a pod's UID as underscores.
+            let job = here.jobs.entry(job.replace('_', "-")).or_default();
+            match kind.quantity {
+                Quantity::JobCpuTime => job.cpu_time.push(meter),
+                Quantity::JobCpuTimePart => job.cpu_time_parts.push(meter),
+                _ => job.memory.push(meter),
+            }
+        }
+        (_, Quantity::MemoryAvailable) => here.memory_available.push(meter),
         (_, Quantity::CpuTime) => here.cpu_time.push(meter),
         (_, Quantity::CpuTimeSum) => here.cpu_time_sums.push(meter),
         (_, Quantity::Memory) => here.memory.push(meter),

@@ -7,6 +7,7 @@ pub mod curve;
 pub mod edges;
 pub mod gauge;
 pub mod inventory;
+pub mod job_use;
 pub mod names;
 pub mod presence;
 pub mod stream;

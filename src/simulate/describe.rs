@@ -9,7 +9,7 @@ use crate::time::format_instant;
 /// `wattledger.toml`: what the job log and the snapshot do not tell. The node
 /// meters see the GPUs, the log is complete for the whole window, and some
 /// boards answer under names of their own.
-pub(super) fn config(cluster: &Cluster) -> String {
+pub(super) fn config(scenario: &Scenario, cluster: &Cluster) -> String {
     let quoted = |text: &str| format!("\"{text}\"");
     let scheduled = cluster.nodes.iter().filter(|node| node.scheduled);
     let names: Vec<String> = scheduled.map(|node| quoted(&node.name)).collect();
@@ -36,6 +36,13 @@ jobs_to = {}
             text.push_str(&format!("{heading}\"{}\" = \"{}\"\n", ipmi.instance, node.name));
             heading = "";
         }
+    }
+    // What processors and memory take at rest is shared by allocation, the rest by use.
+    for node in cluster.nodes.iter().filter(|_| scenario.job_series) {
+        text.push_str(&format!(
+            "\n[[hardware]]\nnodes = \"{}\"\ncpu_idle_w = {}\ndram_idle_w = {}\n",
+            node.name, node.cpu_idle_w, node.dram_idle_w
+        ));
     }
     text
 }
@@ -94,6 +101,8 @@ truth_runs.csv    four rows for each run that started, one for each component
                     No static power is set apart. For every component, runs and idle add up to the devices.
   metered_energy_j  the part of energy_j on metered devices
   own_energy_j      what the run's own load added to its devices, without any idle power
+  used_energy_j     own_energy_j and, by allocation, what processors and memory take at rest: what rules that
+                    share by use should find
 
 What is in it, as in real clusters:
   {dcgm} dcgm-exporter: energy counter, power, use; the label hpc_job begins and ends with each job;

@@ -119,7 +119,7 @@ pub fn simulate(
         ("sacct.txt", sacct::log(&cluster)),
         ("truth.csv", truth::devices_csv(&cluster, &truth)),
         ("truth_runs.csv", truth::runs_csv(&cluster, &truth)),
-        ("wattledger.toml", describe::config(&cluster)),
+        ("wattledger.toml", describe::config(scenario, &cluster)),
         ("SIMULATED.txt", describe::text(scenario, &cluster, &summary)),
     ];
     for (name, text) in files {

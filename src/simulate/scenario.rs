@@ -26,6 +26,8 @@ pub struct Scenario {
     /// How many jobs and arrays to submit; for each node and day six and three for each
     /// of its GPUs if absent.
     pub runs: Option<u32>,
+    /// Also what each job uses, as cgroup_exporter shows it.
+    pub job_series: bool,
     /// Also the per-processor series that have nothing to do with energy.
     pub extra_series: bool,
 }
@@ -43,6 +45,7 @@ impl Default for Scenario {
             start_ms: 1_717_372_800_000,
             scrape_interval_s: 15,
             runs: None,
+            job_series: false,
             extra_series: false,
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct RunEnergy {
     pub(super) metered: Sum,
     /// What its own load added, without any idle power.
     pub(super) own: Sum,
+    /// Its part of what its processors' packages and memory take at rest, by allocation.
+    pub(super) rest: Sum,
 }
 
 /// The truth about a cluster.
@@ -196,6 +198,12 @@ fn own_energy(cluster: &Cluster, nth: usize, energies: &mut [RunEnergy; 4]) {
     let [cpu, dram, gpu, _] = energies;
     for (part, load) in run.parts.iter().zip(loads) {
         let Some(node) = cluster.nodes.get(part.node) else { continue };
+        let on_s = crate::sum::sum(
+            node.on.iter().filter_map(|on| on.intersect(run.window)).map(|part| part.length_s()),
+        );
+        let sockets_s = f64::from(SOCKETS) * on_s;
+        cpu.rest.add(node.cpu_idle_w * sockets_s * part.cpus.len() as f64 / f64::from(node.cpus));
+        dram.rest.add(node.dram_idle_w * sockets_s * part.memory_mib as f64 / node.memory_mib as f64);
         cpu.own.add(node.core_w() * part.cpus.len() as f64 * load.cpu.integral(run.window));
         let memory = part.memory_mib as f64 / node.memory_mib as f64;
         dram.own.add(f64::from(SOCKETS) * node.dram_span_w() * memory * load.dram.integral(run.window));
@@ -227,7 +235,8 @@ pub(super) fn devices_csv(cluster: &Cluster, truth: &Truth) -> String {
 /// `truth_runs.csv`.
 pub(super) fn runs_csv(cluster: &Cluster, truth: &Truth) -> String {
     let mut text =
-        "source,run_id,job_id_raw,start,end,component,energy_j,metered_energy_j,own_energy_j\n".to_owned();
+        "source,run_id,job_id_raw,start,end,component,energy_j,metered_energy_j,own_energy_j,used_energy_j\n"
+            .to_owned();
     for (run, energies) in cluster.runs.iter().zip(&truth.runs).filter(|(run, _)| run.started()) {
         let (start, end) = (
             crate::time::format_instant(run.window.start_ms),
@@ -235,13 +244,18 @@ pub(super) fn runs_csv(cluster: &Cluster, truth: &Truth) -> String {
         );
         for (component, energy) in Component::ALL.iter().zip(energies) {
             text.push_str(&format!(
-                "SIMULATED,{},{},{start},{end},{},{:.6},{:.6},{:.6}\n",
+                "SIMULATED,{},{},{start},{end},{},{:.6},{:.6},{:.6},{:.6}\n",
                 run.id,
                 run.raw_id,
                 component.name(),
                 energy.energy.value(),
                 energy.metered.value(),
-                energy.own.value()
+                energy.own.value(),
+                // GPUs and the rest of the node are not shared by use.
+                match component {
+                    Component::Cpu | Component::Dram => energy.rest.value() + energy.own.value(),
+                    Component::Gpu | Component::Other => energy.energy.value(),
+                }
             ));
         }
     }

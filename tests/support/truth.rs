@@ -88,6 +88,7 @@ impl Cluster {
             let component = row.text("component").to_owned();
             let energy_j = row.number("energy_j");
             run.metered &= component == "other" || row.number("metered_energy_j") == energy_j;
+            run.used_j.insert(component.clone(), row.number("used_energy_j"));
             run.energy_j.insert(component, energy_j);
         }
         runs
@@ -134,13 +135,15 @@ pub(crate) struct DeviceTruth {
 pub(crate) struct RunTruth {
     /// By component.
     pub(crate) energy_j: BTreeMap<String, f64>,
+    /// By component, where the dynamic part follows what was used.
+    pub(crate) used_j: BTreeMap<String, f64>,
     /// All of its processors, memory and GPUs have a meter.
     pub(crate) metered: bool,
 }
 
 impl Default for RunTruth {
     fn default() -> Self {
-        Self { energy_j: BTreeMap::new(), metered: true }
+        Self { energy_j: BTreeMap::new(), used_j: BTreeMap::new(), metered: true }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::simulate::cluster::NodeCurves;
 use crate::simulate::hardware::Node;
-use crate::simulate::profile::{Cursor, LoadCurve};
+use crate::simulate::profile::{Cursor, LoadCurve, Profile};
 use crate::time::Window;
 use std::sync::Arc;
 
@@ -52,6 +52,10 @@ pub(in crate::simulate) enum Meter {
     PackageTemperature { index: usize },
     /// Watts of the whole node, in whole watts.
     NodePower,
+    /// CPU seconds of a job on this node since its start.
+    JobCpuSeconds { profile: Arc<Profile>, cpus: f64, window: Window },
+    /// Bytes that a job uses on this node.
+    JobMemory { profile: Arc<Profile>, bytes: f64 },
     /// A counter that grows evenly since boot and has nothing to do with energy.
     Grows { per_second: f64 },
 }
@@ -173,6 +177,14 @@ impl Meter {
                     cursors.iter_mut().map(|part| part.mean_of_last_second(at_ms)).sum::<f64>().round()
                 });
             }
+            Self::JobCpuSeconds { profile, cpus, window } => {
+                let mut piece = 0;
+                fill(&mut |at_ms| cpus * profile.integral_to(at_ms.min(window.end_ms), &mut piece));
+            }
+            Self::JobMemory { profile, bytes } => fill(&mut |at_ms| {
+                (bytes * profile.integral(Window::new(at_ms - 1000, at_ms)) / 4096.0).floor().max(0.0)
+                    * 4096.0
+            }),
             Self::Grows { per_second } => {
                 fill(&mut |at_ms| (per_second * (at_ms - newest_boot_ms(at_ms)) as f64 / 1000.0).floor());
             }

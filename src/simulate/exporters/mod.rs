@@ -3,6 +3,7 @@
 //! Names and label names are those of real exporters: node_exporter 1.5,
 //! dcgm-exporter 4, nvidia_gpu_exporter 1.14, ipmi_exporter 1.10.
 
+mod cgroup;
 mod dcgm;
 mod ipmi;
 mod meter;
@@ -87,6 +88,16 @@ impl Scraped {
                         all.exporter(cluster, scenario, nth, "nvidia_smi", &instance, nvidia_smi::series);
                     }
                 }
+            }
+            if scenario.job_series && node.scheduled {
+                all.exporter(
+                    cluster,
+                    scenario,
+                    nth,
+                    "cgroup",
+                    &format!("{}:9306", node.name),
+                    cgroup::series,
+                );
             }
             if let Some(ipmi) = &node.ipmi {
                 all.exporter(cluster, scenario, nth, "ipmi", &ipmi.instance, ipmi::series);
