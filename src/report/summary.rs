@@ -117,6 +117,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     let by_beneficiary = energy_by(entries, "beneficiary")?;
     let by_component = energy_by(entries, "component")?;
     let by_method = energy_by(entries, "method")?;
+    let by_share = energy_by(entries, "share_method")?;
     let by_tier = energy_by(entries, "intensity_tier")?;
     let in_kwh = |parts: &BTreeMap<String, f64>, names: &[&str]| -> BTreeMap<String, f64> {
         names
@@ -147,6 +148,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "energy_kwh_by_beneficiary": in_kwh(&by_beneficiary, &BENEFICIARIES),
         "energy_kwh_by_component": in_kwh(&by_component, &components),
         "energy_share_by_method": shares(&by_method),
+        "energy_share_by_share_method": shares(&by_share),
         "emissions_gco2e": emissions,
         "basis": prices.intensity.basis().to_string(),
         "energy_share_by_intensity_tier": shares(&by_tier),
