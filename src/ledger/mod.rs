@@ -457,7 +457,7 @@ fn gpu_job_numbers(
         for (&at_ms, &value) in samples.timestamps_ms.iter().zip(&samples.values) {
             // 0 stands for no job; a number beyond 2^53 is none.
             let number =
-                (value >= 1.0 && value < 9.007_199_254_740_992e15 && value.fract() == 0.0).then_some(value);
+                ((1.0..9.007_199_254_740_992e15).contains(&value) && value.fract() == 0.0).then_some(value);
             let Some(job) = number.map(|number| format!("{number}")) else {
                 last = None;
                 continue;
