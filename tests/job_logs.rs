@@ -32,8 +32,11 @@ fn real(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// What each run held: node, CPUs, MiB, GPUs.
-fn held(run: &Run) -> Vec<(&str, Option<f64>, Option<f64>, Option<f64>)> {
+/// Node, CPUs, MiB, GPUs.
+type Held<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>);
+
+/// What a run held on each node.
+fn held(run: &Run) -> Vec<Held<'_>> {
     run.allocations
         .iter()
         .map(|part| (part.node.as_str(), part.cpus, part.memory_bytes.map(|bytes| bytes / MIB), part.gpus))
