@@ -32,7 +32,10 @@ pub(super) fn parse(text: &str, zone: Tz) -> Result<When, TimeError> {
     if none.iter().any(|word| text.eq_ignore_ascii_case(word)) {
         return Ok(When::Never);
     }
-    // Nearly every time of a log has this form, and trying them all takes most of the reading time.
+    // Nearly every time of a log has one of these two forms, and trying them all takes most of the reading time.
+    if let Some(at_ms) = unix_seconds(text) {
+        return Ok(When::At(Instant { at_ms, later_ms: None, zone_assumed: false }));
+    }
     if let Some(local) = plain_local(text) {
         return match zone.from_local_datetime(&local) {
             LocalResult::Single(at) => Ok(local_time(at.timestamp_millis(), None)),
@@ -52,6 +55,12 @@ pub(super) fn parse(text: &str, zone: Tz) -> Result<When, TimeError> {
 
 fn local_time(at_ms: i64, later_ms: Option<i64>) -> When {
     When::At(Instant { at_ms, later_ms, zone_assumed: true })
+}
+
+/// Reads ten digits, seconds of the years 2001 to 2286, and nothing else.
+fn unix_seconds(text: &str) -> Option<i64> {
+    let digits = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<i64>().ok().filter(|_| digits).and_then(|seconds| seconds.checked_mul(1000))
 }
 
 /// Reads `2026-11-23T13:30:47` and nothing else.
@@ -186,6 +195,16 @@ mod tests {
                     Ok(When::Never) => prop_assert!(false, "{} is a time", text),
                     Err(error) => prop_assert_eq!(Err(error), long),
                 }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn unix_seconds_are_what_the_long_way_says(seconds in 0_i64..20_000_000_000) {
+            let text = seconds.to_string();
+            if let Some(at_ms) = unix_seconds(&text) {
+                prop_assert_eq!(parse_instant(&text, Tz::UTC), Ok(at_ms));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From rows to runs: steps go into their jobs, repeated rows go away, and
 //! what the log covers is worked out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::error::shorten;
@@ -52,7 +52,8 @@ pub(super) struct Collector {
     pub(super) nodes: Vec<SchedulerNode>,
     /// Where runs were that name no node.
     pub(super) default_node: Option<String>,
-    records: Vec<Record>,
+    /// On the heap, so that sorting moves little.
+    records: Vec<Box<Record>>,
     steps: Vec<Step>,
     rejected: Vec<Rejected>,
     rejected_total: u64,
@@ -117,7 +118,7 @@ impl Collector {
         let start_ms = record.run.start_ms;
         self.first_start_ms = Some(self.first_start_ms.map_or(start_ms, |first| first.min(start_ms)));
         self.reaches(record.run.end_ms.unwrap_or(start_ms));
-        self.records.push(record);
+        self.records.push(Box::new(record));
     }
 
     pub(super) fn finish(mut self) -> JobLog {
@@ -138,7 +139,7 @@ impl Collector {
         // Slurm lists GPUs only at sites that track them. If it does so anywhere
         // in the log, a list without GPUs means that there were none.
         let tracks_gpus = records.iter().any(|record| record.totals.gpus.is_some());
-        let mut runs: Vec<Run> = records.into_iter().map(|record| into_run(record, tracks_gpus)).collect();
+        let mut runs: Vec<Run> = records.into_iter().map(|record| into_run(*record, tracks_gpus)).collect();
         runs.sort_by(|a, b| (a.start_ms, &a.run_id, a.restart).cmp(&(b.start_ms, &b.run_id, b.restart)));
         let zero_length = runs.iter().filter(|run| run.end_ms == Some(run.start_ms)).count();
         self.skipped.zero_length = u64::try_from(zero_length).unwrap_or(u64::MAX);
@@ -167,8 +168,8 @@ impl Collector {
     /// Drops rows that repeat another. In a scheduler's log, rows of one id and
     /// one start are one run seen at different times, of which the last says
     /// most; in a CSV made by hand only rows that are alike repeat each other.
-    fn without_repeats(&mut self) -> Vec<Record> {
-        let mut kept: Vec<Record> = Vec::with_capacity(self.records.len());
+    fn without_repeats(&mut self) -> Vec<Box<Record>> {
+        let mut kept: Vec<Box<Record>> = Vec::with_capacity(self.records.len());
         for record in std::mem::take(&mut self.records) {
             match kept.iter_mut().rev().take_while(|other| key(other) == key(&record)).find(|other| {
                 **other == record || !(other.by_hand || record.by_hand) || other.is_ended_by(&record)
@@ -182,9 +183,9 @@ impl Collector {
                     // `None < Some`, so an end beats no end, and a later end an earlier one.
                     if record.run.end_ms >= other.run.end_ms {
                         let earlier = std::mem::replace(other, record);
-                        other.complete_with(earlier);
+                        other.complete_with(*earlier);
                     } else {
-                        other.complete_with(record);
+                        other.complete_with(*record);
                     }
                 }
             }
@@ -192,18 +193,11 @@ impl Collector {
         kept
     }
 
-    fn with_steps(&mut self, mut records: Vec<Record>) -> Vec<Record> {
-        for step in std::mem::take(&mut self.steps) {
-            let before = |record: &Record| {
-                record.run.run_id.cmp(&step.run_id).then_with(|| record.cluster.cmp(&step.cluster))
-            };
-            let from = records.partition_point(|record| before(record).is_lt());
-            let to = records.partition_point(|record| before(record).is_le());
-            let runs = records.get_mut(from..to).unwrap_or_default();
-            // The run during which the step began; a job that was requeued has several.
-            let started = step.start_ms.unwrap_or(i64::MAX);
-            let index = runs.iter().rposition(|record| record.run.start_ms <= started).unwrap_or(0);
-            let Some(record) = runs.get_mut(index) else {
+    fn with_steps(&mut self, mut records: Vec<Box<Record>>) -> Vec<Box<Record>> {
+        let steps = std::mem::take(&mut self.steps);
+        let targets = step_targets(&records, &steps);
+        for (step, target) in steps.into_iter().zip(targets) {
+            let Some(record) = target.and_then(|at| records.get_mut(at)) else {
                 self.skipped.orphan_steps = self.skipped.orphan_steps.saturating_add(1);
                 continue;
             };
@@ -217,6 +211,32 @@ impl Collector {
         }
         records
     }
+}
+
+/// For each step the position of its run in `records`, which are in the order of their keys: the run during
+/// which it began, since a job that was requeued has several.
+fn step_targets(records: &[Box<Record>], steps: &[Step]) -> Vec<Option<usize>> {
+    if steps.is_empty() {
+        return Vec::new();
+    }
+    let mut first_of: HashMap<&str, usize> = HashMap::with_capacity(records.len());
+    for (at, record) in records.iter().enumerate() {
+        first_of.entry(&record.run.run_id).or_insert(at);
+    }
+    steps
+        .iter()
+        .map(|step| {
+            let first = *first_of.get(step.run_id.as_str())?;
+            let started = step.start_ms.unwrap_or(i64::MAX);
+            let of_job = records.iter().enumerate().skip(first);
+            let mut runs = of_job
+                .take_while(|(_, record)| record.run.run_id == step.run_id)
+                .filter(|(_, record)| record.cluster == step.cluster)
+                .peekable();
+            let earliest = runs.peek().map(|(at, _)| *at);
+            runs.filter(|(_, record)| record.run.start_ms <= started).last().map(|(at, _)| at).or(earliest)
+        })
+        .collect()
 }
 
 impl Record {
@@ -259,7 +279,7 @@ fn key(record: &Record) -> (&str, &str, i64) {
 }
 
 /// Numbers the runs of each id by their starts, over all clusters.
-fn number_restarts(records: &mut [Record]) {
+fn number_restarts(records: &mut [Box<Record>]) {
     records.sort_by(|a, b| {
         (&a.run.run_id, a.run.start_ms, &a.cluster).cmp(&(&b.run.run_id, b.run.start_ms, &b.cluster))
     });
