@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::job_log::JobsArgs;
 use super::output::data;
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
-use crate::ledger::{self, LedgerError, Outlook};
+use crate::ledger::{self, LedgerError, Outlook, Side};
 use crate::meter;
 use crate::meter::inventory::{Inventory, Machine};
 use crate::source::{Series, Snapshot, Source};
@@ -18,11 +19,14 @@ use crate::tsdb::ReadStats;
 /// method that each device would get.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  wattledger inspect --snapshot snapshots/20261123T135522Z-3c5e611d6275204e")]
+  wattledger inspect --snapshot snapshots/20261123T135522Z-3c5e611d6275204e
+  wattledger inspect --snapshot snapshots/20261123T135522Z-3c5e611d6275204e --jobs sacct.txt")]
 pub(super) struct Args {
     /// Prometheus snapshot, folder of TSDB blocks, or one block.
     #[arg(long, value_name = "DIR")]
     snapshot: PathBuf,
+    #[command(flatten)]
+    jobs: JobsArgs,
     /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -40,13 +44,19 @@ const DOWN_SHOWN: usize = 5;
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let source = Snapshot::open(&args.snapshot)?;
     let (file, _) = find_file(args.config.as_deref())?;
-    let request = Request { from: args.from.clone(), to: args.to.clone(), ..Request::default() };
+    let request = Request {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        jobs_tz: args.jobs.zone_name().cloned(),
+        ..Request::default()
+    };
     let plan = Plan::new(&request, &file, source.time_range())?;
     let mut text = String::new();
     overview(&mut text, &source);
     let series = ledger::select(&source, &plan.rules)?;
     let survey = ledger::survey(&series, &plan.rules)?;
     nodes(&mut text, &survey.inventory, &plan);
+    names(&mut text, &args.jobs, &survey, &plan)?;
     targets(&mut text, &series, plan.rules.window)?;
     data(&text)?;
     Ok(Outcome::Done)
@@ -82,6 +92,25 @@ fn overview(text: &mut String, source: &Snapshot) {
     for left in source.left_out() {
         line(format!("left out   {}: {}", left.what, left.why));
     }
+}
+
+/// Nodes that only the job log or only the series know, with the likely partner on the other side.
+fn names(
+    text: &mut String,
+    jobs: &JobsArgs,
+    survey: &ledger::Survey<'_>,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let Some(log) = jobs.read(plan.jobs_tz)? else { return Ok(()) };
+    for missing in survey.unmatched(&log, &plan.rules) {
+        let partner = missing.partner.map(|name| format!(": is it `{name}`?")).unwrap_or_default();
+        let side = match missing.side {
+            Side::Jobs => "in the job log but without series",
+            Side::Series => "has series but is not in the job log",
+        };
+        let _ = writeln!(text, "unmatched  {} {side}{partner}", missing.name);
+    }
+    Ok(())
 }
 
 /// When each target answered and when not.

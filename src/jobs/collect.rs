@@ -1,6 +1,8 @@
 //! From rows to runs: steps go into their jobs, repeated rows go away, and
 //! what the log covers is worked out.
 
+#![allow(clippy::vec_box, reason = "sorting moves pointers instead of records of 400 bytes")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 

@@ -21,6 +21,15 @@ pub struct Claim {
     pub gpus: Option<f64>,
     /// Devices that it is known to be bound to: positions in the node's list of GPUs.
     pub bound_gpus: Vec<usize>,
+    /// Of those that are cut into instances (MIG): which part of each it has, by compute slices.
+    pub gpu_parts: BTreeMap<usize, f64>,
+}
+
+impl Claim {
+    /// The part that it has of a GPU to which it is bound.
+    fn part_of(&self, gpu: usize) -> f64 {
+        self.gpu_parts.get(&gpu).copied().unwrap_or(1.0)
+    }
 }
 
 /// What a node has, for turning amounts into fractions (rule W4).
@@ -184,11 +193,13 @@ fn memory_share(at: usize, claim: &Claim, size: NodeSize) -> Share {
 
 /// Rule S1: the run bound to it; else by requested counts over the node's unbound GPUs.
 fn gpu_shares(gpu: usize, held: &[(usize, &Claim)], size: NodeSize) -> Vec<Share> {
-    let bound: Vec<usize> =
-        held.iter().filter(|(_, claim)| claim.bound_gpus.contains(&gpu)).map(|(at, _)| *at).collect();
+    let bound: Vec<Share> = held
+        .iter()
+        .filter(|(_, claim)| claim.bound_gpus.contains(&gpu))
+        .map(|&(at, claim)| Share { claim: at, share: claim.part_of(gpu), method: ShareMethod::Bound })
+        .collect();
     if !bound.is_empty() {
-        let share = 1.0 / bound.len() as f64;
-        return bound.into_iter().map(|claim| Share { claim, share, method: ShareMethod::Bound }).collect();
+        return bound;
     }
     let taken =
         (0..size.gpus).filter(|other| held.iter().any(|(_, claim)| claim.bound_gpus.contains(other))).count();
@@ -312,7 +323,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim(window: Window, cpus: Option<f64>, gpus: Option<f64>) -> Claim {
-        Claim { run: 0, window, cpus, memory_bytes: None, gpus, bound_gpus: Vec::new() }
+        Claim {
+            run: 0,
+            window,
+            cpus,
+            memory_bytes: None,
+            gpus,
+            bound_gpus: Vec::new(),
+            gpu_parts: BTreeMap::new(),
+        }
     }
 
     const HOUR: Window = Window::new(0, 3_600_000);
@@ -347,6 +366,26 @@ mod tests {
             splits.gpus[0].shares,
             [Share { claim: 1, share: 0.5, method: ShareMethod::AllocatedGpus }]
         );
+    }
+
+    /// One card of 300 W in instances of 4 and 2 slices: 200 W and 100 W, as CEEMS' rule gives for activities of
+    /// 56 and 28. Alone, the first leaves a third to idle.
+    #[test]
+    fn instances_of_one_card_share_it_by_slices() {
+        let part = |slices: f64| {
+            let mut claim = claim(HOUR, Some(8.0), Some(1.0));
+            claim.bound_gpus = vec![0];
+            claim.gpu_parts = BTreeMap::from([(0, slices / 6.0)]);
+            claim
+        };
+        let claims = [part(4.0), part(2.0)];
+        let size = NodeSize { cpus: Some(32.0), memory_bytes: None, gpus: 1 };
+        let splits = Splits::new(&claims, &[0, 1], size);
+        let powers: Vec<f64> = splits.gpus[0].shares.iter().map(|share| 300.0 * share.share).collect();
+        assert!((powers[0] - 200.0).abs() < 1e-9 && (powers[1] - 100.0).abs() < 1e-9, "{powers:?}");
+        assert_eq!(splits.gpus[0].remainder, 0.0);
+        let alone = Splits::new(&claims, &[0], size);
+        assert!((alone.gpus[0].remainder - 1.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use usage::ShareRule;
 pub use whole::NodeBucket;
 
-use crate::jobs::{Run, SchedulerNode};
+use crate::jobs::{JobLog, Run, SchedulerNode};
 use crate::meter::catalog::{Catalog, Component, gpu_id};
 use crate::meter::inventory::{
     DeviceSeries, GpuName, Inventory, Machine, NodeSeries, SeriesRow, take_inventory,
@@ -103,6 +103,8 @@ pub struct NodeBooks {
     pub minutes: Vec<MinutePower>,
     /// Runs that some meter of the node read twice in a row: all others are `short` (rule C6).
     pub runs_with_full_interval: BTreeSet<usize>,
+    /// Runs that had to share it with others for a time.
+    pub runs_that_shared: BTreeSet<usize>,
     /// Its whole-node meter by bucket.
     pub node_buckets: Vec<NodeBucket>,
     /// The whole-node meter, if it has one.
@@ -138,6 +140,50 @@ pub struct Survey<'a> {
     pub inventory: Inventory<'a>,
     /// To find the node of a name.
     pub names: NodeNames,
+}
+
+/// Which side knows a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The job log.
+    Jobs,
+    /// The series.
+    Series,
+}
+
+/// A node that one side knows only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// Its name.
+    pub name: String,
+    /// Who knows it.
+    pub side: Side,
+    /// The nearest name of those that only the other side knows.
+    pub partner: Option<String>,
+}
+
+impl Survey<'_> {
+    /// Nodes that only the job log or only the series know (rule N1).
+    pub fn unmatched(&self, log: &JobLog, rules: &Rules) -> Vec<Unmatched> {
+        let canonical = |name: &String| self.names.aliases().canonical(name);
+        let held = log.runs.iter().flat_map(|run| &run.allocations).map(|held| &held.node);
+        let described = log.nodes.iter().map(|node| &node.name);
+        let in_log: BTreeSet<String> =
+            held.chain(described).chain(&rules.scheduler_nodes).map(canonical).collect();
+        let in_series: BTreeSet<String> = self.inventory.nodes.keys().cloned().collect();
+        let only = |mine: &BTreeSet<String>, theirs: &BTreeSet<String>, side: Side| -> Vec<Unmatched> {
+            mine.difference(theirs)
+                .map(|name| Unmatched {
+                    name: name.clone(),
+                    side,
+                    partner: nearest(name, theirs.difference(mine).map(String::as_str)).map(str::to_owned),
+                })
+                .collect()
+        };
+        let mut all = only(&in_log, &in_series, Side::Jobs);
+        all.extend(only(&in_series, &in_log, Side::Series));
+        all
+    }
 }
 
 /// Sorts the source's series by node and device, without decoding any.
@@ -362,6 +408,7 @@ impl Context<'_> {
         let books_of = |device| DeviceBook::new(device, self.buckets, presence);
         let devices: Vec<DeviceBook> = measured.devices.iter().map(books_of).collect();
         let books = NodeBooks {
+            runs_that_shared: shared(&claims),
             runs_with_full_interval,
             name: name.to_owned(),
             machine: series.machine.clone(),
@@ -410,6 +457,9 @@ impl Context<'_> {
             })
             .map(|(position, _)| position)
             .collect::<Vec<usize>>();
+        let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).enumerate();
+        let gpu_parts =
+            gpus.filter_map(|(position, (_, device))| Some((position, device.part_of(&ids)?))).collect();
         // A requeued job has one number and several runs: what they were bound to in turn is no
         // binding of any one of them.
         let fits = hold.gpus.is_none_or(|gpus| bound_gpus.len() as f64 <= gpus.max(1.0));
@@ -421,6 +471,7 @@ impl Context<'_> {
             memory_bytes: hold.memory_bytes,
             gpus: hold.gpus,
             bound_gpus,
+            gpu_parts,
         }
     }
 
@@ -433,6 +484,24 @@ impl Context<'_> {
         let run = self.runs.get(hold.run);
         named || run.is_some_and(|run| device.jobs.contains(&run.job_id) || device.jobs.contains(&run.run_id))
     }
+}
+
+/// The runs that overlap with another.
+fn shared(claims: &[Claim]) -> BTreeSet<usize> {
+    let mut by_start: Vec<&Claim> = claims.iter().filter(|claim| !claim.window.is_empty()).collect();
+    by_start.sort_by_key(|claim| claim.window);
+    let mut found = BTreeSet::new();
+    // Of those that have begun, the one that ends last: what overlaps any of them overlaps it.
+    let mut longest: Option<&Claim> = None;
+    for claim in by_start {
+        if let Some(other) = longest.filter(|other| other.window.end_ms > claim.window.start_ms) {
+            found.extend([other.run, claim.run]);
+        }
+        if longest.is_none_or(|other| other.window.end_ms < claim.window.end_ms) {
+            longest = Some(claim);
+        }
+    }
+    found
 }
 
 /// Which job had a GPU, as a series tells by its value.
@@ -557,6 +626,7 @@ mod tests {
             memory_bytes: None,
             gpus: None,
             bound_gpus: Vec::new(),
+            gpu_parts: BTreeMap::new(),
         };
         let size = |claims: &[Claim]| {
             node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus

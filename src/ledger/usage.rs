@@ -93,6 +93,7 @@ impl Usage {
 mod tests {
     use super::*;
     use crate::meter::curve::{Coverage, Interval};
+    use proptest::prelude::*;
 
     const HOUR: Window = Window::new(0, 3_600_000);
 
@@ -108,6 +109,7 @@ mod tests {
             memory_bytes: None,
             gpus: None,
             bound_gpus: Vec::new(),
+            gpu_parts: std::collections::BTreeMap::new(),
         }
     }
 
@@ -120,6 +122,32 @@ mod tests {
     fn usage(cpu_s: &[Option<f64>], busy_s: Option<f64>) -> Usage {
         let claims = cpu_s.iter().map(|seconds| JobUse { cpu: seconds.map(|s| vec![flat(s)]), memory: None });
         Usage { claims: claims.collect(), busy: busy_s.map(flat), memory: None }
+    }
+
+    proptest! {
+        /// Whatever was used: every share lies in [0, 1], and they add up to one.
+        #[test]
+        fn shares_by_use_add_up(
+            amounts in prop::collection::vec((0.0..1e6_f64, 0.0..40.0_f64), 1..6),
+            busy_s in prop::option::of(0.0..1e7_f64),
+            energy_j in 1e-3..1e9_f64,
+            static_part in 0.0..2.0_f64,
+        ) {
+            let claims: Vec<Claim> = amounts.iter().map(|(_, cpus)| claim(*cpus)).collect();
+            let active: Vec<usize> = (0..claims.len()).collect();
+            let used: Vec<Option<f64>> = amounts.iter().map(|(seconds, _)| Some(*seconds)).collect();
+            let by_cores: Vec<f64> = amounts.iter().map(|(_, cpus)| (cpus / 32.0).min(1.0)).collect();
+            let usage = usage(&used, busy_s);
+            let given = (&claims[..], &active[..]);
+            let energy = (energy_j, static_part * energy_j);
+            let Some(split) = usage.split(Component::Cpu, HOUR, given, &allocated(&by_cores), energy) else {
+                return Ok(());
+            };
+            let total: f64 = split.shares.iter().map(|share| share.share).sum();
+            prop_assert!(split.shares.iter().all(|share| (0.0..=1.0).contains(&share.share)));
+            prop_assert!((0.0..=1.0).contains(&split.outside) && (0.0..=1.0).contains(&split.remainder));
+            prop_assert!((total + split.outside + split.remainder - 1.0).abs() < 1e-9);
+        }
     }
 
     /// 1,000 J, of which 200 J static; a quarter of the cores each. One is busy for 3,000 s, one for 600 s, and

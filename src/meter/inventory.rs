@@ -72,9 +72,30 @@ pub struct DeviceSeries<'a> {
     pub index: Option<String>,
     /// Jobs that the exporter says held it (`hpc_job`).
     pub jobs: BTreeSet<String>,
+    /// Instances that it is cut into (MIG), by their id.
+    pub instances: BTreeMap<String, Instance>,
+}
+
+/// A part of a GPU with memory and processors of its own (MIG).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Instance {
+    /// Compute slices: 3 of the profile `3g.20gb`.
+    pub slices: f64,
+    /// Jobs that the exporter says held it.
+    pub jobs: BTreeSet<String>,
 }
 
 impl<'a> DeviceSeries<'a> {
+    /// Which part of it the job with one of these ids had, by compute slices; `None` if it is whole, or the
+    /// job had no instance of it.
+    pub fn part_of(&self, ids: &[&str]) -> Option<f64> {
+        let all: f64 = self.instances.values().map(|instance| instance.slices).sum();
+        let held =
+            self.instances.values().filter(|instance| ids.iter().any(|id| instance.jobs.contains(*id)));
+        let slices: f64 = held.map(|instance| instance.slices).sum();
+        (slices > 0.0).then(|| slices / all)
+    }
+
     /// The series of one quantity.
     pub fn of(&self, quantity: Quantity) -> &[MeterSeries<'a>] {
         self.by_quantity.get(&quantity).map_or(&[], Vec::as_slice)
@@ -420,10 +441,22 @@ fn add_meter<'a>(
                 device.index = device.index.take().or_else(|| labels.get("gpu").map(str::to_owned));
             }
             device.jobs.extend(label(&kind.binding));
+            let profile = labels.get("GPU_I_PROFILE").and_then(slices);
+            if let (Some(instance), Some(slices)) = (labels.get("GPU_I_ID"), profile) {
+                let instance = device.instances.entry(instance.to_owned()).or_default();
+                instance.slices = slices;
+                instance.jobs.extend(label(&kind.binding));
+            }
             device.by_quantity.entry(kind.quantity).or_default().push(meter);
         }
     }
     Use::Meter
+}
+
+/// Compute slices of a MIG profile: `3g.20gb`, `1g.10gb+me`.
+fn slices(profile: &str) -> Option<f64> {
+    let (slices, _) = profile.split_once("g.")?;
+    slices.parse::<u8>().ok().filter(|slices| *slices > 0).map(f64::from)
 }
 
 /// Fills in what several series together tell, and gives a node without
@@ -456,7 +489,16 @@ fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
 
 #[cfg(test)]
 mod tests {
-    use super::is_virtual;
+    use super::{is_virtual, slices};
+
+    #[test]
+    fn slices_of_profiles() {
+        assert_eq!(slices("3g.20gb"), Some(3.0));
+        assert_eq!(slices("1g.10gb+me"), Some(1.0));
+        for wrong in ["", "g", "0g.5gb", "MIG 1g", "20gb"] {
+            assert_eq!(slices(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn hypervisors_are_whole_words() {

@@ -436,6 +436,7 @@ fn run_figures(
         emissions.iter().map(|grams| grams.map(|grams| equivalents(GramsCo2e(grams)))).collect();
     let recorded: Vec<Option<f64>> =
         listed.iter().map(|run| runs.get(*run).and_then(|run| run.recorded_energy_j)).collect();
+    let difference = scheduler_differences(listed, &energy_kwh, books, runs);
     Ok(vec![
         Column::new("mean_power_w".into(), mean),
         Column::new("peak_power_w".into(), peak),
@@ -446,7 +447,31 @@ fn run_figures(
             equivalent.iter().map(|e| e.map(|e| e.tree_months)).collect::<Vec<_>>(),
         ),
         Column::new("scheduler_energy_j".into(), recorded),
+        Column::new("scheduler_energy_difference".into(), difference),
     ])
+}
+
+/// Our energy of a run against the scheduler's, relative to that: of runs that had their nodes to themselves and
+/// lie in the window whole, since the scheduler's meters see the node and not the run.
+fn scheduler_differences(
+    listed: &[usize],
+    energy_kwh: &[Option<f64>],
+    books: &Books,
+    runs: &[Run],
+) -> Vec<Option<f64>> {
+    let shared: std::collections::BTreeSet<usize> =
+        books.nodes.iter().flat_map(|node| node.runs_that_shared.iter().copied()).collect();
+    let window = books.buckets.first().zip(books.buckets.last());
+    let difference = |index: &usize, energy: Option<f64>| {
+        let run = runs.get(*index).filter(|_| !shared.contains(index))?;
+        let (first, last) = window?;
+        let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
+        let theirs_j = run.recorded_energy_j.filter(|joules| is_whole && *joules > 0.0)?;
+        let ours_j = crate::units::KilowattHours(energy?).to_joules().value();
+        Some((ours_j - theirs_j) / theirs_j)
+    };
+    let energies = energy_kwh.iter().copied().chain(std::iter::repeat(None));
+    listed.iter().zip(energies).map(|(index, energy)| difference(index, energy)).collect()
 }
 
 #[cfg(test)]

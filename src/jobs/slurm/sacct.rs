@@ -116,7 +116,8 @@ impl Columns {
 
     fn is_header(&self, line: &str) -> bool {
         // A look over the bytes first: this is asked of every line.
-        if !line.as_bytes().windows(5).any(|bytes| bytes.eq_ignore_ascii_case(b"jobid")) {
+        let is_start = |bytes: &[u8]| matches!(bytes.first(), Some(b'j' | b'J'));
+        if !line.as_bytes().windows(5).any(|bytes| is_start(bytes) && bytes.eq_ignore_ascii_case(b"jobid")) {
             return false;
         }
         let names = |wanted: &str| line.split(self.separator).any(|field| column_key(field) == wanted);
