@@ -10,6 +10,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use wattledger::simulate::Scenario;
 
@@ -89,4 +90,74 @@ fn the_rule_of_shares_moves_nothing_between_nodes() {
     let unattributed: f64 =
         table(&by_use.join("by_node.csv")).iter().map(|row| row.number("unattributed_energy_kwh")).sum();
     assert!(unattributed > 0.0);
+}
+
+/// CEEMS' golden node through the whole program: 500 W by IPMI, 160 W of processors and 40 W of memory by RAPL, 20 busy
+/// cores, 128 GB in use. CEEMS' own rules under promtool give A 295 W and B 164.5 W; the 40.5 W that they give to
+/// nobody are a line here.
+#[test]
+fn the_golden_node_of_ceems() {
+    const START_MS: i64 = 1_780_272_000_000;
+    const SECONDS: i64 = 1800;
+    let mut lines = String::new();
+    let mut add = |labels: &str, at: &dyn Fn(f64) -> f64| {
+        for second in (0..=SECONDS).step_by(30) {
+            let at_ms = START_MS + second * 1000;
+            writeln!(lines, "{{{labels}}} {} {at_ms}", at(second as f64)).unwrap();
+        }
+    };
+    let node = r#"instance="n1:9100", job="node""#;
+    add(r#"__name__="ipmi_dcmi_power_consumption_watts", instance="n1:9290", job="ipmi""#, &|_| 500.0);
+    for socket in 0..2 {
+        let zone = format!("path=\"/sys/class/powercap/intel-rapl:{socket}\"");
+        let memory = format!("path=\"/sys/class/powercap/intel-rapl:{socket}:0\"");
+        add(&format!("__name__=\"node_rapl_package_joules_total\", {node}, {zone}"), &|s| 80.0 * s);
+        add(&format!("__name__=\"node_rapl_dram_joules_total\", {node}, {memory}"), &|s| 20.0 * s);
+    }
+    for cpu in 0..32 {
+        let busy = if cpu < 20 { 1.0 } else { 0.0 };
+        for (mode, rate) in [("user", busy), ("idle", 1.0 - busy)] {
+            let labels =
+                format!("__name__=\"node_cpu_seconds_total\", cpu=\"{cpu}\", {node}, mode=\"{mode}\"");
+            add(&labels, &|s| rate * s);
+        }
+    }
+    add(&format!("__name__=\"node_memory_MemTotal_bytes\", {node}"), &|_| 256e9);
+    add(&format!("__name__=\"node_memory_MemAvailable_bytes\", {node}"), &|_| 128e9);
+    for (job, cores, bytes) in [("101", 12.5, 64e9), ("102", 6.5, 32e9)] {
+        let ceems = format!("instance=\"n1:9010\", job=\"ceems\", uuid=\"{job}\"");
+        let of = |metric: &str| format!("__name__=\"ceems_compute_unit_{metric}\", {ceems}");
+        add(&of("cpu_user_seconds_total"), &|s| cores * s);
+        add(&of("cpu_system_seconds_total"), &|_| 0.0);
+        add(&of("memory_used_bytes"), &|_| bytes);
+    }
+    let directory = support::fresh("ceems");
+    let path = |name: &str| directory.join(name);
+    std::fs::write(path("dump.txt"), lines).unwrap();
+    let runs = "run_id,start,end,nodes,cpus,memory\n101,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,n1,16,100G\n\
+                102,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,n1,8,50G\n";
+    std::fs::write(path("runs.csv"), runs).unwrap();
+    support::wattledger()
+        .arg("convert")
+        .arg(path("dump.txt"))
+        .arg("--out")
+        .arg(path("blocks"))
+        .assert()
+        .success();
+    let mut report = support::wattledger();
+    report.args(["report", "--no-charts", "--share", "ceems", "--from", "2026-06-01T00:00:00Z"]);
+    report.args(["--to", "2026-06-01T00:30:00Z", "--snapshot"]).arg(path("blocks"));
+    report.arg("--jobs").arg(path("runs.csv")).arg("--out").arg(path("report")).assert().success();
+
+    let seconds = SECONDS as f64;
+    let rows = table(&path("report").join("runs.csv"));
+    for (run, watts) in [("101", 295.0), ("102", 164.5)] {
+        let row = rows.iter().find(|row| row.text("run_id") == run).unwrap();
+        let found_w = row.joules("energy_kwh") / seconds;
+        assert!((found_w - watts).abs() < 1e-6, "{run}: {found_w} W");
+        assert_eq!(row.text("share_method"), "ceems");
+    }
+    let nodes = table(&path("report").join("by_node.csv"));
+    let nobody_w = nodes[0].joules("unattributed_energy_kwh") / seconds;
+    assert!((nobody_w - 40.5).abs() < 1e-6, "{nobody_w} W");
 }

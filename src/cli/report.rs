@@ -126,6 +126,8 @@ enum Share {
     Usage,
     /// By what the job log says was allocated.
     Allocated,
+    /// By the recording rules of CEEMS, for comparison.
+    Ceems,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -168,6 +170,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         share: args.share.map(|share| match share {
             Share::Usage => ledger::ShareRule::Usage,
             Share::Allocated => ledger::ShareRule::Allocated,
+            Share::Ceems => ledger::ShareRule::Ceems,
         }),
         gpu_in_node_meter: args.gpu_in_node_meter.map(|answer| match answer {
             Answer::Yes => ledger::GpuInNodeMeter::Yes,

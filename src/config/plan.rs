@@ -180,6 +180,7 @@ impl Plan {
         let share = match rules.share {
             ShareRule::Allocated => "allocated",
             ShareRule::Usage => "usage",
+            ShareRule::Ceems => "ceems",
         };
         let gpu = match rules.gpu_in_node_meter {
             GpuInNodeMeter::Yes => "yes",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::claims::{Claim, NodeSize, ShareMethod, Slice, Split, Splits, Timeline};
 use super::device::Device;
 use super::entry::{Beneficiary, Entry};
-use super::usage::Usage;
+use super::usage::{ShareRule, Usage};
 use crate::meter::catalog::Component;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
@@ -28,6 +28,8 @@ pub(super) struct Node<'a> {
     pub jobs_covered: Option<Window>,
     /// What was used, where it was measured and counts.
     pub usage: Option<&'a Usage>,
+    /// How shared processors and memory are given to runs.
+    pub share: ShareRule,
 }
 
 /// Mean power of a run on this node in each UTC minute that lies wholly inside it.
@@ -73,6 +75,7 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
     let mut minutes: Vec<MinutePower> =
         node.claims.iter().map(|claim| whole_minutes(claim, buckets)).collect();
     let mut attributed = Attributed { share_bounds: (0.0, 0.0), ..Attributed::default() };
+    let processors = processors_part(node, &timeline.slices);
     let mut gpu = 0;
     for (index, device) in node.devices.iter().enumerate() {
         let gpu_position = gpu;
@@ -83,7 +86,7 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
             Sweep { node, device, index, rows: BTreeMap::new(), by_minute: Vec::new(), out: &mut attributed };
         let mut reader = device.reader();
         let mut bucket = 0;
-        for slice in &timeline.slices {
+        for (nth, slice) in timeline.slices.iter().enumerate() {
             if slice.bucket != bucket {
                 sweep.flush(bucket);
                 bucket = slice.bucket;
@@ -93,13 +96,38 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
                 continue;
             };
             let active = timeline.sets.get(slice.set).map_or(&[][..], Vec::as_slice);
-            sweep.slice(slice, (split, active), &mut reader, &mut minutes);
+            let processors = processors.get(nth).copied();
+            sweep.slice(slice, (split, active, processors), &mut reader, &mut minutes);
         }
         sweep.flush(bucket);
     }
     attributed.entries.sort_by_key(|entry| (entry.bucket, entry.device, entry.beneficiary));
     attributed.minutes = minutes;
     attributed
+}
+
+/// Rule S6: for each slice the processors' part of what processors and memory used. Empty where the rule is
+/// another, or no whole-node meter tells of the rest.
+fn processors_part(node: &Node<'_>, slices: &[Slice]) -> Vec<f64> {
+    let has = |component| node.devices.iter().any(|device| device.key.component == component);
+    if node.share != ShareRule::Ceems || !has(Component::Other) {
+        return Vec::new();
+    }
+    let mut used_j = vec![(0.0, 0.0); slices.len()];
+    for device in node.devices {
+        let mut reader = device.reader();
+        for (slice, (processors_j, memory_j)) in slices.iter().zip(&mut used_j) {
+            match device.key.component {
+                Component::Cpu => *processors_j += reader.read(slice.bucket, slice.window).energy_j,
+                Component::Dram => *memory_j += reader.read(slice.bucket, slice.window).energy_j,
+                _ => {}
+            }
+        }
+    }
+    let part = |(processors_j, memory_j): (f64, f64)| {
+        if memory_j > 0.0 { processors_j / (processors_j + memory_j) } else { 1.0 }
+    };
+    used_j.into_iter().map(part).collect()
 }
 
 fn split_of<'a>(splits: &'a Splits, device: &Device, gpu: usize) -> Option<&'a Split> {
@@ -141,7 +169,7 @@ impl Sweep<'_> {
     fn slice(
         &mut self,
         slice: &Slice,
-        (allocated, active): (&Split, &[usize]),
+        (allocated, active, processors): (&Split, &[usize], Option<f64>),
         reader: &mut super::device::DeviceReader<'_>,
         minutes: &mut [MinutePower],
     ) {
@@ -165,7 +193,11 @@ impl Sweep<'_> {
         let used = self.node.usage.and_then(|usage| {
             let component = self.device.key.component;
             let held = (self.node.claims, active);
-            usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
+            if self.node.share == ShareRule::Ceems {
+                usage.ceems(component, slice.window, held, processors)
+            } else {
+                usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
+            }
         });
         let split = used.as_ref().unwrap_or(allocated);
         for share in &split.shares {

@@ -52,6 +52,8 @@ pub enum ShareMethod {
     UsedCpuTime,
     /// By memory in use.
     UsedMemory,
+    /// By CEEMS' rules.
+    Ceems,
     /// By number of GPUs asked for.
     AllocatedGpus,
     /// By allocated CPUs.
@@ -73,6 +75,7 @@ impl ShareMethod {
             Self::Bound => "bound",
             Self::UsedCpuTime => "used:cpu-time",
             Self::UsedMemory => "used:memory",
+            Self::Ceems => "ceems",
             Self::AllocatedGpus => "allocated:gpus",
             Self::AllocatedCpus => "allocated:cpus",
             Self::AllocatedMemory => "allocated:memory",

@@ -151,7 +151,7 @@ pub(super) fn measure(
         let built = builder.device(key, device, samples, scratch, &mut node)?;
         node.devices.push(built);
     }
-    if reading.rules.share == ShareRule::Usage && !series.jobs.is_empty() {
+    if reading.rules.share != ShareRule::Allocated && !series.jobs.is_empty() {
         node.usage = usage(&mut builder, scratch, &mut node)?;
     }
     node.presence = builder.presence;

@@ -373,6 +373,11 @@ impl Context<'_> {
             &measured.presence,
         );
         measured.notes.extend(whole.note);
+        if self.rules.share == ShareRule::Ceems && measured.usage.is_none() && !claims.is_empty() {
+            let note =
+                "no exporter tells what jobs used: shares are by allocation, not by the rules of CEEMS";
+            measured.notes.push(note.to_owned());
+        }
         let described = self.described.get(name).copied();
         let (size, size_origin) =
             node_size(&series.machine, (&stated, described), &claims, measured.memory_bytes, series);
@@ -385,6 +390,7 @@ impl Context<'_> {
             known: known || !self.has_log,
             jobs_covered: self.covered,
             usage: measured.usage.as_ref(),
+            share: self.rules.share,
         };
         let mut attributed = attribute::attribute(&node, self.buckets);
         for power in &mut attributed.minutes {

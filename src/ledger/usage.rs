@@ -6,6 +6,9 @@ use crate::meter::curve::Curve;
 use crate::meter::job_use::{JobUse, amount};
 use crate::time::Window;
 
+/// Part of a node's power that CEEMS gives to all jobs alike, for the network.
+const CEEMS_EVEN: f64 = 0.1;
+
 /// Part of a slice that has to be known of every run.
 const ENOUGH: f64 = 0.9;
 
@@ -18,6 +21,8 @@ pub enum ShareRule {
     /// The dynamic part by what was used, where that was measured; the static part by what was allocated.
     #[default]
     Usage,
+    /// As the recording rules of CEEMS do, for comparison.
+    Ceems,
 }
 
 /// What was used of a node.
@@ -49,43 +54,89 @@ impl Usage {
         allocated: &Split,
         (energy_j, static_j): (f64, f64),
     ) -> Option<Split> {
-        let (whole, method) = match component {
-            Component::Cpu => (self.busy.as_ref(), ShareMethod::UsedCpuTime),
-            Component::Dram => (self.memory.as_ref(), ShareMethod::UsedMemory),
+        let method = match component {
+            Component::Cpu => ShareMethod::UsedCpuTime,
+            Component::Dram => ShareMethod::UsedMemory,
             _ => return None,
         };
-        if active.is_empty() || energy_j <= 0.0 {
+        if energy_j <= 0.0 {
             return None;
         }
-        let mut used = Vec::with_capacity(active.len());
-        for &at in active {
-            let claim = self.claims.get(at)?;
-            let held = claims.get(at)?.window.intersect(window)?;
-            let amount = match component {
-                Component::Cpu => claim.cpu_s(held, ENOUGH)?,
-                _ => claim.memory_bytes_s(held, ENOUGH)?,
-            };
-            used.push((at, amount));
-        }
-        let by_runs: f64 = crate::sum::sum(used.iter().map(|(_, amount)| *amount));
-        let whole = whole.and_then(|curve| amount(curve, window, ENOUGH)).unwrap_or(0.0).max(by_runs);
-        if whole <= 0.0 {
-            return None;
-        }
+        let used = self.parts(component, window, claims, active)?;
+        let by_runs = crate::sum::sum(used.iter().copied());
         let fixed = (static_j / energy_j).clamp(0.0, 1.0);
         let allocated_of = |at: usize| {
             allocated.shares.iter().find(|share| share.claim == at).map_or(0.0, |share| share.share)
         };
-        let shares: Vec<Share> = used
+        let shares: Vec<Share> = active
             .iter()
-            .map(|&(at, amount)| {
-                let share = fixed * allocated_of(at) + (1.0 - fixed) * amount / whole;
+            .zip(&used)
+            .map(|(&at, part)| {
+                let share = fixed * allocated_of(at) + (1.0 - fixed) * part;
                 Share { claim: at, share: share.clamp(0.0, 1.0), method }
             })
             .collect();
         // What processes outside of every run used.
-        let outside = (1.0 - fixed) * (whole - by_runs) / whole;
+        let outside = (1.0 - fixed) * (1.0 - by_runs).max(0.0);
         Some(Split::with_outside(shares, outside))
+    }
+
+    /// The shares by rule S6, in which `processors` is the part of processors in what processors and memory use;
+    /// `None` for it where the node has no whole-node meter.
+    ///
+    /// Formula: CEEMS, recording rules `host-power-ipmi.rules` and `host-power-rapl.rules`.
+    pub(super) fn ceems(
+        &self,
+        component: Component,
+        window: Window,
+        (claims, active): (&[Claim], &[usize]),
+        processors: Option<f64>,
+    ) -> Option<Split> {
+        let part = |component| self.parts(component, window, claims, active);
+        let parts: Vec<f64> = match (component, processors) {
+            (Component::Gpu, _) => return None,
+            (Component::Cpu | Component::Dram, None) => part(component)?,
+            (_, None) => return None,
+            (_, Some(k)) => {
+                let even = CEEMS_EVEN / active.len() as f64;
+                let (cpu, memory) = (part(Component::Cpu)?, part(Component::Dram));
+                // Without a meter of memory only processors count.
+                let memory = if k < 1.0 { memory? } else { vec![0.0; cpu.len()] };
+                let by_use = cpu.iter().zip(&memory).map(|(cpu, memory)| k * cpu + (1.0 - k) * memory);
+                by_use.map(|part| (1.0 - CEEMS_EVEN) * part + even).collect()
+            }
+        };
+        let outside = (1.0 - crate::sum::sum(parts.iter().copied())).max(0.0);
+        let method = ShareMethod::Ceems;
+        let shares = active.iter().zip(&parts).map(|(&claim, &share)| Share { claim, share, method });
+        Some(Split::with_outside(shares.collect(), outside))
+    }
+
+    /// What each active claim used of what the node used, 0 to 1; `None` where that is not known well enough.
+    fn parts(
+        &self,
+        component: Component,
+        window: Window,
+        claims: &[Claim],
+        active: &[usize],
+    ) -> Option<Vec<f64>> {
+        if active.is_empty() {
+            return None;
+        }
+        let whole = if component == Component::Cpu { &self.busy } else { &self.memory };
+        let mut used = Vec::with_capacity(active.len());
+        for &at in active {
+            let claim = self.claims.get(at)?;
+            let held = claims.get(at)?.window.intersect(window)?;
+            used.push(match component {
+                Component::Cpu => claim.cpu_s(held, ENOUGH)?,
+                _ => claim.memory_bytes_s(held, ENOUGH)?,
+            });
+        }
+        let by_runs = crate::sum::sum(used.iter().copied());
+        let whole =
+            whole.as_ref().and_then(|curve| amount(curve, window, ENOUGH)).unwrap_or(0.0).max(by_runs);
+        (whole > 0.0).then(|| used.iter().map(|used| (used / whole).clamp(0.0, 1.0)).collect())
     }
 }
 
@@ -163,6 +214,37 @@ mod tests {
         assert!((energies[0] - 650.0).abs() < 1e-9 && (energies[1] - 170.0).abs() < 1e-9, "{energies:?}");
         assert!((split.outside * 1000.0 - 80.0).abs() < 1e-9);
         assert!((split.remainder * 1000.0 - 100.0).abs() < 1e-9);
+    }
+
+    /// CEEMS' own rules under promtool: a node of 500 W with 160 W of processors and 40 W of memory, 20 busy cores and
+    /// 128 GB in use. A has 12.5 cores and 64 GB, B 6.5 and 32: 295 W, 164.5 W, and 40.5 W of nobody. Without the
+    /// node's meter A has 100 W of the processors and 20 W of the memory.
+    #[test]
+    fn the_rule_of_ceems_gives_its_own_figures() {
+        let claims = [claim(12.5), claim(6.5)];
+        let given = (&claims[..], &[0, 1][..]);
+        let mut used = usage(&[Some(12.5), Some(6.5)], Some(20.0));
+        for (claim, gigabytes) in used.claims.iter_mut().zip([64.0, 32.0]) {
+            claim.memory = Some(flat(gigabytes));
+        }
+        used.memory = Some(flat(128.0));
+        for component in [Component::Cpu, Component::Dram, Component::Other] {
+            let split = used.ceems(component, HOUR, given, Some(0.8)).unwrap();
+            let powers: Vec<f64> = split.shares.iter().map(|share| share.share * 500.0).collect();
+            assert!((powers[0] - 295.0).abs() < 1e-9 && (powers[1] - 164.5).abs() < 1e-9, "{powers:?}");
+            assert!((split.outside * 500.0 - 40.5).abs() < 1e-9 && split.remainder < 1e-12);
+        }
+        let first =
+            |component, watts| used.ceems(component, HOUR, given, None).unwrap().shares[0].share * watts;
+        assert!((first(Component::Cpu, 160.0) - 100.0).abs() < 1e-9);
+        assert!((first(Component::Dram, 40.0) - 20.0).abs() < 1e-9);
+        assert_eq!(used.ceems(Component::Other, HOUR, given, None), None);
+        assert_eq!(used.ceems(Component::Gpu, HOUR, given, Some(0.8)), None);
+        // A node whose memory has no meter: the package's part is not lost.
+        used.memory = None;
+        used.claims.iter_mut().for_each(|claim| claim.memory = None);
+        let split = used.ceems(Component::Cpu, HOUR, given, Some(1.0)).unwrap();
+        assert!((split.shares[0].share - (0.9 * 0.625 + 0.05)).abs() < 1e-12);
     }
 
     #[test]

@@ -83,10 +83,11 @@ fn first_exporter<'a>(series: &[MeterSeries<'a>]) -> Vec<MeterSeries<'a>> {
 
 /// Pieces that add up: series that differ in more than who exposes them (user and system, or core by core).
 fn pieces<'a>(series: &[MeterSeries<'a>]) -> Vec<Vec<MeterSeries<'a>>> {
-    let mut groups: std::collections::BTreeMap<(&str, &str), Vec<MeterSeries<'a>>> = Default::default();
+    let mut groups: std::collections::BTreeMap<(&str, [&str; 2]), Vec<MeterSeries<'a>>> = Default::default();
     for meter in series {
-        let core = meter.series.labels().get("core").unwrap_or_default();
-        groups.entry((meter.kind.metric.as_str(), core)).or_default().push(*meter);
+        let labels = meter.series.labels();
+        let piece = ["core", "mode"].map(|name| labels.get(name).unwrap_or_default());
+        groups.entry((meter.kind.metric.as_str(), piece)).or_default().push(*meter);
     }
     groups.into_values().collect()
 }
