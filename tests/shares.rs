@@ -161,3 +161,26 @@ fn the_golden_node_of_ceems() {
     let nobody_w = nodes[0].joules("unattributed_energy_kwh") / seconds;
     assert!((nobody_w - 40.5).abs() < 1e-6, "{nobody_w} W");
 }
+
+/// A log read in a zone that it is not from is found out, and one in its own zone is not accused.
+#[test]
+fn a_log_read_in_the_wrong_zone_is_found_out() {
+    let cluster = cluster("zones");
+    let notes = |name: &str, zone: &str| {
+        let summary =
+            std::fs::read_to_string(cluster.report(name, &["--jobs-tz", zone]).join("summary.json"));
+        let summary: serde_json::Value = serde_json::from_str(&summary.unwrap()).unwrap();
+        let notes = summary["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_owned());
+        notes.filter(|note| note.contains("--jobs-tz")).collect::<Vec<String>>()
+    };
+    assert_eq!(notes("utc", "UTC"), Vec::<String>::new());
+    // Four hours west: what was read lies four hours too late.
+    let found = notes("west", "Etc/GMT+4");
+    println!("{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("4 h earlier") && found[0].contains("`Etc/GMT+4`"),
+        "{found:?}"
+    );
+    let found = notes("east", "Asia/Tokyo");
+    assert!(found.len() == 1 && found[0].contains("9 h later"), "{found:?}");
+}

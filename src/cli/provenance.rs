@@ -69,6 +69,17 @@ pub(super) fn provenance(
             notes.extend(unknown_zones(log, plan));
         }
     }
+    notes.extend(books.time_shift.map(|shift| {
+        let way = if shift.hours > 0 { "later" } else { "earlier" };
+        format!(
+            "runs fit what their nodes did clearly better {} h {way} (correlation {:.2} instead of {:.2}): if the job log \
+             has local times, name their zone with `--jobs-tz`; it is now `{}`",
+            shift.hours.abs(),
+            shift.fit,
+            shift.fit_as_read,
+            plan.jobs_tz.name()
+        )
+    }));
     notes.extend(node_notes(books));
     if plan.rules.hardware.iter().all(|stated| stated.other_w.is_none())
         && books.nodes.iter().any(|node| node.node_meter.is_none())

@@ -17,6 +17,7 @@ mod models;
 mod outlook;
 mod pricing;
 mod rules;
+mod shift;
 mod usage;
 mod whole;
 
@@ -35,6 +36,7 @@ pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
+pub use shift::TimeShift;
 pub use usage::ShareRule;
 pub use whole::NodeBucket;
 
@@ -115,6 +117,23 @@ pub struct NodeBooks {
     pub notes: Vec<String>,
 }
 
+impl NodeBooks {
+    /// Joules of processors and GPUs by bucket; `None` where nothing is known of any.
+    fn active_energy_j(&self, buckets: usize) -> Vec<Option<f64>> {
+        let mut energy_j: Vec<Option<f64>> = vec![None; buckets];
+        for entry in &self.entries {
+            let component = self.devices.get(entry.device).map(|device| device.key.component);
+            if !matches!(component, Some(Component::Cpu | Component::Gpu)) || entry.covered_s <= 0.0 {
+                continue;
+            }
+            if let Some(sum) = energy_j.get_mut(entry.bucket) {
+                *sum = Some(sum.unwrap_or(0.0) + entry.energy_j);
+            }
+        }
+        energy_j
+    }
+}
+
 /// The books of the cluster.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -132,6 +151,8 @@ pub struct Books {
     pub nodes_without_series: Vec<(String, Option<String>)>,
     /// Time for which the job log tells who was there.
     pub jobs_covered: Option<Window>,
+    /// By how much all runs would have to move to fit the nodes' activity clearly better.
+    pub time_shift: Option<TimeShift>,
 }
 
 /// What is known before anything is decoded: which node has which meters.
@@ -270,6 +291,12 @@ pub fn close_books(
         })
         .collect();
     books.series = inventory.rows;
+    let activity = books.nodes.iter().filter_map(|node| {
+        let holds = holds.get(&node.name)?.iter().map(|hold| (hold.window, hold.cpus.unwrap_or(1.0)));
+        Some(shift::Activity { energy_j: node.active_energy_j(books.buckets.len()), holds: holds.collect() })
+    });
+    let activity: Vec<shift::Activity> = activity.collect();
+    books.time_shift = covered.and_then(|covered| shift::better(&activity, &books.buckets, covered));
     Ok(books)
 }
 
