@@ -28,7 +28,7 @@ pub(super) fn provenance(
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         files.push(InputFile { role, name, sha256: file_sha256(path).unwrap_or_default() });
     };
-    inputs.jobs.files().iter().for_each(|path| add("jobs", path));
+    inputs.jobs.files().iter().filter(|path| !path.is_dir()).for_each(|path| add("jobs", path));
     inputs.config.iter().for_each(|path| add("config", path));
     plan.intensity.inputs().iter().for_each(|input| add("intensity", &input.path));
 

@@ -61,6 +61,7 @@ pub(super) struct Collector {
     rejected_total: u64,
     pub(super) skipped: Skipped,
     first_start_ms: Option<i64>,
+    known_from_ms: Option<i64>,
     last_ms: Option<i64>,
     pub(super) zone_assumed: bool,
     pub(super) notes: Vec<String>,
@@ -101,6 +102,11 @@ impl Collector {
         if self.rejected.len() < MAX_REJECTED {
             self.rejected.push(Rejected { path: self.path.clone(), place, reason, text: shorten(text) });
         }
+    }
+
+    /// Of what was over before `at_ms` the log knows nothing, though some that it knows of began earlier.
+    pub(super) fn knows_from(&mut self, at_ms: i64) {
+        self.known_from_ms = self.known_from_ms.max(Some(at_ms));
     }
 
     /// The log knows of something that happened at `at_ms`, so it reaches so far.
@@ -153,7 +159,8 @@ impl Collector {
             ));
         }
 
-        let covered = self.first_start_ms.zip(self.last_ms).map(|(first, last)| Window::new(first, last));
+        let first_ms = self.first_start_ms.max(self.known_from_ms);
+        let covered = first_ms.zip(self.last_ms).map(|(first, last)| Window::new(first, last.max(first)));
         JobLog {
             runs,
             rejected: self.rejected,

@@ -25,6 +25,21 @@ pub enum JobsError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// A directory whose series cannot be read.
+    #[error("cannot read pods from `{}`", path.display())]
+    Snapshot {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<crate::source::SourceError>,
+    },
+    /// A directory without series of kube-state-metrics.
+    #[error("no pod is in `{}`: it has no series `kube_pod_info`", path.display())]
+    NoPods {
+        /// The directory.
+        path: PathBuf,
+    },
     /// No line in it.
     #[error("job log `{}` is empty", path.display())]
     Empty {
@@ -66,6 +81,10 @@ impl JobsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } => None,
+            Self::Snapshot { .. } | Self::NoPods { .. } => Some(
+                "a directory as a job log is a Prometheus snapshot with series of kube-state-metrics; job logs are files"
+                    .to_owned(),
+            ),
             Self::Empty { .. } | Self::Unrecognised { .. } => Some(format!(
                 "export the jobs with `{SACCT_COMMAND}`, or write a CSV with the columns run_id,start,end,nodes; \
                  `wattledger jobs --help` lists what else is read"

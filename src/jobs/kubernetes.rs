@@ -12,9 +12,9 @@ use super::tres::Tres;
 use super::{JobsError, RejectReason, Run};
 
 /// Labels that name who a pod belongs to, in the order in which they are believed.
-const USER_LABELS: [&str; 4] = ["user", "username", "owner", "hub.jupyter.org/username"];
+pub(super) const USER_LABELS: [&str; 4] = ["user", "username", "owner", "hub.jupyter.org/username"];
 /// Labels that name what is charged; without one of them, the namespace is.
-const ACCOUNT_LABELS: [&str; 4] = ["account", "project", "team", "cost-center"];
+pub(super) const ACCOUNT_LABELS: [&str; 4] = ["account", "project", "team", "cost-center"];
 
 /// Reads every pod; what is no pod is passed over and counted.
 pub(super) fn read(collector: &mut Collector, reader: impl BufRead, path: &Path) -> Result<(), JobsError> {

@@ -30,6 +30,7 @@ mod lsf;
 pub mod mark;
 mod open;
 mod pbs;
+mod pods;
 mod recognise;
 mod runs_csv;
 mod sge;
@@ -136,6 +137,8 @@ pub enum LogFormat {
     Swf,
     /// `kubectl get pods --output=json`.
     Kubernetes,
+    /// A directory with Prometheus' blocks: series of kube-state-metrics.
+    KubeStateMetrics,
     /// `run_id,start,end,nodes,…`
     RunsCsv,
     /// The same columns in Parquet.
@@ -145,7 +148,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// All of them, with the words for `--jobs-format`.
+    /// Those that files have, with the words for `--jobs-format`.
     pub const ALL: [(&'static str, Self); 14] = [
         ("sacct", Self::SacctText),
         ("sacct-json", Self::SacctJson),
@@ -178,6 +181,7 @@ impl std::fmt::Display for LogFormat {
             Self::HtcondorApel => "HTCondor lines for APEL",
             Self::Swf => "Standard Workload Format",
             Self::Kubernetes => "Kubernetes pods",
+            Self::KubeStateMetrics => "kube-state-metrics series",
             Self::RunsCsv => "runs CSV",
             Self::RunsParquet => "runs Parquet",
             Self::Codecarbon => "CodeCarbon emissions CSV",
@@ -294,7 +298,8 @@ pub fn read(path: &Path, options: &Options) -> Result<JobLog, JobsError> {
     read_all(&[path.to_path_buf()], options)
 }
 
-/// Reads several job logs as one. Files that gzip or zstd packed are unpacked.
+/// Reads several job logs as one. Files that gzip or zstd packed are unpacked; of a directory with Prometheus'
+/// blocks the series of kube-state-metrics are read.
 ///
 /// # Errors
 ///
@@ -302,6 +307,10 @@ pub fn read(path: &Path, options: &Options) -> Result<JobLog, JobsError> {
 pub fn read_all(paths: &[PathBuf], options: &Options) -> Result<JobLog, JobsError> {
     let mut collector = new_collector(options);
     for path in paths {
+        if path.is_dir() {
+            pods::read(&mut collector, path)?;
+            continue;
+        }
         let opened =
             open::open(path).map_err(|source| JobsError::Io { doing: "open", path: path.clone(), source })?;
         read_one(&mut collector, &opened.head, opened.reader, path, options)?;
@@ -377,6 +386,8 @@ fn read_as(
     match found.format {
         LogFormat::SacctJson => slurm::json::read(collector, reader, path)?,
         LogFormat::Kubernetes => kubernetes::read(collector, reader, path)?,
+        // A directory, which is no stream: no file is recognised as one.
+        LogFormat::KubeStateMetrics => return Err(JobsError::unrecognised(path, "")),
         LogFormat::HtcondorJson => htcondor::read_json(collector, reader),
         LogFormat::RunsParquet => return runs_csv::read_parquet(collector, path, options),
         LogFormat::Scontrol => slurm::scontrol::read(collector, lines(reader), path, options)?,
