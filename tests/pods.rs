@@ -114,7 +114,7 @@ fn window(run: &Run) -> (i64, Option<i64>) {
 #[test]
 fn pods_are_runs() {
     let blocks = cluster().blocks("pods");
-    let log = jobs::read_all(&[blocks.clone()], &Options::default()).unwrap();
+    let log = jobs::read_all(std::slice::from_ref(&blocks), &Options::default()).unwrap();
     let start_ms = START_S * 1000;
     assert_eq!(log.covered, Some(Window::new(start_ms, start_ms + 3_600_000)));
     assert_eq!((log.runs.len(), log.skipped.never_started, log.rejected_total), (6, 1, 0));
