@@ -576,6 +576,24 @@ fn a_real_slurm_in_all_its_shapes() {
     }
 }
 
+/// What Slurm itself says: the rows of `sacct -X` by state, counted with Python, without the three that never had a node; `by 0` is who cancelled.
+#[test]
+fn states_of_a_real_slurm() {
+    let Some(log) = read_real("slurm/sacct_P_X_ALL.psv") else { return };
+    let census = jobs::census::census(&log);
+    let states: Vec<(&str, u64)> =
+        census.states.iter().map(|(state, count)| (state.as_str(), *count)).collect();
+    let of_slurm = [
+        ("CANCELLED", 2),
+        ("COMPLETED", 28),
+        ("FAILED", 3),
+        ("NODE_FAIL", 1),
+        ("RUNNING", 1),
+        ("TIMEOUT", 2),
+    ];
+    assert_eq!(states, of_slurm);
+}
+
 #[test]
 fn allocations_of_a_real_slurm() {
     let Some(log) = read_real("slurm/sacct_P_dup_ALL_final.psv") else { return };

@@ -184,3 +184,63 @@ fn a_log_read_in_the_wrong_zone_is_found_out() {
     let found = notes("east", "Asia/Tokyo");
     assert!(found.len() == 1 && found[0].contains("9 h later"), "{found:?}");
 }
+
+/// Two instances of one card, whose rows both carry the card's 300 W: it counts once, and goes 2 : 1 to jobs of equal
+/// slices that were busy 2 : 1, as CEEMS' rule has it; by allocation in halves.
+#[test]
+fn instances_of_a_gpu_share_it_by_activity() {
+    const START_MS: i64 = 1_780_272_000_000;
+    let mut lines = String::new();
+    let mut add = |metric: &str, (id, job): (&str, &str), value: f64| {
+        for second in (0..=1800).step_by(30) {
+            let labels = format!(
+                "Hostname=\"g1\", UUID=\"GPU-aa\", GPU_I_ID=\"{id}\", GPU_I_PROFILE=\"3g.40gb\", gpu=\"0\", \
+                 hpc_job=\"{job}\", instance=\"g1:9400\", job=\"dcgm\", modelName=\"NVIDIA A100\""
+            );
+            let at_ms = START_MS + second * 1000;
+            writeln!(lines, "{{__name__=\"{metric}\", {labels}}} {value} {at_ms}").unwrap();
+        }
+    };
+    for (instance, activity) in [(("1", "101"), 0.56), (("2", "102"), 0.28)] {
+        add("DCGM_FI_DEV_POWER_USAGE", instance, 300.0);
+        add("DCGM_FI_PROF_SM_ACTIVE", instance, activity);
+        // Busy with one warp is busy: not what counts where there is better.
+        add("DCGM_FI_PROF_GR_ENGINE_ACTIVE", instance, 1.0);
+    }
+    let directory = support::fresh("instances");
+    let path = |name: &str| directory.join(name);
+    std::fs::write(path("dump.txt"), lines).unwrap();
+    std::fs::write(path("wattledger.toml"), "[[hardware]]\ngpu_idle_w = 0\n").unwrap();
+    let runs = "run_id,start,end,nodes,cpus,gpus\n101,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,g1,4,1\n\
+                102,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,g1,4,1\n";
+    std::fs::write(path("runs.csv"), runs).unwrap();
+    support::wattledger()
+        .arg("convert")
+        .arg(path("dump.txt"))
+        .arg("--out")
+        .arg(path("blocks"))
+        .assert()
+        .success();
+    for (share, watts, method) in
+        [("usage", [200.0, 100.0], "used:instances"), ("allocated", [150.0, 150.0], "bound")]
+    {
+        let mut report = support::wattledger();
+        report.args([
+            "report",
+            "--no-charts",
+            "--from",
+            "2026-06-01T00:00:00Z",
+            "--to",
+            "2026-06-01T00:30:00Z",
+        ]);
+        report.args(["--share", share, "--snapshot"]).arg(path("blocks")).arg("--jobs").arg(path("runs.csv"));
+        report.arg("--config").arg(path("wattledger.toml")).arg("--out").arg(path(share)).assert().success();
+        let rows = table(&path(share).join("runs.csv"));
+        for (run, watts) in ["101", "102"].into_iter().zip(watts) {
+            let row = rows.iter().find(|row| row.text("run_id") == run).unwrap();
+            let found_w = row.joules("gpu_energy_kwh") / 1800.0;
+            assert!((found_w - watts).abs() < 1e-6, "{share} {run}: {found_w} W");
+            assert_eq!(row.text("share_method"), method);
+        }
+    }
+}

@@ -132,6 +132,7 @@ pub(crate) struct Hardware {
     cpu_tdp_w: Option<f64>,
     cpu_idle_w: Option<f64>,
     dram_idle_w: Option<f64>,
+    gpu_idle_w: Option<f64>,
     gpu_tdp_w: Option<f64>,
     other_w: Option<f64>,
     zone: Option<String>,

@@ -340,6 +340,7 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         cpu_tdp_w: number("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
         cpu_idle_w: number("hardware.cpu_idle_w", stated.cpu_idle_w)?,
         dram_idle_w: number("hardware.dram_idle_w", stated.dram_idle_w)?,
+        gpu_idle_w: number("hardware.gpu_idle_w", stated.gpu_idle_w)?,
         gpu_tdp_w: number("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
         other_w: number("hardware.other_w", stated.other_w)?,
         zone: stated.zone.clone(),

@@ -82,8 +82,15 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
         if device.key.component == Component::Gpu {
             gpu += 1;
         }
-        let mut sweep =
-            Sweep { node, device, index, rows: BTreeMap::new(), by_minute: Vec::new(), out: &mut attributed };
+        let mut sweep = Sweep {
+            node,
+            device,
+            index,
+            gpu: gpu_position,
+            rows: BTreeMap::new(),
+            by_minute: Vec::new(),
+            out: &mut attributed,
+        };
         let mut reader = device.reader();
         let mut bucket = 0;
         for (nth, slice) in timeline.slices.iter().enumerate() {
@@ -159,6 +166,8 @@ struct Sweep<'a> {
     node: &'a Node<'a>,
     device: &'a Device,
     index: usize,
+    /// Its position among the node's GPUs, if it is one.
+    gpu: usize,
     rows: BTreeMap<Beneficiary, Row>,
     /// Energy of the slice at hand by UTC minute.
     by_minute: Vec<(i64, f64)>,
@@ -193,7 +202,9 @@ impl Sweep<'_> {
         let used = self.node.usage.and_then(|usage| {
             let component = self.device.key.component;
             let held = (self.node.claims, active);
-            if self.node.share == ShareRule::Ceems {
+            if component == Component::Gpu {
+                usage.instances(self.gpu, slice.window, held, (whole.energy_j, static_j))
+            } else if self.node.share == ShareRule::Ceems {
                 usage.ceems(component, slice.window, held, processors)
             } else {
                 usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))

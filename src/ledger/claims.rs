@@ -23,6 +23,8 @@ pub struct Claim {
     pub bound_gpus: Vec<usize>,
     /// Of those that are cut into instances (MIG): which part of each it has, by compute slices.
     pub gpu_parts: BTreeMap<usize, f64>,
+    /// Which instances of each those are: positions among the GPU's instances.
+    pub gpu_instances: BTreeMap<usize, Vec<usize>>,
 }
 
 impl Claim {
@@ -54,6 +56,8 @@ pub enum ShareMethod {
     UsedMemory,
     /// By CEEMS' rules.
     Ceems,
+    /// By how busy its instances of a GPU were, above what the GPU takes at rest.
+    UsedInstances,
     /// By number of GPUs asked for.
     AllocatedGpus,
     /// By allocated CPUs.
@@ -76,6 +80,7 @@ impl ShareMethod {
             Self::UsedCpuTime => "used:cpu-time",
             Self::UsedMemory => "used:memory",
             Self::Ceems => "ceems",
+            Self::UsedInstances => "used:instances",
             Self::AllocatedGpus => "allocated:gpus",
             Self::AllocatedCpus => "allocated:cpus",
             Self::AllocatedMemory => "allocated:memory",
@@ -334,6 +339,7 @@ mod tests {
             gpus,
             bound_gpus: Vec::new(),
             gpu_parts: BTreeMap::new(),
+            gpu_instances: BTreeMap::new(),
         }
     }
 

@@ -7,14 +7,14 @@ use super::claims::{Claim, Timeline};
 use super::device::Device;
 use super::models::Builder;
 use super::rules::{NodeHardware, Rules};
-use super::usage::{ShareRule, Usage};
+use super::usage::{InstanceUse, ShareRule, Usage};
 use crate::meter::catalog::{Component, Quantity};
 use crate::meter::counter::Tally;
 use crate::meter::curve::Curve;
 use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, NodeSeries};
-use crate::meter::job_use::{JobUse, busy_curve, read_job_use, used_memory_curve};
+use crate::meter::job_use::{JobUse, busy_curve, read_activity, read_job_use, used_memory_curve};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
 use crate::meter::sums::{MeterSums, read_sums};
@@ -151,11 +151,17 @@ pub(super) fn measure(
         let built = builder.device(key, device, samples, scratch, &mut node)?;
         node.devices.push(built);
     }
-    if reading.rules.share != ShareRule::Allocated && !series.jobs.is_empty() {
+    if reading.rules.share != ShareRule::Allocated && (!series.jobs.is_empty() || has_instances(series)) {
         node.usage = usage(&mut builder, scratch, &mut node)?;
     }
     node.presence = builder.presence;
     Ok(node)
+}
+
+/// True if the activity of parts of a GPU was recorded.
+fn has_instances(series: &NodeSeries<'_>) -> bool {
+    let mut instances = series.devices.values().flat_map(|device| device.instances.values());
+    instances.any(|instance| !instance.activity.is_empty())
 }
 
 /// What single runs used, and the whole node; `None` if no run has figures.
@@ -173,8 +179,23 @@ fn usage(
             None => JobUse::default(),
         });
     }
+    let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).map(|(_, gpu)| gpu);
+    for (position, gpu) in gpus.enumerate() {
+        if gpu.instances.is_empty() || gpu.instances.values().any(|instance| instance.activity.is_empty()) {
+            continue;
+        }
+        let mut instances = Vec::with_capacity(gpu.instances.len());
+        for instance in gpu.instances.values() {
+            let busy = read_activity(&instance.activity, reading.window, scratch, &mut node.uses)?;
+            instances.push(InstanceUse { slices: instance.slices, busy });
+        }
+        usage.instances.insert(position, instances);
+    }
     if usage.is_empty() {
         return Ok(None);
+    }
+    if series.jobs.is_empty() {
+        return Ok(Some(usage));
     }
     if let Some(cpus) = series.machine.logical_cpus.filter(|_| series.has_cpu_time()) {
         usage.busy = Some(busy_curve(builder.loads(scratch, node)?, cpus));

@@ -493,6 +493,9 @@ impl Context<'_> {
         let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).enumerate();
         let gpu_parts =
             gpus.filter_map(|(position, (_, device))| Some((position, device.part_of(&ids)?))).collect();
+        let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).enumerate();
+        let gpu_instances =
+            gpus.map(|(position, (_, device))| (position, device.instances_of(&ids))).collect();
         // A requeued job has one number and several runs: what they were bound to in turn is no
         // binding of any one of them.
         let fits = hold.gpus.is_none_or(|gpus| bound_gpus.len() as f64 <= gpus.max(1.0));
@@ -505,6 +508,7 @@ impl Context<'_> {
             gpus: hold.gpus,
             bound_gpus,
             gpu_parts,
+            gpu_instances,
         }
     }
 
@@ -660,6 +664,7 @@ mod tests {
             gpus: None,
             bound_gpus: Vec::new(),
             gpu_parts: BTreeMap::new(),
+            gpu_instances: BTreeMap::new(),
         };
         let size = |claims: &[Claim]| {
             node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus

@@ -90,7 +90,7 @@ impl Builder<'_> {
         Ok(built)
     }
 
-    /// What a device takes whatever runs, for rule S2: as stated, else the model's power at no load.
+    /// What a device takes whatever runs, for rules S1 to S3: as stated, else the model's power at no load.
     fn static_w(&self, component: Component, hardware: &Hardware) -> f64 {
         let stated = self.reading.stated;
         match component {
@@ -98,6 +98,9 @@ impl Builder<'_> {
                 self.reading.rules.power_model.power(0.0, Watts(tdp_w)).value() * hardware.scale
             })),
             Component::Dram => stated.dram_idle_w,
+            Component::Gpu => stated.gpu_idle_w.or(hardware
+                .tdp_w
+                .map(|tdp_w| self.reading.rules.power_model.power(0.0, Watts(tdp_w)).value())),
             _ => None,
         }
         .unwrap_or(0.0)

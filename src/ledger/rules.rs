@@ -38,6 +38,8 @@ pub struct NodeHardware {
     pub cpu_idle_w: Option<f64>,
     /// Power of one socket's memory at rest, in watts (rule S3).
     pub dram_idle_w: Option<f64>,
+    /// Power of one GPU at rest, in watts (rule S1).
+    pub gpu_idle_w: Option<f64>,
     /// Thermal design power of one GPU, in watts.
     pub gpu_tdp_w: Option<f64>,
     /// Power of everything without a meter, in watts (rule T2).
@@ -87,6 +89,7 @@ impl Rules {
                 merged.cpu_tdp_w = merged.cpu_tdp_w.or(stated.cpu_tdp_w);
                 merged.cpu_idle_w = merged.cpu_idle_w.or(stated.cpu_idle_w);
                 merged.dram_idle_w = merged.dram_idle_w.or(stated.dram_idle_w);
+                merged.gpu_idle_w = merged.gpu_idle_w.or(stated.gpu_idle_w);
                 merged.gpu_tdp_w = merged.gpu_tdp_w.or(stated.gpu_tdp_w);
                 merged.other_w = merged.other_w.or(stated.other_w);
                 merged.zone = merged.zone.or_else(|| stated.zone.clone());

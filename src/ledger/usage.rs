@@ -1,5 +1,7 @@
 //! Shares by what was used (rules S2 and S3 under `--share usage`).
 
+use std::collections::BTreeMap;
+
 use super::claims::{Claim, Share, ShareMethod, Split};
 use crate::meter::catalog::Component;
 use crate::meter::curve::Curve;
@@ -34,12 +36,24 @@ pub(super) struct Usage {
     pub(super) busy: Option<Curve>,
     /// Memory that the node had in use, in bytes × seconds.
     pub(super) memory: Option<Curve>,
+    /// By position of the GPU: its instances, where the activity of all of them was recorded.
+    pub(super) instances: BTreeMap<usize, Vec<InstanceUse>>,
+}
+
+/// What an instance of a GPU (MIG) did.
+#[derive(Clone, Debug)]
+pub(super) struct InstanceUse {
+    /// Compute slices.
+    pub(super) slices: f64,
+    /// Seconds of full load.
+    pub(super) busy: Curve,
 }
 
 impl Usage {
     /// True if nothing is known of any run.
     pub(super) fn is_empty(&self) -> bool {
-        self.claims.iter().all(|claim| claim.cpu.is_none() && claim.memory.is_none())
+        self.instances.is_empty()
+            && self.claims.iter().all(|claim| claim.cpu.is_none() && claim.memory.is_none())
     }
 
     /// The shares of a device that used `energy_j` in `window`, of which at most `static_j` whatever ran;
@@ -79,6 +93,47 @@ impl Usage {
         // What processes outside of every run used.
         let outside = (1.0 - fixed) * (1.0 - by_runs).max(0.0);
         Some(Split::with_outside(shares, outside))
+    }
+
+    /// Rule S1 for the instances of the GPU at `gpu`, of whose energy at most `static_j` is there whatever runs.
+    pub(super) fn instances(
+        &self,
+        gpu: usize,
+        window: Window,
+        (claims, active): (&[Claim], &[usize]),
+        (energy_j, static_j): (f64, f64),
+    ) -> Option<Split> {
+        let instances = self.instances.get(&gpu)?;
+        let busy: Vec<f64> = instances
+            .iter()
+            .map(|instance| Some(instance.slices * amount(&instance.busy, window, ENOUGH)?))
+            .collect::<Option<_>>()?;
+        let (all_busy, all_slices) = (
+            crate::sum::sum(busy.iter().copied()),
+            crate::sum::sum(instances.iter().map(|instance| instance.slices)),
+        );
+        if all_busy <= 0.0 || all_slices <= 0.0 || energy_j <= 0.0 {
+            return None;
+        }
+        let fixed = (static_j / energy_j).clamp(0.0, 1.0);
+        let mut shares = Vec::new();
+        for &at in active {
+            let Some(held) = claims.get(at)?.gpu_instances.get(&gpu).filter(|held| !held.is_empty()) else {
+                continue;
+            };
+            let of = |amount: &dyn Fn(usize) -> Option<f64>| {
+                crate::sum::sum(held.iter().filter_map(|&instance| amount(instance)))
+            };
+            let slices = of(&|at| Some(instances.get(at)?.slices)) / all_slices;
+            let share = fixed * slices + (1.0 - fixed) * of(&|at| busy.get(at).copied()) / all_busy;
+            shares.push(Share {
+                claim: at,
+                share: share.clamp(0.0, 1.0),
+                method: ShareMethod::UsedInstances,
+            });
+        }
+        // What instances of no run did is the remainder; without any run's there is nothing to share.
+        (!shares.is_empty()).then(|| Split::with_outside(shares, 0.0))
     }
 
     /// The shares by rule S6, in which `processors` is the part of processors in what processors and memory use;
@@ -161,6 +216,7 @@ mod tests {
             gpus: None,
             bound_gpus: Vec::new(),
             gpu_parts: std::collections::BTreeMap::new(),
+            gpu_instances: std::collections::BTreeMap::new(),
         }
     }
 
@@ -172,7 +228,7 @@ mod tests {
 
     fn usage(cpu_s: &[Option<f64>], busy_s: Option<f64>) -> Usage {
         let claims = cpu_s.iter().map(|seconds| JobUse { cpu: seconds.map(|s| vec![flat(s)]), memory: None });
-        Usage { claims: claims.collect(), busy: busy_s.map(flat), memory: None }
+        Usage { claims: claims.collect(), busy: busy_s.map(flat), ..Usage::default() }
     }
 
     proptest! {
@@ -245,6 +301,45 @@ mod tests {
         used.claims.iter_mut().for_each(|claim| claim.memory = None);
         let split = used.ceems(Component::Cpu, HOUR, given, Some(1.0)).unwrap();
         assert!((split.shares[0].share - (0.9 * 0.625 + 0.05)).abs() < 1e-12);
+    }
+
+    /// CEEMS' MIG case: activity × size of 56 to 28 on a card of 300 W is 200 W and 100 W. Where 60 W are there whatever
+    /// runs, an instance of half the card that does nothing keeps 30 W, and what nobody's instance did is left.
+    #[test]
+    fn instances_share_by_what_they_did() {
+        let holds = |instances: &[usize]| Claim {
+            gpu_instances: BTreeMap::from([(0, instances.to_vec())]),
+            ..claim(1.0)
+        };
+        let usage = |busy_s: [f64; 2], slices: [f64; 2]| Usage {
+            instances: BTreeMap::from([(
+                0,
+                busy_s
+                    .into_iter()
+                    .zip(slices)
+                    .map(|(busy_s, slices)| InstanceUse { slices, busy: flat(busy_s) })
+                    .collect(),
+            )]),
+            ..Usage::default()
+        };
+        let claims = [holds(&[0]), holds(&[1])];
+        let powers = |usage: &Usage, active: &[usize], static_w: f64| {
+            let split = usage.instances(0, HOUR, (&claims, active), (300.0, static_w)).unwrap();
+            let of: Vec<f64> = split.shares.iter().map(|share| share.share * 300.0).collect();
+            (of, split.remainder * 300.0)
+        };
+        let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
+        let (both, left) = powers(&usage([14.0, 7.0], [4.0, 4.0]), &[0, 1], 0.0);
+        assert!(near(both[0], 200.0) && near(both[1], 100.0) && near(left, 0.0), "{both:?}");
+        let (both, _) = powers(&usage([14.0, 0.0], [3.0, 3.0]), &[0, 1], 60.0);
+        assert!(near(both[0], 270.0) && near(both[1], 30.0), "{both:?}");
+        let (one, left) = powers(&usage([14.0, 7.0], [4.0, 4.0]), &[0], 0.0);
+        assert!(near(one[0], 200.0) && near(left, 100.0), "{one:?} {left}");
+        // Nothing happened, or it is not known what: by slices, as allocated.
+        let idle = usage([0.0, 0.0], [3.0, 3.0]);
+        assert_eq!(idle.instances(0, HOUR, (&claims, &[0, 1]), (300.0, 0.0)), None);
+        let later = Window::new(HOUR.end_ms, HOUR.end_ms + 1000);
+        assert_eq!(usage([1.0, 1.0], [3.0, 3.0]).instances(0, later, (&claims, &[0]), (300.0, 0.0)), None);
     }
 
     #[test]

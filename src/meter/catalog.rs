@@ -74,6 +74,8 @@ pub enum Quantity {
     JobMemory,
     /// Memory of the node that can be had without swapping, in bytes.
     MemoryAvailable,
+    /// Share of the time for which an instance of a GPU was busy, 0 to 1.
+    InstanceActivity,
     /// What a server says that an energy counter rose by, step by step.
     EnergySum,
     /// Mean of a power gauge over a step × the seconds of the step in which it was there.
@@ -101,6 +103,7 @@ impl Quantity {
             Self::JobCpuTimePart => "job-cpu-time-part",
             Self::JobMemory => "job-memory",
             Self::MemoryAvailable => "memory-available",
+            Self::InstanceActivity => "instance-activity",
             Self::EnergySum => "energy-sum",
             Self::PowerSum => "power-sum",
             Self::UtilisationSum => "utilisation-sum",

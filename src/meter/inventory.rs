@@ -73,16 +73,18 @@ pub struct DeviceSeries<'a> {
     /// Jobs that the exporter says held it (`hpc_job`).
     pub jobs: BTreeSet<String>,
     /// Instances that it is cut into (MIG), by their id.
-    pub instances: BTreeMap<String, Instance>,
+    pub instances: BTreeMap<String, Instance<'a>>,
 }
 
 /// A part of a GPU with memory and processors of its own (MIG).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Instance {
+#[derive(Clone, Default)]
+pub struct Instance<'a> {
     /// Compute slices: 3 of the profile `3g.20gb`.
     pub slices: f64,
     /// Jobs that the exporter says held it.
     pub jobs: BTreeSet<String>,
+    /// How busy it was.
+    pub activity: Vec<MeterSeries<'a>>,
 }
 
 impl<'a> DeviceSeries<'a> {
@@ -94,6 +96,13 @@ impl<'a> DeviceSeries<'a> {
             self.instances.values().filter(|instance| ids.iter().any(|id| instance.jobs.contains(*id)));
         let slices: f64 = held.map(|instance| instance.slices).sum();
         (slices > 0.0).then(|| slices / all)
+    }
+
+    /// Positions among its instances of those that the job with one of these ids had.
+    pub fn instances_of(&self, ids: &[&str]) -> Vec<usize> {
+        let all = self.instances.values().enumerate();
+        let held = all.filter(|(_, instance)| ids.iter().any(|id| instance.jobs.contains(*id)));
+        held.map(|(position, _)| position).collect()
     }
 
     /// The series of one quantity.
@@ -446,6 +455,14 @@ fn add_meter<'a>(
                 let instance = device.instances.entry(instance.to_owned()).or_default();
                 instance.slices = slices;
                 instance.jobs.extend(label(&kind.binding));
+            }
+            if kind.quantity == Quantity::InstanceActivity {
+                let instance = labels.get("GPU_I_ID").and_then(|id| device.instances.get_mut(id));
+                let Some(instance) = instance else {
+                    return Use::Ignored("of no instance");
+                };
+                instance.activity.push(meter);
+                return Use::Meter;
             }
             device.by_quantity.entry(kind.quantity).or_default().push(meter);
         }

@@ -158,6 +158,29 @@ fn gauge_curve(samples: &[(i64, f64)], stale_ms: &[i64], read: &MeterSamples) ->
     Curve::new(gauge::integrate(samples, stale_ms, f64::MAX, &read.gaps, plain, &mut Tally::default()))
 }
 
+/// Reads how busy an instance of a GPU was: seconds of full load.
+///
+/// # Errors
+///
+/// Where a series cannot be read at all.
+pub fn read_activity(
+    series: &[MeterSeries<'_>],
+    window: Window,
+    scratch: &mut Scratch,
+    uses: &mut Vec<SeriesUse>,
+) -> Result<Curve, SourceError> {
+    // Of two metrics the last by name, which is `DCGM_FI_PROF_SM_ACTIVE`: an engine counts as active with one warp.
+    let best = series.iter().map(|meter| meter.kind.metric.as_str()).max();
+    let series: Vec<MeterSeries<'_>> =
+        series.iter().filter(|meter| Some(meter.kind.metric.as_str()) == best).copied().collect();
+    let read = read_meter(&series, window, scratch)?;
+    uses.extend(read.uses.iter().cloned());
+    // Above 1 it is no share; so says no exporter but a broken one.
+    let samples: Vec<(i64, f64)> =
+        read.samples.iter().map(|(at_ms, share)| (*at_ms, share.clamp(0.0, 1.0))).collect();
+    Ok(gauge_curve(&samples, &read.stale_ms, &read))
+}
+
 /// CPU seconds that a node was busy.
 pub fn busy_curve(loads: &[Load], logical_cpus: u32) -> Curve {
     let intervals = loads.iter().map(|load| match load.utilisation {
