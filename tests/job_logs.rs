@@ -1,15 +1,19 @@
 //! Job logs of every scheduler: hand-worked lines, and real logs where they are at hand. Counts of real logs
 //! were worked out with Python's `json`, `re` and `csv` from the same files, or by Slurm.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests, which clippy takes for other code"
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking; helpers are shared"
 )]
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+mod support;
+
+use support::real;
 use wattledger::jobs::census::census;
 use wattledger::jobs::{self, JobLog, LogFormat, Options, Place, RejectReason, Run};
 
@@ -21,15 +25,6 @@ fn read_with(text: impl AsRef<[u8]>, options: &Options) -> JobLog {
 
 fn read(text: impl AsRef<[u8]>) -> JobLog {
     read_with(text, &Options::default())
-}
-
-fn real(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: `{name}` is not beside the project");
-    None
 }
 
 /// Node, CPUs, MiB, GPUs.

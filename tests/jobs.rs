@@ -1,16 +1,20 @@
 //! Job logs, from text to runs: hand-worked cases, the project's own recording,
 //! and real logs where they are at hand.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests, which clippy takes for other code"
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking; helpers are shared"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono_tz::Tz;
 use proptest::prelude::*;
+mod support;
+
+use support::real;
 use wattledger::jobs::{self, JobLog, JobsError, LogFormat, Options, RejectReason, Run, hostlist};
 use wattledger::time::Window;
 
@@ -535,15 +539,6 @@ fn the_recording_by_hand() {
 
 // ---- real logs, where they are at hand -------------------------------------
 
-fn real(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: `{name}` is not beside the project");
-    None
-}
-
 fn read_real(name: &str) -> Option<JobLog> {
     real(name).map(|path| jobs::read(&path, &Options::default()).unwrap())
 }
@@ -576,7 +571,8 @@ fn a_real_slurm_in_all_its_shapes() {
     }
 }
 
-/// What Slurm itself says: the rows of `sacct -X` by state, counted with Python, without the three that never had a node; `by 0` is who cancelled.
+/// What Slurm itself says: the rows of `sacct -X` by state, counted with Python, without the three that never had a node
+/// (`CANCELLED by 0` names who did it).
 #[test]
 fn states_of_a_real_slurm() {
     let Some(log) = read_real("slurm/sacct_P_X_ALL.psv") else { return };

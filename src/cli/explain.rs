@@ -60,15 +60,7 @@ pub(super) fn explain(
     }
     let series = ledger::select(source, &plan.rules)?;
     let survey = ledger::survey(&series, &plan.rules)?;
-    let mut in_log: std::collections::BTreeSet<String> = log
-        .iter()
-        .flat_map(|log| &log.runs)
-        .flat_map(|run| &run.allocations)
-        .map(|part| survey.names.aliases().canonical(&part.node))
-        .collect();
-    let described = log.iter().flat_map(|log| &log.nodes);
-    in_log.extend(described.map(|node| survey.names.aliases().canonical(&node.name)));
-    in_log.extend(plan.rules.scheduler_nodes.iter().map(|name| survey.names.aliases().canonical(name)));
+    let in_log = survey.known_to_scheduler(log, &plan.rules);
     for (name, node) in &survey.inventory.nodes {
         let known = if in_log.contains(name) || log.is_none() { "" } else { ", not known to the scheduler" };
         line(format!("node       {name}{known}"));

@@ -114,6 +114,11 @@ impl Collector {
         self.last_ms = self.last_ms.max(Some(at_ms));
     }
 
+    /// Passes over a job that waits, or that ended before it began.
+    pub(super) fn never_started(&mut self) {
+        self.skipped.never_started = self.skipped.never_started.saturating_add(1);
+    }
+
     pub(super) fn step(&mut self, step: Step) {
         self.skipped.steps = self.skipped.steps.saturating_add(1);
         self.steps.push(step);
@@ -292,14 +297,10 @@ fn number_restarts(records: &mut [Box<Record>]) {
     records.sort_by(|a, b| {
         (&a.run.run_id, a.run.start_ms, &a.cluster).cmp(&(&b.run.run_id, b.run.start_ms, &b.cluster))
     });
-    let mut previous: Option<(String, u32)> = None;
-    for record in records {
-        let restart = match &previous {
-            Some((run_id, restart)) if *run_id == record.run.run_id => restart.saturating_add(1),
-            _ => 0,
-        };
-        record.run.restart = restart;
-        previous = Some((record.run.run_id.clone(), restart));
+    for same_id in records.chunk_by_mut(|left, right| left.run.run_id == right.run.run_id) {
+        for (restart, record) in (0_u32..).zip(same_id) {
+            record.run.restart = restart;
+        }
     }
 }
 

@@ -11,10 +11,9 @@ use super::collect::{Collector, Record};
 use super::error::shorten;
 use super::json::each_entry;
 use super::lines::{Lines, each_line};
-use super::tres::Tres;
+use super::tres::{MIB, Tres};
 use super::{JobsError, RejectReason, Run, tres};
 
-const MIB: f64 = 1_048_576.0;
 /// Attributes that one job may have.
 const MOST_ATTRIBUTES: usize = 10_000;
 
@@ -129,7 +128,7 @@ fn take_job(collector: &mut Collector, job: &BTreeMap<String, String>) -> Result
         other => other,
     };
     let Some(start_ms) = epoch_ms(&["jobcurrentstartdate", "jobstartdate"]) else {
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return Ok(());
     };
     let runs = ["2", "6", "7"].contains(&status);

@@ -76,7 +76,7 @@ fn take_pod(collector: &mut Collector, pod: &Value) -> Result<(), RejectReason> 
         if let Some(created) = created {
             collector.reaches(created);
         }
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return Ok(());
     };
     let end_ms = if ended {

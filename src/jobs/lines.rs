@@ -30,6 +30,28 @@ impl<R: BufRead> Lines<R> {
         Self { reader, number: 0, buffer: Vec::new() }
     }
 
+    /// The number and text of the next line that is not too long; those that are go to `collector`. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not let it be read.
+    pub(super) fn next_text(
+        &mut self,
+        collector: &mut Collector,
+        path: &Path,
+    ) -> Result<Option<(u64, String)>, JobsError> {
+        loop {
+            let line = self.next_line();
+            match line.map_err(|source| JobsError::Io { doing: "read", path: path.to_path_buf(), source })? {
+                None => return Ok(None),
+                Some(Line::Text { number, text }) => return Ok(Some((number, text))),
+                Some(Line::TooLong { number }) => {
+                    collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
+                }
+            }
+        }
+    }
+
     /// The next line, or `None` at the end.
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
         self.buffer.clear();
@@ -82,18 +104,11 @@ pub(super) fn each_line(
     path: &Path,
     mut take: impl FnMut(&mut Collector, u64, &str) -> Result<(), RejectReason>,
 ) -> Result<(), JobsError> {
-    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
-    while let Some(line) = lines.next_line().map_err(io)? {
-        match line {
-            Line::Text { text, .. } if text.trim().is_empty() => {}
-            Line::Text { number, text } => {
-                if let Err(reason) = take(collector, number, &text) {
-                    collector.reject(number, reason, &text);
-                }
-            }
-            Line::TooLong { number } => {
-                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
-            }
+    while let Some((number, text)) = lines.next_text(collector, path)? {
+        if !text.trim().is_empty()
+            && let Err(reason) = take(collector, number, &text)
+        {
+            collector.reject(number, reason, &text);
         }
     }
     Ok(())

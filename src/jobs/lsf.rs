@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::collect::{Collector, Record};
 use super::error::shorten;
-use super::lines::{Line, Lines, MAX_LINE_BYTES};
+use super::lines::Lines;
 use super::tres::Tres;
 use super::{Allocation, JobsError, RejectReason, Run};
 
@@ -26,17 +26,9 @@ pub(super) fn read(
     mut lines: Lines<impl BufRead>,
     path: &Path,
 ) -> Result<(), JobsError> {
-    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
     let mut record = String::new();
     let (mut first, mut count) = (0, 0_usize);
-    while let Some(line) = lines.next_line().map_err(io)? {
-        let (number, text) = match line {
-            Line::Text { number, text } => (number, text),
-            Line::TooLong { number } => {
-                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
-                continue;
-            }
-        };
+    while let Some((number, text)) = lines.next_text(collector, path)? {
         // Every record begins so; a quote that is never closed costs one record and not the rest of the file.
         if looks_like(&text) || count >= MOST_LINES {
             take(collector, first, &record);
@@ -170,7 +162,7 @@ fn take_record(collector: &mut Collector, record: &str) -> Result<(), RejectReas
     let index = fields.integer("idx")?;
 
     if start <= 0 || hosts.is_empty() {
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return Ok(());
     }
     if event < start {

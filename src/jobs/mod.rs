@@ -6,7 +6,6 @@
 //! where two tell of the same run, what only one of them knows is kept, so that
 //! `scontrol show job -d` adds the GPUs to what `sacct` says.
 
-use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -276,17 +275,6 @@ pub struct JobLog {
 
 /// Rejected lines that are kept with their text; beyond that they are counted.
 pub const MAX_REJECTED: usize = 10_000;
-
-impl JobLog {
-    /// Rejected lines by file: how many.
-    pub fn rejected_by_file(&self) -> BTreeMap<&Path, u64> {
-        let mut counts = BTreeMap::new();
-        for rejected in &self.rejected {
-            *counts.entry(rejected.path.as_path()).or_insert(0_u64) += 1;
-        }
-        counts
-    }
-}
 
 /// Reads the job log at `path`, or standard input for `-`.
 ///

@@ -84,7 +84,7 @@ fn take_line(
                     Ok(())
                 }
                 None => {
-                    collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+                    collector.never_started();
                     Ok(())
                 }
             }

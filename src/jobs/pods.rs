@@ -193,7 +193,7 @@ fn from_seconds(seconds: f64) -> Option<i64> {
 /// `last_ms` is the last time that any pod was seen.
 fn take(collector: &mut Collector, (namespace, name): (&str, &str), pod: &Pod, last_ms: i64) {
     let Some((first_seen_ms, last_seen_ms)) = pod.seen.filter(|_| !pod.node.is_empty()) else {
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return;
     };
     let start_ms = pod.start_ms.unwrap_or(first_seen_ms);

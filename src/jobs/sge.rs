@@ -35,7 +35,7 @@ pub(super) fn read(
             return Ok(());
         }
         let Some(row) = row(line)? else {
-            collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+            collector.never_started();
             return Ok(());
         };
         if row.is_part {

@@ -8,11 +8,10 @@ use std::path::Path;
 use super::collect::{Collector, Record};
 use super::error::shorten;
 use super::lines::{Lines, each_line};
-use super::tres::Tres;
+use super::tres::{KIB, Tres};
 use super::{JobsError, RejectReason, Run};
 
 const FIELDS: usize = 18;
-const KIB: f64 = 1024.0;
 
 /// True for a line of 18 numbers.
 pub(super) fn looks_like(line: &str) -> bool {
@@ -67,12 +66,12 @@ fn take_line(collector: &mut Collector, line: &str, epoch_s: Option<i64>) -> Res
     let (wait, run) = (number(2, "wait time")?, number(3, "run time")?);
     let status = number(10, "status")?;
     let (Some(wait), Some(run)) = (wait, run) else {
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return Ok(());
     };
     let processors = number(4, "processors")?.or(number(7, "requested processors")?).filter(|n| *n > 0.0);
     if run == 0.0 && processors.is_none() {
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         return Ok(());
     }
     let each = number(9, "requested memory")?.or(number(6, "used memory")?).filter(|n| *n > 0.0);

@@ -1,8 +1,8 @@
 //! Slurm's trackable resources: `billing=2,cpu=2,gres/gpu=4,mem=100M,node=1`.
 
-const KIB: f64 = 1024.0;
+pub(super) const KIB: f64 = 1024.0;
 /// Slurm counts memory in mebibytes where it writes no unit.
-const MIB: f64 = KIB * KIB;
+pub(super) const MIB: f64 = KIB * KIB;
 
 /// What is wrong with a resource list or an amount of memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,6 +18,8 @@ mod outlook;
 mod pricing;
 mod rules;
 mod shift;
+mod size;
+mod survey;
 mod usage;
 mod whole;
 
@@ -37,14 +39,15 @@ pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use shift::TimeShift;
+pub use survey::{Side, Survey, Unmatched, survey};
 pub use usage::ShareRule;
 pub use whole::NodeBucket;
 
-use crate::jobs::{JobLog, Run, SchedulerNode};
+use size::node_size;
+
+use crate::jobs::{Run, SchedulerNode};
 use crate::meter::catalog::{Catalog, Component, gpu_id};
-use crate::meter::inventory::{
-    DeviceSeries, GpuName, Inventory, Machine, NodeSeries, SeriesRow, take_inventory,
-};
+use crate::meter::inventory::{DeviceSeries, GpuName, Machine, NodeSeries, SeriesRow};
 use crate::meter::names::{NodeNames, nearest};
 use crate::meter::presence::Presence;
 use crate::meter::stream::{Scratch, SeriesUse};
@@ -153,71 +156,6 @@ pub struct Books {
     pub jobs_covered: Option<Window>,
     /// By how much all runs would have to move to fit the nodes' activity clearly better.
     pub time_shift: Option<TimeShift>,
-}
-
-/// What is known before anything is decoded: which node has which meters.
-pub struct Survey<'a> {
-    /// Nodes and series.
-    pub inventory: Inventory<'a>,
-    /// To find the node of a name.
-    pub names: NodeNames,
-}
-
-/// Which side knows a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    /// The job log.
-    Jobs,
-    /// The series.
-    Series,
-}
-
-/// A node that one side knows only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmatched {
-    /// Its name.
-    pub name: String,
-    /// Who knows it.
-    pub side: Side,
-    /// The nearest name of those that only the other side knows.
-    pub partner: Option<String>,
-}
-
-impl Survey<'_> {
-    /// Nodes that only the job log or only the series know (rule N1).
-    pub fn unmatched(&self, log: &JobLog, rules: &Rules) -> Vec<Unmatched> {
-        let canonical = |name: &String| self.names.aliases().canonical(name);
-        let held = log.runs.iter().flat_map(|run| &run.allocations).map(|held| &held.node);
-        let described = log.nodes.iter().map(|node| &node.name);
-        let in_log: BTreeSet<String> =
-            held.chain(described).chain(&rules.scheduler_nodes).map(canonical).collect();
-        let in_series: BTreeSet<String> = self.inventory.nodes.keys().cloned().collect();
-        let only = |mine: &BTreeSet<String>, theirs: &BTreeSet<String>, side: Side| -> Vec<Unmatched> {
-            mine.difference(theirs)
-                .map(|name| Unmatched {
-                    name: name.clone(),
-                    side,
-                    partner: nearest(name, theirs.difference(mine).map(String::as_str)).map(str::to_owned),
-                })
-                .collect()
-        };
-        let mut all = only(&in_log, &in_series, Side::Jobs);
-        all.extend(only(&in_series, &in_log, Side::Series));
-        all
-    }
-}
-
-/// Sorts the source's series by node and device, without decoding any.
-///
-/// # Errors
-///
-/// Where the shipped catalog is broken.
-pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &Rules) -> Result<Survey<'a>, LedgerError> {
-    let catalog = Catalog::shipped()?;
-    let uname =
-        series.iter().map(|series| series.labels()).filter(|labels| labels.metric() == "node_uname_info");
-    let names = NodeNames::new(rules.aliases.clone(), uname);
-    Ok(Survey { inventory: take_inventory(series, catalog, &names), names })
 }
 
 /// The series that the catalog knows and that have samples in or near the window.
@@ -579,100 +517,4 @@ fn gpu_job_numbers(
         }
     }
     Ok(found)
-}
-
-/// Share of the time for which an amount must have been held to be believed.
-const HELD_SHARE: f64 = 0.01;
-
-/// The most that was held together for at least 1 % of the time in which
-/// anything was: logs overlap by seconds where one run follows another.
-fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
-    let total_ms: i64 = steps.iter().map(|(_, length_ms)| length_ms).sum();
-    steps.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let mut at_least_ms = 0;
-    for (held, length_ms) in steps {
-        at_least_ms += length_ms;
-        if at_least_ms as f64 >= HELD_SHARE * total_ms as f64 {
-            return held;
-        }
-    }
-    0.0
-}
-
-/// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
-/// logical CPUs ÷ threads per core.
-fn node_size(
-    machine: &Machine,
-    (stated, described): (&NodeHardware, Option<&SchedulerNode>),
-    claims: &[Claim],
-    memory_bytes: Option<f64>,
-    series: &NodeSeries<'_>,
-) -> (NodeSize, String) {
-    let gpus = series.devices.keys().filter(|key| key.component == Component::Gpu).count();
-    let mut edges: Vec<(i64, f64)> = claims
-        .iter()
-        .flat_map(|claim| {
-            let cpus = claim.cpus.unwrap_or(0.0);
-            [(claim.window.start_ms, cpus), (claim.window.end_ms, -cpus)]
-        })
-        .collect();
-    // At one instant what ends is given back before what starts is taken.
-    edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
-    let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
-    for (at_ms, change) in edges {
-        if held > 0.0 {
-            steps.push((held, at_ms - since_ms));
-        }
-        (held, since_ms) = (held + change, at_ms);
-    }
-    let largest = claims.iter().filter_map(|claim| claim.cpus).fold(0.0, f64::max);
-    let most = most_held(steps).max(largest);
-    let cores = machine
-        .logical_cpus
-        .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
-    let by_scheduler = described.and_then(|node| node.cpus);
-    let (cpus, origin) = match (stated.cpus.or(by_scheduler), machine.logical_cpus, cores) {
-        (Some(cpus), _, _) => {
-            let origin = if stated.cpus.is_some() { "stated" } else { "scontrol show node" };
-            (Some(cpus), origin.to_owned())
-        }
-        // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
-        (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
-            (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
-        }
-        (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
-        _ if most > 0.0 => (Some(most), "most that was allocated at once".to_owned()),
-        _ => (None, "unknown".to_owned()),
-    };
-    let by_scheduler = described.and_then(|node| node.memory_bytes);
-    let memory_bytes = stated.memory_bytes.or(by_scheduler).or(memory_bytes);
-    (NodeSize { cpus, memory_bytes, gpus }, origin)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounding_does_not_make_a_node_larger() {
-        let machine = Machine { logical_cpus: Some(128), threads_per_core: Some(2), ..Machine::default() };
-        let claim = |start_ms, end_ms, cpus: f64| Claim {
-            run: 0,
-            window: Window::new(start_ms, end_ms),
-            cpus: Some(cpus),
-            memory_bytes: None,
-            gpus: None,
-            bound_gpus: Vec::new(),
-            gpu_parts: BTreeMap::new(),
-            gpu_instances: BTreeMap::new(),
-        };
-        let size = |claims: &[Claim]| {
-            node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus
-        };
-        // 47/3 + 58/3 + 53/3 taken and given back leaves 9e-15; then the 64 cores are allocated in full.
-        let thirds = [47.0 / 3.0, 58.0 / 3.0, 53.0 / 3.0].map(|cpus| claim(0, 10, cpus));
-        let [one, two, three] = thirds;
-        assert_eq!(size(&[one, two, three, claim(20, 30, 64.0)]), Some(64.0));
-        assert_eq!(size(&[claim(0, 10, 65.0)]), Some(128.0));
-    }
 }

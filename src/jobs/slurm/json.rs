@@ -14,10 +14,8 @@ use super::{Held, Job, plausible_energy_j, stage_in};
 use crate::jobs::clock::Instant;
 use crate::jobs::collect::Collector;
 use crate::jobs::json::{at, each_entry, integer, number, text};
-use crate::jobs::tres::{RequestedMemory, Tres};
+use crate::jobs::tres::{MIB, RequestedMemory, Tres};
 use crate::jobs::{JobsError, RejectReason, Run, expand_nodes};
-
-const MIB: f64 = 1_048_576.0;
 
 /// Reads every job.
 pub(crate) fn read(collector: &mut Collector, reader: impl BufRead, path: &Path) -> Result<(), JobsError> {

@@ -79,7 +79,7 @@ impl Job {
         for instant in [self.submit, self.end.filter(|_| !pending)].into_iter().flatten() {
             collector.reaches(instant.at_ms);
         }
-        collector.skipped.never_started = collector.skipped.never_started.saturating_add(1);
+        collector.never_started();
         false
     }
 

@@ -10,7 +10,7 @@ use super::{Held, Job, JobId, plausible_energy_j, stage_in};
 use crate::jobs::clock::{self, Instant, When};
 use crate::jobs::collect::{Collector, Step};
 use crate::jobs::error::shorten;
-use crate::jobs::lines::{Line, Lines, MAX_LINE_BYTES};
+use crate::jobs::lines::Lines;
 use crate::jobs::tres::{self, Tres, TresError};
 use crate::jobs::{JobsError, Options, RejectReason, Run, SACCT_COMMAND, column_key, expand_nodes};
 
@@ -31,16 +31,10 @@ pub(crate) fn read(
     let mut columns = Columns::parse(header, separator, path)?;
     let first_columns = columns.names.clone();
     let mut realigned = 0_u64;
-    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
-    while let Some(line) = lines.next_line().map_err(io)? {
-        let (number, text) = match line {
-            Line::Text { text, .. } if text.trim().is_empty() => continue,
-            Line::Text { number, text } => (number, text),
-            Line::TooLong { number } => {
-                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
-                continue;
-            }
-        };
+    while let Some((number, text)) = lines.next_text(collector, path)? {
+        if text.trim().is_empty() {
+            continue;
+        }
         // Logs that were put together with `cat` have a header in the middle.
         if columns.is_header(&text) {
             columns = Columns::parse(&text, separator, path)?;

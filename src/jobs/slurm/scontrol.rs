@@ -8,11 +8,10 @@ use super::{Held, Job, stage_in};
 use crate::jobs::clock::{self, Instant, When};
 use crate::jobs::collect::Collector;
 use crate::jobs::error::shorten;
-use crate::jobs::lines::{Line, Lines, MAX_LINE_BYTES};
-use crate::jobs::tres::{self, Tres};
+use crate::jobs::lines::Lines;
+use crate::jobs::tres::{self, MIB, Tres};
 use crate::jobs::{Allocation, JobsError, Options, RejectReason, Run, SchedulerNode, expand_nodes};
 
-const MIB: f64 = 1_048_576.0;
 /// A record is a few dozen lines; what goes on for longer is none.
 const MOST_LINES: usize = 200_000;
 
@@ -23,16 +22,8 @@ pub(crate) fn read(
     path: &Path,
     options: &Options,
 ) -> Result<(), JobsError> {
-    let io = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
     let mut record = Record::default();
-    while let Some(line) = lines.next_line().map_err(io)? {
-        let (number, text) = match line {
-            Line::Text { number, text } => (number, text),
-            Line::TooLong { number } => {
-                collector.reject(number, RejectReason::LineTooLong { limit: MAX_LINE_BYTES }, "");
-                continue;
-            }
-        };
+    while let Some((number, text)) = lines.next_text(collector, path)? {
         let begins = ["JobId=", "NodeName="].iter().any(|key| text.trim_start().starts_with(key));
         if begins || record.lines.len() >= MOST_LINES {
             record.take(collector, options);

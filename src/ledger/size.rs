@@ -1,0 +1,106 @@
+//! How large a node is, for turning amounts into fractions (rule W4).
+
+use super::claims::{Claim, NodeSize};
+use super::rules::NodeHardware;
+use crate::jobs::SchedulerNode;
+use crate::meter::catalog::Component;
+use crate::meter::inventory::{Machine, NodeSeries};
+
+/// Share of the time for which an amount must have been held to be believed.
+const HELD_SHARE: f64 = 0.01;
+
+/// The most that was held together for at least 1 % of the time in which
+/// anything was: logs overlap by seconds where one run follows another.
+fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
+    let total_ms: i64 = steps.iter().map(|(_, length_ms)| length_ms).sum();
+    steps.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let mut at_least_ms = 0;
+    for (held, length_ms) in steps {
+        at_least_ms += length_ms;
+        if at_least_ms as f64 >= HELD_SHARE * total_ms as f64 {
+            return held;
+        }
+    }
+    0.0
+}
+
+/// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
+/// logical CPUs ÷ threads per core.
+pub(super) fn node_size(
+    machine: &Machine,
+    (stated, described): (&NodeHardware, Option<&SchedulerNode>),
+    claims: &[Claim],
+    memory_bytes: Option<f64>,
+    series: &NodeSeries<'_>,
+) -> (NodeSize, String) {
+    let gpus = series.devices.keys().filter(|key| key.component == Component::Gpu).count();
+    let mut edges: Vec<(i64, f64)> = claims
+        .iter()
+        .flat_map(|claim| {
+            let cpus = claim.cpus.unwrap_or(0.0);
+            [(claim.window.start_ms, cpus), (claim.window.end_ms, -cpus)]
+        })
+        .collect();
+    // At one instant what ends is given back before what starts is taken.
+    edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
+    let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
+    for (at_ms, change) in edges {
+        if held > 0.0 {
+            steps.push((held, at_ms - since_ms));
+        }
+        (held, since_ms) = (held + change, at_ms);
+    }
+    let largest = claims.iter().filter_map(|claim| claim.cpus).fold(0.0, f64::max);
+    let most = most_held(steps).max(largest);
+    let cores = machine
+        .logical_cpus
+        .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
+    let by_scheduler = described.and_then(|node| node.cpus);
+    let (cpus, origin) = match (stated.cpus.or(by_scheduler), machine.logical_cpus, cores) {
+        (Some(cpus), _, _) => {
+            let origin = if stated.cpus.is_some() { "stated" } else { "scontrol show node" };
+            (Some(cpus), origin.to_owned())
+        }
+        // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
+        (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
+            (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
+        }
+        (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
+        _ if most > 0.0 => (Some(most), "most that was allocated at once".to_owned()),
+        _ => (None, "unknown".to_owned()),
+    };
+    let by_scheduler = described.and_then(|node| node.memory_bytes);
+    let memory_bytes = stated.memory_bytes.or(by_scheduler).or(memory_bytes);
+    (NodeSize { cpus, memory_bytes, gpus }, origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::time::Window;
+
+    #[test]
+    fn rounding_does_not_make_a_node_larger() {
+        let machine = Machine { logical_cpus: Some(128), threads_per_core: Some(2), ..Machine::default() };
+        let claim = |start_ms, end_ms, cpus: f64| Claim {
+            run: 0,
+            window: Window::new(start_ms, end_ms),
+            cpus: Some(cpus),
+            memory_bytes: None,
+            gpus: None,
+            bound_gpus: Vec::new(),
+            gpu_parts: BTreeMap::new(),
+            gpu_instances: BTreeMap::new(),
+        };
+        let size = |claims: &[Claim]| {
+            node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus
+        };
+        // 47/3 + 58/3 + 53/3 taken and given back leaves 9e-15; then the 64 cores are allocated in full.
+        let thirds = [47.0 / 3.0, 58.0 / 3.0, 53.0 / 3.0].map(|cpus| claim(0, 10, cpus));
+        let [one, two, three] = thirds;
+        assert_eq!(size(&[one, two, three, claim(20, 30, 64.0)]), Some(64.0));
+        assert_eq!(size(&[claim(0, 10, 65.0)]), Some(128.0));
+    }
+}
