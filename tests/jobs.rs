@@ -631,3 +631,35 @@ fn real_logs_that_cannot_be_used_say_why() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+/// A task of an array as Slurm 25.11 prints it, written after its `data_parser/v0.0.44`: times and counts are plain, what
+/// may be unset is an object, states are a list.
+#[test]
+fn sacct_json_of_the_newest_slurm() {
+    let text = r#"{"jobs": [{
+        "account": "climate", "comment": {"administrator": "", "job": "stage=training", "system": ""},
+        "allocation_nodes": 2, "array": {"job_id": 700, "limits": {"max": {"running": {"tasks": 0}}},
+            "task_id": {"set": true, "infinite": false, "number": 3}, "task": ""},
+        "association": {"account": "climate", "cluster": "lab", "partition": "", "user": "alice", "id": 5},
+        "cluster": "lab", "het": {"job_id": 0, "job_offset": {"set": false, "infinite": false, "number": 0}},
+        "job_id": 703, "name": "sweep", "nodes": "gpu[01-02]", "partition": "gpu", "restart_cnt": 0, "segment_size": 0,
+        "required": {"CPUs": 16, "memory_per_cpu": {"set": false, "infinite": false, "number": 0},
+            "memory_per_node": {"set": true, "infinite": false, "number": 65536}},
+        "state": {"current": ["COMPLETED"], "reason": "None"}, "steps": [],
+        "time": {"elapsed": 3600, "eligible": 1780271900, "end": 1780275600, "start": 1780272000, "submission": 1780271900,
+            "suspended": 0, "planned": {"set": true, "infinite": false, "number": 100}},
+        "tres": {"allocated": [{"type": "cpu", "name": "", "id": 1, "count": 16}, {"type": "mem", "name": "", "id": 2, "count": 131072},
+            {"type": "node", "name": "", "id": 4, "count": 2}, {"type": "gres", "name": "gpu", "id": 1001, "count": 8},
+            {"type": "gres", "name": "gpu:h100", "id": 1002, "count": 8}], "requested": []},
+        "user": "alice"}],
+        "meta": {"plugin": {"type": "", "data_parser": "data_parser/v0.0.44"}, "slurm": {"release": "25.11.1"}},
+        "errors": [], "warnings": []}"#;
+    let log = jobs::read_from(text.as_bytes(), Path::new("log"), &Options::default()).unwrap();
+    assert_eq!((log.runs.len(), log.rejected_total), (1, 0));
+    let run = &log.runs[0];
+    assert_eq!((run.run_id.as_str(), run.job_id.as_str(), run.stage.as_str()), ("700_3", "703", "training"));
+    assert_eq!((run.start_ms, run.end_ms), (1_780_272_000_000, Some(1_780_275_600_000)));
+    let second = &run.allocations[1];
+    assert_eq!((second.node.as_str(), second.cpus, second.gpus), ("gpu02", Some(8.0), Some(4.0)));
+    assert_eq!(second.memory_bytes, Some(65_536.0 * MIB));
+}

@@ -2,8 +2,10 @@
 //!
 //! What changed between its versions and matters here: numbers became
 //! `{"set", "infinite", "number"}` in v0.0.39, `state.current` a list in
-//! v0.0.40, `derived_exit_code` and others likewise. Every form is read
-//! wherever it stands, so the version itself is not asked for.
+//! v0.0.40, `derived_exit_code` and others likewise. Up to v0.0.44 (Slurm
+//! 25.11, `src/plugins/data_parser/v0.0.44/parsers.c`: `JOB`, `TRES`) paths and
+//! types of what is read stayed so. Every form is read wherever it stands, so
+//! the version itself is not asked for.
 
 use std::io::BufRead;
 use std::path::Path;
