@@ -542,3 +542,33 @@ fn packed_logs_and_a_kind_that_is_forced() {
     let log = read_with(text, &forced);
     assert_eq!((log.runs.len(), log.rejected_total), (0, 2));
 }
+
+/// `1001=4` is what `sacctmgr` says it is; without its table that is said, not passed over in silence.
+#[test]
+fn numbers_of_generic_resources_have_names_in_a_table() {
+    let table = "Type|Name|ID\ncpu||1\nmem||2\nenergy||3\nnode||4\nbilling||5\ngres|gpu|1001\ngres|gpu:a100|1002\nlicense|matlab|1003\n";
+    let sacct = "JobID|Start|End|NodeList|AllocTRES|JobName\n\
+                 7|2024-06-03T10:00:00|2024-06-03T11:00:00|n1|1=8,2=16384,4=1,5=8,1001=4,1002=4,1003=2|train\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (table, sacct) = (path("tres.txt", table), path("sacct.txt", sacct));
+    let log = jobs::read_all(&[table, sacct.clone()], &Options::default()).unwrap();
+    assert_eq!(log.inputs[0].format, LogFormat::TresTable);
+    let held = &log.runs[0].allocations[0];
+    assert_eq!((held.cpus, held.memory_bytes, held.gpus), (Some(8.0), Some(16_384.0 * MIB), Some(4.0)));
+    assert!(log.notes.iter().all(|note| !note.contains("sacctmgr")), "{:?}", log.notes);
+    let log = jobs::read_all(&[sacct], &Options::default()).unwrap();
+    assert_eq!(log.runs[0].allocations[0].gpus, None);
+    assert!(log.notes.iter().any(|note| note.contains("sacctmgr --parsable2 show tres")), "{:?}", log.notes);
+    // A real one; and a broken line costs that line.
+    if let Some(real) = real("slurm/sacctmgr_tres.psv") {
+        let log = jobs::read_all(&[real], &Options::default()).unwrap();
+        assert_eq!((log.inputs[0].format, log.runs.len(), log.rejected_total), (LogFormat::TresTable, 0, 0));
+    }
+    let log = read("Type|Name|ID\ncpu||one\n|gpu|7\n");
+    assert_eq!(log.rejected_total, 2);
+}

@@ -189,13 +189,21 @@ fn a_log_read_in_the_wrong_zone_is_found_out() {
 /// slices that were busy 2 : 1, as CEEMS' rule has it; by allocation in halves.
 #[test]
 fn instances_of_a_gpu_share_it_by_activity() {
+    for binding in ["hpc_job", "ceems"] {
+        share_instances(binding);
+    }
+}
+
+/// Who had which instance is told by dcgm-exporter's own label, or by a series of CEEMS.
+fn share_instances(binding: &str) {
     const START_MS: i64 = 1_780_272_000_000;
     let mut lines = String::new();
     let mut add = |metric: &str, (id, job): (&str, &str), value: f64| {
+        let told = if binding == "hpc_job" { format!("hpc_job=\"{job}\", ") } else { String::new() };
         for second in (0..=1800).step_by(30) {
             let labels = format!(
                 "Hostname=\"g1\", UUID=\"GPU-aa\", GPU_I_ID=\"{id}\", GPU_I_PROFILE=\"3g.40gb\", gpu=\"0\", \
-                 hpc_job=\"{job}\", instance=\"g1:9400\", job=\"dcgm\", modelName=\"NVIDIA A100\""
+                 {told}instance=\"g1:9400\", job=\"dcgm\", modelName=\"NVIDIA A100\""
             );
             let at_ms = START_MS + second * 1000;
             writeln!(lines, "{{__name__=\"{metric}\", {labels}}} {value} {at_ms}").unwrap();
@@ -207,7 +215,16 @@ fn instances_of_a_gpu_share_it_by_activity() {
         // Busy with one warp is busy: not what counts where there is better.
         add("DCGM_FI_PROF_GR_ENGINE_ACTIVE", instance, 1.0);
     }
-    let directory = support::fresh("instances");
+    if binding == "ceems" {
+        for (id, job) in [("1", "101"), ("2", "102")] {
+            let labels = format!(
+                "__name__=\"ceems_compute_unit_gpu_index_flag\", gpuiid=\"{id}\", gpuuuid=\"GPU-aa\", index=\"0\", \
+                 instance=\"g1:9010\", job=\"ceems\", uuid=\"{job}\""
+            );
+            writeln!(lines, "{{{labels}}} 1 {START_MS}").unwrap();
+        }
+    }
+    let directory = support::fresh(&format!("instances-{binding}"));
     let path = |name: &str| directory.join(name);
     std::fs::write(path("dump.txt"), lines).unwrap();
     std::fs::write(path("wattledger.toml"), "[[hardware]]\ngpu_idle_w = 0\n").unwrap();

@@ -3,7 +3,7 @@
 
 #![allow(clippy::vec_box, reason = "sorting moves pointers instead of records of 400 bytes")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::error::shorten;
@@ -60,6 +60,8 @@ pub(super) struct Collector {
     rejected: Vec<Rejected>,
     rejected_total: u64,
     pub(super) skipped: Skipped,
+    /// What the site's numbers of resources stand for.
+    pub(super) tres_names: BTreeMap<String, String>,
     first_start_ms: Option<i64>,
     known_from_ms: Option<i64>,
     last_ms: Option<i64>,

@@ -120,6 +120,8 @@ pub enum LogFormat {
     SacctJson,
     /// Slurm: `scontrol show job -d`, `scontrol show node`.
     Scontrol,
+    /// Slurm: `sacctmgr -P show tres`, what the numbers of resources stand for.
+    TresTable,
     /// PBS Pro, OpenPBS, Torque: the accounting log.
     Pbs,
     /// LSF: `lsb.acct`.
@@ -148,10 +150,11 @@ pub enum LogFormat {
 
 impl LogFormat {
     /// Those that files have, with the words for `--jobs-format`.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("sacct", Self::SacctText),
         ("sacct-json", Self::SacctJson),
         ("scontrol", Self::Scontrol),
+        ("sacctmgr-tres", Self::TresTable),
         ("pbs", Self::Pbs),
         ("lsf", Self::Lsf),
         ("sge", Self::GridEngine),
@@ -172,6 +175,7 @@ impl std::fmt::Display for LogFormat {
             Self::SacctText => "sacct text",
             Self::SacctJson => "sacct JSON",
             Self::Scontrol => "scontrol text",
+            Self::TresTable => "sacctmgr's table of resources",
             Self::Pbs => "PBS accounting log",
             Self::Lsf => "LSF accounting file",
             Self::GridEngine => "Grid Engine accounting file",
@@ -379,6 +383,9 @@ fn read_as(
         LogFormat::HtcondorJson => htcondor::read_json(collector, reader),
         LogFormat::RunsParquet => return runs_csv::read_parquet(collector, path, options),
         LogFormat::Scontrol => slurm::scontrol::read(collector, lines(reader), path, options)?,
+        LogFormat::TresTable => {
+            slurm::tres_table::read(collector, lines(reader), found.separator, path)?;
+        }
         LogFormat::Pbs => pbs::read(collector, lines(reader), path, options)?,
         LogFormat::Lsf => lsf::read(collector, lines(reader), path)?,
         LogFormat::GridEngine => sge::read(collector, lines(reader), path)?,

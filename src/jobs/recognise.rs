@@ -1,7 +1,7 @@
 //! What kind of log a file is, by how it begins.
 
 use super::columns::ColumnMap;
-use super::{LogFormat, column_key, htcondor, lsf, pbs, sge, swf};
+use super::{LogFormat, column_key, htcondor, lsf, pbs, sge, slurm, swf};
 
 /// A kind of log, and for tables what separates their columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,9 @@ pub(super) fn separator(first_line: &str, format: LogFormat, columns: &ColumnMap
             Some(names) => header_less(first_line, names),
             None => SACCT_SEPARATORS.into_iter().find(|separator| first_line.contains(*separator)),
         },
+        LogFormat::TresTable => {
+            SACCT_SEPARATORS.into_iter().find(|separator| first_line.contains(*separator))
+        }
         LogFormat::RunsCsv | LogFormat::Codecarbon => {
             CSV_SEPARATORS.into_iter().find(|separator| first_line.contains(*separator))
         }
@@ -129,6 +132,11 @@ fn header(line: &str, columns: &ColumnMap) -> Option<Recognised> {
         let emissions = has("emissions") && has("duration") && has("country_iso_code");
         let format = if emissions { LogFormat::Codecarbon } else { LogFormat::RunsCsv };
         return Some(Recognised { format, separator });
+    }
+    let tres =
+        SACCT_SEPARATORS.into_iter().find(|&separator| slurm::tres_table::is_header(&names(separator)));
+    if let Some(separator) = tres {
+        return Some(Recognised { format: LogFormat::TresTable, separator });
     }
     sacct.filter(several).map(|separator| Recognised { format: LogFormat::SacctText, separator })
 }

@@ -1,5 +1,8 @@
 //! Slurm's trackable resources: `billing=2,cpu=2,gres/gpu=4,mem=100M,node=1`.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 pub(super) const KIB: f64 = 1024.0;
 /// Slurm counts memory in mebibytes where it writes no unit.
 pub(super) const MIB: f64 = KIB * KIB;
@@ -65,6 +68,30 @@ pub fn parse(text: &str) -> Result<Tres, TresError> {
     }
     tres.gpus = tres.gpus.or(typed_gpus);
     Ok(tres)
+}
+
+/// A resource list with names in place of the site's numbers, and whether a number of a generic resource (they
+/// begin at 1001) stands in no table.
+pub(super) fn named<'a>(text: &'a str, names: &BTreeMap<String, String>) -> (Cow<'a, str>, bool) {
+    let is_generic = |item: &str| {
+        let number = item.split_once('=').and_then(|(name, _)| name.trim().parse::<u32>().ok());
+        number.is_some_and(|number| number > 1000)
+    };
+    if !text.split(',').any(is_generic) {
+        return (Cow::Borrowed(text), false);
+    }
+    let mut unknown = false;
+    let items = text.split(',').map(|item| {
+        let (number, value) = item.split_once('=').unwrap_or((item, ""));
+        match names.get(number.trim()) {
+            Some(name) => format!("{name}={value}"),
+            None => {
+                unknown |= is_generic(item);
+                item.to_owned()
+            }
+        }
+    });
+    (Cow::Owned(items.collect::<Vec<String>>().join(",")), unknown)
 }
 
 /// GPUs of a list of generic resources.

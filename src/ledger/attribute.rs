@@ -52,6 +52,8 @@ pub struct Attributed {
     pub minutes: Vec<MinutePower>,
     /// The least and the greatest share given: rule B1 wants them in [0, 1].
     pub share_bounds: (f64, f64),
+    /// True if somewhere what was used was not known well enough, so that allocations decided.
+    pub fell_back: bool,
 }
 
 /// Energy that adds up in one row.
@@ -210,6 +212,14 @@ impl Sweep<'_> {
                 usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
             }
         });
+        if self.node.usage.is_some()
+            && matches!(self.device.key.component, Component::Cpu | Component::Dram)
+            && !active.is_empty()
+            && whole.energy_j > 0.0
+            && used.is_none()
+        {
+            self.out.fell_back = true;
+        }
         let split = used.as_ref().unwrap_or(allocated);
         for share in &split.shares {
             if let Some(power) = minutes.get_mut(share.claim) {

@@ -358,6 +358,11 @@ impl Context<'_> {
             share: self.rules.share,
         };
         let mut attributed = attribute::attribute(&node, self.buckets);
+        if attributed.fell_back {
+            let note = "at times a run was here of which no exporter told what it used: processors and memory are \
+                        shared by allocation then (`share_method` says of whom)";
+            measured.notes.push(note.to_owned());
+        }
         for power in &mut attributed.minutes {
             // Only what has to be added up over nodes is kept minute by minute.
             if self.runs.get(power.run).is_some_and(|run| run.allocations.len() == 1) {

@@ -129,6 +129,8 @@ pub struct GpuName {
     pub uuid: String,
     /// Index on the node; empty if not told.
     pub index: String,
+    /// Id of the instance (MIG), as dcgm-exporter's `GPU_I_ID`; empty for the whole GPU.
+    pub instance: String,
 }
 
 impl GpuName {
@@ -149,11 +151,12 @@ impl GpuName {
         } else {
             uuid
         };
+        let instance = labels.get("gpuiid").unwrap_or_default().to_owned();
         // slurm-job-exporter puts either into `gpu`.
         if index.contains('-') {
-            Self { uuid: gpu_id(&index), index: String::new() }
+            Self { uuid: gpu_id(&index), index: String::new(), instance }
         } else {
-            Self { uuid, index }
+            Self { uuid, index, instance }
         }
     }
 
@@ -315,6 +318,13 @@ pub fn take_inventory<'a>(
             if let Some(info) = gpu_info.get(&(name.clone(), key.id.clone())) {
                 device.model = device.model.take().or_else(|| info.model.clone());
                 device.index = device.index.take().or_else(|| info.index.clone());
+            }
+            // Who had which instance, where a series about jobs says so.
+            for (gpu, job) in node.gpu_jobs.iter().filter(|(gpu, _)| gpu.is(&key.id, device.index.as_deref()))
+            {
+                if let Some(instance) = device.instances.get_mut(&gpu.instance) {
+                    instance.jobs.insert(job.clone());
+                }
             }
         }
     }

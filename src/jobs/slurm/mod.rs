@@ -4,6 +4,7 @@ mod align;
 pub(super) mod json;
 pub(super) mod sacct;
 pub(super) mod scontrol;
+pub(super) mod tres_table;
 
 use super::clock::{self, Instant};
 use super::collect::{Collector, Record};

@@ -136,6 +136,10 @@ impl Columns {
     }
 }
 
+/// What is said of `1001=4` where no table says that this is `gres/gpu`.
+const NUMBERED: &str = "generic resources stand in the log by number, so GPUs are not known: give the output of \
+                        `sacctmgr --parsable2 show tres` as a job log before it";
+
 /// One line's fields by column name.
 struct Row<'a> {
     columns: &'a Columns,
@@ -172,9 +176,12 @@ impl Row<'_> {
         tres::plain_number(self.get("consumedenergyraw")).and_then(plausible_energy_j)
     }
 
-    fn resources(&self) -> Result<Option<Tres>, RejectReason> {
-        let text = self.get("alloctres");
-        let mut resources = match text {
+    fn resources(&self, collector: &mut Collector) -> Result<Option<Tres>, RejectReason> {
+        let (text, unknown) = tres::named(self.get("alloctres"), &collector.tres_names);
+        if unknown {
+            collector.note(NUMBERED.to_owned());
+        }
+        let mut resources = match &*text {
             "" => None,
             text => Some(tres::parse(text).map_err(|source| bad_resource("AllocTRES", source))?),
         };
@@ -207,7 +214,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
     let start = row.time("start", "Start", options)?;
     if let Some(step) = id.step {
         // Only `extern` spans the allocation; other steps may hold a part of it.
-        let allocation = if step == "extern" { row.resources().unwrap_or_default() } else { None };
+        let allocation = if step == "extern" { row.resources(collector).unwrap_or_default() } else { None };
         collector.step(Step {
             cluster: row.get("cluster").to_owned(),
             run_id: id.job.to_owned(),
@@ -241,7 +248,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
         return Ok(());
     }
     let held = Held {
-        resources: row.resources()?,
+        resources: row.resources(collector)?,
         cpus: ["alloccpus", "ncpus"].iter().find_map(|key| tres::plain_number(row.get(key))),
         requested_memory: tres::requested_memory(row.get("reqmem"))
             .map_err(|source| bad_resource("ReqMem", source))?,
