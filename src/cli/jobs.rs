@@ -15,8 +15,8 @@ use crate::jobs::{JobLog, SACCT_COMMAND};
 /// Reads, each recognised from its content (`--jobs-format` overrides): Slurm (`sacct -P`, `-p` or any --delimiter,
 /// `sacct --json`, `scontrol show job -d`, `scontrol show node`), PBS Pro, OpenPBS and Torque (accounting log), LSF
 /// (lsb.acct), Grid Engine (accounting), HTCondor (history files, `condor_history -long` or -json), SWF, Kubernetes
-/// (`kubectl get pods -A -o json`, or a snapshot with series of kube-state-metrics), tables of runs in CSV or Parquet, and CodeCarbon's emissions.csv. Files may be
-/// packed with gzip or zstd; `-` is standard input. Several files are read as one log.
+/// (`kubectl get pods -A -o json`, or a snapshot with series of kube-state-metrics), tables of runs in CSV or Parquet,
+/// and CodeCarbon's emissions.csv. Files may be packed with gzip or zstd; `-` is standard input. Several files are read as one log.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sacct --allusers --duplicates --parsable2 --starttime=2024-05-01 --format=ALL | wattledger jobs -

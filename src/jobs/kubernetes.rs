@@ -58,7 +58,7 @@ fn take_pod(collector: &mut Collector, pod: &Value) -> Result<(), RejectReason> 
     }
     let node = text(pod, &["spec", "nodeName"]);
     let phase = text(pod, &["status", "phase"]);
-    let ended = ["Succeeded", "Failed"].contains(&phase);
+    let ended = is_over(phase);
     let list = |path: &[&str]| at(pod, path).as_array().map_or(&[][..], Vec::as_slice).to_vec();
     let statuses = list(&["status", "containerStatuses"]);
     // A pod holds what it asked for from when the node took it on until its last container ended.
@@ -146,15 +146,24 @@ fn asked_for(pod: &Value) -> Result<Tres, RejectReason> {
         }
         Ok(total)
     };
-    let (main, init) = (sum(&["spec", "containers"], false)?, sum(&["spec", "initContainers"], true)?);
+    Ok(promised(sum(&["spec", "containers"], false)?, sum(&["spec", "initContainers"], true)?))
+}
+
+/// What a pod holds whose containers ask for `main` together, and of whose init containers none asks for more than `init`.
+pub(super) fn promised(main: Tres, init: Tres) -> Tres {
     let most = |one: Option<f64>, other: Option<f64>| [one, other].into_iter().flatten().reduce(f64::max);
-    Ok(Tres {
+    Tres {
         // What asks for nothing is promised nothing; it is not the whole node's.
         cpus: most(main.cpus, init.cpus).or(Some(0.0)),
         memory_bytes: most(main.memory_bytes, init.memory_bytes),
         gpus: most(main.gpus, init.gpus).or(Some(0.0)),
         nodes: None,
-    })
+    }
+}
+
+/// True for the phases in which a pod holds nothing any more.
+pub(super) fn is_over(phase: &str) -> bool {
+    ["Succeeded", "Failed"].contains(&phase)
 }
 
 /// `500m`, `2`, `128Mi`, `1G`, `1e3`: Kubernetes' quantities.

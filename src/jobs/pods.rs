@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::collect::{Collector, Record};
-use super::kubernetes::{ACCOUNT_LABELS, USER_LABELS};
+use super::kubernetes::{ACCOUNT_LABELS, USER_LABELS, is_over, promised};
 use super::tres::Tres;
 use super::{JobsError, LogFormat, LogInput, Run};
 use crate::source::{Series, Snapshot, Source, SourceError};
@@ -165,9 +165,16 @@ fn add(pod: &mut Pod, labels: &Labels, samples: &[(i64, f64)]) {
                     .find(|value| !value.is_empty())
                     .map(str::to_owned)
             };
-            pod.user = find(&USER_LABELS).unwrap_or_else(|| std::mem::take(&mut pod.user));
-            pod.account = find(&ACCOUNT_LABELS).unwrap_or_else(|| std::mem::take(&mut pod.account));
-            pod.stage = find(&["stage"]).unwrap_or_else(|| std::mem::take(&mut pod.stage));
+            let told = [
+                (&mut pod.user, find(&USER_LABELS)),
+                (&mut pod.account, find(&ACCOUNT_LABELS)),
+                (&mut pod.stage, find(&["stage"])),
+            ];
+            for (known, value) in told {
+                if let Some(value) = value {
+                    *known = value;
+                }
+            }
         }
         metric => {
             let old = OLD_REQUESTS.iter().find(|(name, _)| *name == metric).map(|(_, resource)| *resource);
@@ -198,7 +205,7 @@ fn take(collector: &mut Collector, (namespace, name): (&str, &str), pod: &Pod, l
     };
     let start_ms = pod.start_ms.unwrap_or(first_seen_ms);
     let phase = pod.phases.iter().max_by_key(|(_, (_, last))| *last);
-    let ended = phase.filter(|(phase, _)| ["Succeeded", "Failed"].contains(&phase.as_str()));
+    let ended = phase.filter(|(phase, _)| is_over(phase));
     let limit_ms = pod.step_ms.unwrap_or(STEP_MS).saturating_mul(5) / 2;
     let gone = last_ms.saturating_sub(last_seen_ms) > limit_ms;
     let end_ms = match (pod.completion_ms, ended) {
@@ -229,18 +236,17 @@ fn take(collector: &mut Collector, (namespace, name): (&str, &str), pod: &Pod, l
 }
 
 fn asked_for(pod: &Pod) -> Tres {
-    let of = |resource: &str| {
-        let here = |((name, _), _): &(&(String, String), &f64)| name == resource;
-        let main =
-            pod.requests.iter().filter(here).map(|(_, amount)| *amount).reduce(|sum, amount| sum + amount);
-        let init = pod.init_requests.iter().filter(here).map(|(_, amount)| *amount);
-        main.into_iter().chain(init).reduce(f64::max)
+    let of = |requests: &BTreeMap<(String, String), f64>, merge: fn(f64, f64) -> f64| {
+        let amount = |resource: &str| {
+            let here = requests.iter().filter(|((name, _), _)| name == resource);
+            here.map(|(_, amount)| *amount).reduce(merge)
+        };
+        Tres {
+            cpus: amount("cpu"),
+            memory_bytes: amount("memory"),
+            gpus: GPUS.iter().filter_map(|resource| amount(resource)).reduce(merge),
+            nodes: None,
+        }
     };
-    Tres {
-        // What asks for nothing is promised nothing; it is not the whole node's.
-        cpus: of("cpu").or(Some(0.0)),
-        memory_bytes: of("memory"),
-        gpus: GPUS.iter().filter_map(|resource| of(resource)).reduce(|sum, count| sum + count).or(Some(0.0)),
-        nodes: None,
-    }
+    promised(of(&pod.requests, |sum, amount| sum + amount), of(&pod.init_requests, f64::max))
 }

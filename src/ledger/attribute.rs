@@ -212,14 +212,11 @@ impl Sweep<'_> {
                 usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
             }
         });
-        if self.node.usage.is_some()
+        self.out.fell_back |= used.is_none()
+            && self.node.usage.is_some()
             && matches!(self.device.key.component, Component::Cpu | Component::Dram)
             && !active.is_empty()
-            && whole.energy_j > 0.0
-            && used.is_none()
-        {
-            self.out.fell_back = true;
-        }
+            && whole.energy_j > 0.0;
         let split = used.as_ref().unwrap_or(allocated);
         for share in &split.shares {
             if let Some(power) = minutes.get_mut(share.claim) {

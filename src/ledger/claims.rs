@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::meter::edges::Holders;
+use crate::meter::inventory::GpuPart;
 use crate::time::Window;
 
 /// A run's hold on one node. `None` means that the log does not say.
@@ -21,16 +22,14 @@ pub struct Claim {
     pub gpus: Option<f64>,
     /// Devices that it is known to be bound to: positions in the node's list of GPUs.
     pub bound_gpus: Vec<usize>,
-    /// Of those that are cut into instances (MIG): which part of each it has, by compute slices.
-    pub gpu_parts: BTreeMap<usize, f64>,
-    /// Which instances of each those are: positions among the GPU's instances.
-    pub gpu_instances: BTreeMap<usize, Vec<usize>>,
+    /// Of those that are cut into instances (MIG): which part of each it has.
+    pub gpu_parts: BTreeMap<usize, GpuPart>,
 }
 
 impl Claim {
     /// The part that it has of a GPU to which it is bound.
     fn part_of(&self, gpu: usize) -> f64 {
-        self.gpu_parts.get(&gpu).copied().unwrap_or(1.0)
+        self.gpu_parts.get(&gpu).map_or(1.0, |part| part.share)
     }
 }
 
@@ -339,7 +338,6 @@ mod tests {
             gpus,
             bound_gpus: Vec::new(),
             gpu_parts: BTreeMap::new(),
-            gpu_instances: BTreeMap::new(),
         }
     }
 
@@ -384,7 +382,7 @@ mod tests {
         let part = |slices: f64| {
             let mut claim = claim(HOUR, Some(8.0), Some(1.0));
             claim.bound_gpus = vec![0];
-            claim.gpu_parts = BTreeMap::from([(0, slices / 6.0)]);
+            claim.gpu_parts = BTreeMap::from([(0, GpuPart { share: slices / 6.0, instances: Vec::new() })]);
             claim
         };
         let claims = [part(4.0), part(2.0)];

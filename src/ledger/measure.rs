@@ -8,7 +8,7 @@ use super::device::Device;
 use super::models::Builder;
 use super::rules::{NodeHardware, Rules};
 use super::usage::{InstanceUse, ShareRule, Usage};
-use crate::meter::catalog::{Component, Quantity};
+use crate::meter::catalog::Quantity;
 use crate::meter::counter::Tally;
 use crate::meter::curve::Curve;
 use crate::meter::edges::{EdgeRule, Holders};
@@ -160,7 +160,7 @@ pub(super) fn measure(
 
 /// True if the activity of parts of a GPU was recorded.
 fn has_instances(series: &NodeSeries<'_>) -> bool {
-    let mut instances = series.devices.values().flat_map(|device| device.instances.values());
+    let mut instances = series.gpus().flat_map(|(_, device)| device.instances.values());
     instances.any(|instance| !instance.activity.is_empty())
 }
 
@@ -179,8 +179,7 @@ fn usage(
             None => JobUse::default(),
         });
     }
-    let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).map(|(_, gpu)| gpu);
-    for (position, gpu) in gpus.enumerate() {
+    for (position, (_, gpu)) in series.gpus().enumerate() {
         if gpu.instances.is_empty() || gpu.instances.values().any(|instance| instance.activity.is_empty()) {
             continue;
         }
@@ -229,7 +228,7 @@ fn summed_node_meter(
 
 /// The positions of a node's GPUs, in the order in which claims count them.
 pub(super) fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
-    series.devices.keys().filter(|key| key.component == Component::Gpu).cloned().collect()
+    series.gpus().map(|(key, _)| key.clone()).collect()
 }
 
 /// First and last sample of any kind.

@@ -120,23 +120,6 @@ pub struct NodeBooks {
     pub notes: Vec<String>,
 }
 
-impl NodeBooks {
-    /// Joules of processors and GPUs by bucket; `None` where nothing is known of any.
-    fn active_energy_j(&self, buckets: usize) -> Vec<Option<f64>> {
-        let mut energy_j: Vec<Option<f64>> = vec![None; buckets];
-        for entry in &self.entries {
-            let component = self.devices.get(entry.device).map(|device| device.key.component);
-            if !matches!(component, Some(Component::Cpu | Component::Gpu)) || entry.covered_s <= 0.0 {
-                continue;
-            }
-            if let Some(sum) = energy_j.get_mut(entry.bucket) {
-                *sum = Some(sum.unwrap_or(0.0) + entry.energy_j);
-            }
-        }
-        energy_j
-    }
-}
-
 /// The books of the cluster.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -231,7 +214,7 @@ pub fn close_books(
     books.series = inventory.rows;
     let activity = books.nodes.iter().filter_map(|node| {
         let holds = holds.get(&node.name)?.iter().map(|hold| (hold.window, hold.cpus.unwrap_or(1.0)));
-        Some(shift::Activity { energy_j: node.active_energy_j(books.buckets.len()), holds: holds.collect() })
+        Some(shift::Activity::new(node, books.buckets.len(), holds.collect()))
     });
     let activity: Vec<shift::Activity> = activity.collect();
     books.time_shift = covered.and_then(|covered| shift::better(&activity, &books.buckets, covered));
@@ -424,21 +407,16 @@ impl Context<'_> {
                 .any(|job| ids.contains(&job))
         };
         let bound_gpus = series
-            .devices
-            .iter()
-            .filter(|(key, _)| key.component == Component::Gpu)
+            .gpus()
             .enumerate()
             .filter(|(_, (key, device))| {
                 self.is_bound(hold, &key.id, device) || told(&key.id, device.index.as_deref())
             })
             .map(|(position, _)| position)
             .collect::<Vec<usize>>();
-        let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).enumerate();
+        let gpus = series.gpus().enumerate();
         let gpu_parts =
             gpus.filter_map(|(position, (_, device))| Some((position, device.part_of(&ids)?))).collect();
-        let gpus = series.devices.iter().filter(|(key, _)| key.component == Component::Gpu).enumerate();
-        let gpu_instances =
-            gpus.map(|(position, (_, device))| (position, device.instances_of(&ids))).collect();
         // A requeued job has one number and several runs: what they were bound to in turn is no
         // binding of any one of them.
         let fits = hold.gpus.is_none_or(|gpus| bound_gpus.len() as f64 <= gpus.max(1.0));
@@ -451,7 +429,6 @@ impl Context<'_> {
             gpus: hold.gpus,
             bound_gpus,
             gpu_parts,
-            gpu_instances,
         }
     }
 

@@ -93,14 +93,14 @@ impl Builder<'_> {
     /// What a device takes whatever runs, for rules S1 to S3: as stated, else the model's power at no load.
     fn static_w(&self, component: Component, hardware: &Hardware) -> f64 {
         let stated = self.reading.stated;
+        let modelled = || {
+            let model = self.reading.rules.power_model;
+            hardware.tdp_w.map(|tdp_w| model.power(0.0, Watts(tdp_w)).value() * hardware.scale)
+        };
         match component {
-            Component::Cpu => stated.cpu_idle_w.or(hardware.tdp_w.map(|tdp_w| {
-                self.reading.rules.power_model.power(0.0, Watts(tdp_w)).value() * hardware.scale
-            })),
+            Component::Cpu => stated.cpu_idle_w.or_else(modelled),
+            Component::Gpu => stated.gpu_idle_w.or_else(modelled),
             Component::Dram => stated.dram_idle_w,
-            Component::Gpu => stated.gpu_idle_w.or(hardware
-                .tdp_w
-                .map(|tdp_w| self.reading.rules.power_model.power(0.0, Watts(tdp_w)).value())),
             _ => None,
         }
         .unwrap_or(0.0)

@@ -27,7 +27,7 @@ pub fn outlook(name: &str, node: &NodeSeries<'_>, rules: &Rules) -> Vec<Outlook>
     let stated = rules.hardware_of(name);
     let mut found: Vec<Outlook> =
         node.devices.iter().map(|(key, device)| device_outlook(key, device, node, &stated, rules)).collect();
-    let has_gpu = node.devices.keys().any(|key| key.component == Component::Gpu);
+    let has_gpu = node.gpus().next().is_some();
     let key = DeviceKey { component: Component::Other, id: String::new() };
     let node_meter = node.node_power.first().or(node.node_power_sums.first());
     let (method, source, why) = match (node_meter, stated.other_w) {

@@ -1,6 +1,8 @@
 //! Whether the runs would fit what their nodes did clearly better some whole hours earlier or later: local times
 //! that were read in another zone (rules, section 9).
 
+use super::NodeBooks;
+use crate::meter::catalog::Component;
 use crate::time::{HOUR_MS, Window};
 
 /// Zones lie no farther apart than this that people mix up.
@@ -28,6 +30,23 @@ pub(super) struct Activity {
     pub(super) energy_j: Vec<Option<f64>>,
     /// When how much of it was held.
     pub(super) holds: Vec<(Window, f64)>,
+}
+
+impl Activity {
+    /// What the books say that `node` did in their `buckets`.
+    pub(super) fn new(node: &NodeBooks, buckets: usize, holds: Vec<(Window, f64)>) -> Self {
+        let mut energy_j: Vec<Option<f64>> = vec![None; buckets];
+        for entry in &node.entries {
+            let component = node.devices.get(entry.device).map(|device| device.key.component);
+            if !matches!(component, Some(Component::Cpu | Component::Gpu)) || entry.covered_s <= 0.0 {
+                continue;
+            }
+            if let Some(sum) = energy_j.get_mut(entry.bucket) {
+                *sum = Some(sum.unwrap_or(0.0) + entry.energy_j);
+            }
+        }
+        Self { energy_j, holds }
+    }
 }
 
 /// The shift that fits clearly better than the times as read; `None` if none does or too little is known.

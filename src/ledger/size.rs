@@ -3,7 +3,6 @@
 use super::claims::{Claim, NodeSize};
 use super::rules::NodeHardware;
 use crate::jobs::SchedulerNode;
-use crate::meter::catalog::Component;
 use crate::meter::inventory::{Machine, NodeSeries};
 
 /// Share of the time for which an amount must have been held to be believed.
@@ -33,7 +32,7 @@ pub(super) fn node_size(
     memory_bytes: Option<f64>,
     series: &NodeSeries<'_>,
 ) -> (NodeSize, String) {
-    let gpus = series.devices.keys().filter(|key| key.component == Component::Gpu).count();
+    let gpus = series.gpus().count();
     let mut edges: Vec<(i64, f64)> = claims
         .iter()
         .flat_map(|claim| {
@@ -92,7 +91,6 @@ mod tests {
             gpus: None,
             bound_gpus: Vec::new(),
             gpu_parts: BTreeMap::new(),
-            gpu_instances: BTreeMap::new(),
         };
         let size = |claims: &[Claim]| {
             node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus

@@ -108,29 +108,18 @@ impl Usage {
             .iter()
             .map(|instance| Some(instance.slices * amount(&instance.busy, window, ENOUGH)?))
             .collect::<Option<_>>()?;
-        let (all_busy, all_slices) = (
-            crate::sum::sum(busy.iter().copied()),
-            crate::sum::sum(instances.iter().map(|instance| instance.slices)),
-        );
-        if all_busy <= 0.0 || all_slices <= 0.0 || energy_j <= 0.0 {
+        let all_busy = crate::sum::sum(busy.iter().copied());
+        if all_busy <= 0.0 || energy_j <= 0.0 {
             return None;
         }
         let fixed = (static_j / energy_j).clamp(0.0, 1.0);
         let mut shares = Vec::new();
         for &at in active {
-            let Some(held) = claims.get(at)?.gpu_instances.get(&gpu).filter(|held| !held.is_empty()) else {
-                continue;
-            };
-            let of = |amount: &dyn Fn(usize) -> Option<f64>| {
-                crate::sum::sum(held.iter().filter_map(|&instance| amount(instance)))
-            };
-            let slices = of(&|at| Some(instances.get(at)?.slices)) / all_slices;
-            let share = fixed * slices + (1.0 - fixed) * of(&|at| busy.get(at).copied()) / all_busy;
-            shares.push(Share {
-                claim: at,
-                share: share.clamp(0.0, 1.0),
-                method: ShareMethod::UsedInstances,
-            });
+            let Some(part) = claims.get(at)?.gpu_parts.get(&gpu) else { continue };
+            let used =
+                crate::sum::sum(part.instances.iter().filter_map(|&instance| busy.get(instance).copied()));
+            let share = (fixed * part.share + (1.0 - fixed) * used / all_busy).clamp(0.0, 1.0);
+            shares.push(Share { claim: at, share, method: ShareMethod::UsedInstances });
         }
         // What instances of no run did is the remainder; without any run's there is nothing to share.
         (!shares.is_empty()).then(|| Split::with_outside(shares, 0.0))
@@ -199,6 +188,7 @@ impl Usage {
 mod tests {
     use super::*;
     use crate::meter::curve::{Coverage, Interval};
+    use crate::meter::inventory::GpuPart;
     use proptest::prelude::*;
 
     const HOUR: Window = Window::new(0, 3_600_000);
@@ -216,7 +206,6 @@ mod tests {
             gpus: None,
             bound_gpus: Vec::new(),
             gpu_parts: std::collections::BTreeMap::new(),
-            gpu_instances: std::collections::BTreeMap::new(),
         }
     }
 
@@ -307,8 +296,9 @@ mod tests {
     /// runs, an instance of half the card that does nothing keeps 30 W, and what nobody's instance did is left.
     #[test]
     fn instances_share_by_what_they_did() {
-        let holds = |instances: &[usize]| Claim {
-            gpu_instances: BTreeMap::from([(0, instances.to_vec())]),
+        // Each has one of two instances of equal size.
+        let holds = |instance: usize| Claim {
+            gpu_parts: BTreeMap::from([(0, GpuPart { share: 0.5, instances: vec![instance] })]),
             ..claim(1.0)
         };
         let usage = |busy_s: [f64; 2], slices: [f64; 2]| Usage {
@@ -322,7 +312,7 @@ mod tests {
             )]),
             ..Usage::default()
         };
-        let claims = [holds(&[0]), holds(&[1])];
+        let claims = [holds(0), holds(1)];
         let powers = |usage: &Usage, active: &[usize], static_w: f64| {
             let split = usage.instances(0, HOUR, (&claims, active), (300.0, static_w)).unwrap();
             let of: Vec<f64> = split.shares.iter().map(|share| share.share * 300.0).collect();

@@ -87,22 +87,29 @@ pub struct Instance<'a> {
     pub activity: Vec<MeterSeries<'a>>,
 }
 
-impl<'a> DeviceSeries<'a> {
-    /// Which part of it the job with one of these ids had, by compute slices; `None` if it is whole, or the
-    /// job had no instance of it.
-    pub fn part_of(&self, ids: &[&str]) -> Option<f64> {
-        let all: f64 = self.instances.values().map(|instance| instance.slices).sum();
-        let held =
-            self.instances.values().filter(|instance| ids.iter().any(|id| instance.jobs.contains(*id)));
-        let slices: f64 = held.map(|instance| instance.slices).sum();
-        (slices > 0.0).then(|| slices / all)
-    }
+/// What one job had of a GPU that is cut into instances.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GpuPart {
+    /// Its compute slices ÷ those of all instances.
+    pub share: f64,
+    /// Its instances: positions among the GPU's.
+    pub instances: Vec<usize>,
+}
 
-    /// Positions among its instances of those that the job with one of these ids had.
-    pub fn instances_of(&self, ids: &[&str]) -> Vec<usize> {
-        let all = self.instances.values().enumerate();
-        let held = all.filter(|(_, instance)| ids.iter().any(|id| instance.jobs.contains(*id)));
-        held.map(|(position, _)| position).collect()
+impl<'a> DeviceSeries<'a> {
+    /// Which part of it the job with one of these ids had; `None` if it is whole, or the job had no instance of it.
+    pub fn part_of(&self, ids: &[&str]) -> Option<GpuPart> {
+        let all: f64 = self.instances.values().map(|instance| instance.slices).sum();
+        let mut part = GpuPart::default();
+        let mut slices = 0.0;
+        for (position, instance) in self.instances.values().enumerate() {
+            if ids.iter().any(|id| instance.jobs.contains(*id)) {
+                slices += instance.slices;
+                part.instances.push(position);
+            }
+        }
+        part.share = slices / all;
+        (slices > 0.0).then_some(part)
     }
 
     /// The series of one quantity.
@@ -234,10 +241,15 @@ pub enum Use {
     Ignored(&'static str),
 }
 
-impl NodeSeries<'_> {
+impl<'a> NodeSeries<'a> {
     /// True if its utilisation can be worked out.
     pub fn has_cpu_time(&self) -> bool {
         !self.cpu_time.is_empty() || !self.cpu_time_sums.is_empty()
+    }
+
+    /// Its GPUs, in the order in which claims count them.
+    pub fn gpus(&self) -> impl Iterator<Item = (&DeviceKey, &DeviceSeries<'a>)> {
+        self.devices.iter().filter(|(key, _)| key.component == Component::Gpu)
     }
 
     /// True if it says how much memory it has.
