@@ -14,7 +14,7 @@ mod support;
 use serde_json::Value;
 use servers::Prometheus;
 use support::{assert_close, fixture, number, table};
-use wattledger::meter::catalog::{Catalog, Entry};
+use wattledger::meter::catalog::Catalog;
 use wattledger::meter::counter::{self, CounterRules, Tally};
 use wattledger::meter::curve::{Coverage, Curve};
 use wattledger::meter::edges::{EdgeRule, Holders};
@@ -239,10 +239,8 @@ fn at_wraps_promql_is_low_and_the_ledger_is_not() {
             );
             let (samples, _) = read(&database, &selector, summary.window);
             let window = Window::new(samples[0].0, samples[samples.len() - 1].0);
-            let Some(Entry::Meter(kind)) = Catalog::shipped().unwrap().get("node_rapl_package_joules_total")
-            else {
-                panic!("not in the catalog");
-            };
+            let catalog = Catalog::shipped().unwrap();
+            let kind = &catalog.rows("node_rapl_package_joules_total")[0];
             // The simulated processors stay under 200 W.
             let (curve, tally) = increase(&database, &selector, window, &kind.wrap_j, 300.0);
             let ours_j = curve.read(window).energy_j;

@@ -59,7 +59,7 @@ pub(super) fn explain(
         None => line("intensity  none: energy will be unpriced".to_owned()),
     }
     let series = ledger::select(source, &plan.rules)?;
-    let survey = ledger::survey(&series, &plan.rules)?;
+    let survey = ledger::survey(&series, &plan.rules);
     let in_log = survey.known_to_scheduler(log, &plan.rules);
     for (name, node) in &survey.inventory.nodes {
         let known = if in_log.contains(name) || log.is_none() { "" } else { ", not known to the scheduler" };

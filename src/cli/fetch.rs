@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::server::{ServerArgs, is_lossy};
 use super::{Failure, Outcome};
-use crate::config::{FetchFlags, TimeFlags, fetch_request};
+use crate::config::{FetchFlags, TimeFlags, fetch_request, find_file};
 
 /// Copy the series that a report needs from a Prometheus server into a directory of blocks.
 ///
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// End of the time to copy, which does not belong to it; default: the last whole minute.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// What the site knows once, for meters of its own; default: `wattledger.toml` in the working directory, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Directory for the blocks.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -62,7 +65,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         selectors: args.selectors.clone(),
     };
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let request = fetch_request(&flags, now_ms, &|name| std::env::var(name).ok())?;
+    let (file, _) = find_file(args.config.as_deref())?;
+    let request = fetch_request(&flags, &*file.catalog()?, now_ms, &|name| std::env::var(name).ok())?;
     let summary = args.server.fetch(&request)?;
     Ok(if args.strict && is_lossy(&summary.tally) { Outcome::LeftOut } else { Outcome::Done })
 }

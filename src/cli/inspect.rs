@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut text = String::new();
     overview(&mut text, &source);
     let series = ledger::select(&source, &plan.rules)?;
-    let survey = ledger::survey(&series, &plan.rules)?;
+    let survey = ledger::survey(&series, &plan.rules);
     nodes(&mut text, &survey.inventory, &plan);
     names(&mut text, &args.jobs, &survey, &plan)?;
     targets(&mut text, &series, plan.rules.window)?;

@@ -152,7 +152,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let (file, config) = find_file(args.config.as_deref())?;
     let time = TimeFlags { last: args.last.clone(), from: args.from.clone(), to: args.to.clone() };
     let (snapshot, time, lossy) = match (&args.snapshot, &args.prometheus) {
-        (None, Some(server)) => fetched(args, server, &time)?,
+        (None, Some(server)) => fetched(args, server, &time, &file)?,
         (snapshot, _) => (snapshot.clone().unwrap_or_default(), time, false),
     };
     let request = Request {
@@ -198,12 +198,18 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// Fetches what the report needs into the cache: its directory, the time that is
 /// meant, and whether the server sent something that could not be kept.
-fn fetched(args: &Args, server: &str, time: &TimeFlags) -> Result<(PathBuf, TimeFlags, bool), Failure> {
+fn fetched(
+    args: &Args,
+    server: &str,
+    time: &TimeFlags,
+    file: &ConfigFile,
+) -> Result<(PathBuf, TimeFlags, bool), Failure> {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let window = asked_window(time, now_ms)?;
     let flags = args.server.flags(server);
     let variable = |name: &str| std::env::var(name).ok();
-    let request = cached_request(&flags, args.cache.as_deref(), window, now_ms, &variable)?;
+    let request =
+        cached_request(&flags, &*file.catalog()?, args.cache.as_deref(), window, now_ms, &variable)?;
     let summary = args.server.fetch(&request)?;
     let meant = TimeFlags {
         last: None,

@@ -87,11 +87,12 @@ pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// For any value that cannot be, naming the flag; where a file with a secret cannot be read.
 pub fn fetch_request(
     flags: &FetchFlags,
+    catalog: &Catalog,
     now_ms: i64,
     variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
     let window = asked_window(&flags.time, now_ms)?;
-    request(&flags.server, window, flags.selectors.clone(), flags.out.clone(), variable)
+    request(&flags.server, catalog, window, (flags.selectors.clone(), flags.out.clone()), variable)
 }
 
 /// The request for what a report over `window` reads, into a directory of its
@@ -106,6 +107,7 @@ pub fn fetch_request(
 /// As of [`fetch_request`]; also where no cache directory is known.
 pub fn cached_request(
     server: &ServerFlags,
+    catalog: &Catalog,
     cache: Option<&Path>,
     window: Window,
     now_ms: i64,
@@ -124,7 +126,7 @@ pub fn cached_request(
         Some(directory) => directory.to_owned(),
         None => default_cache(variable)?,
     };
-    let mut request = request(server, days, Vec::new(), PathBuf::new(), variable)?;
+    let mut request = request(server, catalog, days, (Vec::new(), PathBuf::new()), variable)?;
     request.out = cache.join(request.cache_name());
     Ok(request)
 }
@@ -139,12 +141,11 @@ fn default_cache(variable: Variables<'_>) -> Result<PathBuf, ConfigError> {
 
 fn request(
     server: &ServerFlags,
+    catalog: &Catalog,
     window: Window,
-    selectors: Vec<String>,
-    out: PathBuf,
+    (selectors, out): (Vec<String>, PathBuf),
     variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
-    let catalog = Catalog::shipped().map_err(|error| value("meter catalog", error.to_string(), None))?;
     let pushdown = server.pushdown.as_deref().map(|step| pushdown(step, catalog)).transpose()?;
     let window = match &pushdown {
         Some(pushdown) if !selectors.is_empty() => {
@@ -358,7 +359,8 @@ mod tests {
     }
 
     fn request(flags: &FetchFlags) -> Result<Request, String> {
-        fetch_request(flags, NOW_MS, &|_| None).map_err(|error| error.to_string())
+        fetch_request(flags, &Catalog::shipped().unwrap(), NOW_MS, &|_| None)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -401,7 +403,10 @@ mod tests {
         };
         assert!(user == "ali" && password == Secret::new("open sesame"));
         let variables = |name: &str| Some(format!("the {name}"));
-        let bearer = fetch_request(&flags(), NOW_MS, &variables).unwrap().access.credentials;
+        let bearer = fetch_request(&flags(), &Catalog::shipped().unwrap(), NOW_MS, &variables)
+            .unwrap()
+            .access
+            .credentials;
         assert!(
             matches!(bearer, Credentials::Bearer(token) if token == Secret::new("the WATTLEDGER_BEARER_TOKEN"))
         );
@@ -421,7 +426,8 @@ mod tests {
         };
         let home = |name: &str| (name == "HOME").then(|| "/home/ali".to_owned());
         let request = |server: &ServerFlags, cache: Option<&Path>, from: &str, to: &str| {
-            cached_request(server, cache, window(from, to), NOW_MS, &home).unwrap()
+            cached_request(server, &Catalog::shipped().unwrap(), cache, window(from, to), NOW_MS, &home)
+                .unwrap()
         };
         let server = flags().server;
         let yesterday = request(&server, None, "2026-11-23T10:00:00", "2026-11-23T12:00:00");
@@ -434,7 +440,14 @@ mod tests {
         let elsewhere = request(&other, Some(Path::new("c")), "2026-11-23", "2026-11-24");
         assert!(elsewhere.out.starts_with("c"));
         assert_ne!(elsewhere.out.file_name(), edge.out.file_name());
-        let nowhere = cached_request(&server, None, window("2026-11-23", "2026-11-24"), NOW_MS, &|_| None);
+        let nowhere = cached_request(
+            &server,
+            &Catalog::shipped().unwrap(),
+            None,
+            window("2026-11-23", "2026-11-24"),
+            NOW_MS,
+            &|_| None,
+        );
         assert!(nowhere.unwrap_err().to_string().contains("--cache"));
     }
 }

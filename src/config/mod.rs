@@ -7,6 +7,7 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ pub use plan::{Defaults, Plan, Request, jobs_time_zone};
 
 use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};
+use crate::meter::catalog::{Catalog, MeterKind};
 use crate::meter::names::AliasError;
 
 /// The file that is read from the working directory if no other is named.
@@ -152,9 +154,28 @@ pub struct ConfigFile {
     power: Power,
     #[serde(default)]
     hardware: Vec<Hardware>,
+    #[serde(default)]
+    meter: Vec<MeterKind>,
 }
 
 impl ConfigFile {
+    /// The shipped catalog with the rows of `[[meter]]` before its own.
+    ///
+    /// # Errors
+    ///
+    /// For a row that cannot be used.
+    pub fn catalog(&self) -> Result<Arc<Catalog>, ConfigError> {
+        let wrong = |reason: String| {
+            let hint = "docs/meters.md says what a row of the catalog has".to_owned();
+            plan::value("meter", reason, Some(hint))
+        };
+        let shipped = Catalog::shipped().map_err(|error| wrong(error.to_string()))?;
+        if self.meter.is_empty() {
+            return Ok(shipped);
+        }
+        shipped.with(&self.meter).map(Arc::new).map_err(|error| wrong(error.to_string()))
+    }
+
     /// Reads the file at `path`. Paths in it are relative to its directory.
     ///
     /// # Errors

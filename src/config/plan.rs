@@ -129,6 +129,7 @@ impl Plan {
         };
         let scheduler = &file.scheduler;
         let rules = Rules {
+            catalog: file.catalog()?,
             edges: request.edges,
             power_model,
             memory_w_per_gb: checked(

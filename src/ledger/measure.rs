@@ -6,33 +6,18 @@ use std::collections::BTreeSet;
 use super::claims::{Claim, Timeline};
 use super::device::Device;
 use super::models::Builder;
+use super::node_meter::{NodeMeter, read_node_meter};
 use super::rules::{NodeHardware, Rules};
 use super::usage::{InstanceUse, ShareRule, Usage};
 use crate::meter::catalog::Quantity;
-use crate::meter::counter::Tally;
-use crate::meter::curve::Curve;
-use crate::meter::edges::{EdgeRule, Holders};
-use crate::meter::gauge;
 use crate::meter::inventory::{DeviceKey, NodeSeries};
 use crate::meter::job_use::{JobUse, busy_curve, read_activity, read_job_use, used_memory_curve};
 use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
 use crate::meter::sums::{MeterSums, read_sums};
-use crate::power;
 use crate::source::SourceError;
 use crate::time::Window;
 use crate::tsdb::{Labels, is_stale};
-
-/// A whole-node meter.
-#[derive(Clone, Debug)]
-pub(super) struct NodeMeter {
-    /// Its metric.
-    pub source: String,
-    /// Its energy.
-    pub curve: Curve,
-    /// What was read and dropped.
-    pub tally: Tally,
-}
 
 /// A node, read.
 #[derive(Debug, Default)]
@@ -102,26 +87,7 @@ pub(super) fn measure(
             span.add_sums(&read_sums(device.of(quantity), reading.window, scratch)?);
         }
     }
-    let node_power = read_meter(&series.node_power, reading.window, scratch)?;
-    span.add_all(&node_power);
-    node.uses.extend(node_power.uses.iter().cloned());
-    if let Some(meter) = series.node_power.first() {
-        let mut tally = node_power.tally.clone();
-        let intervals = gauge::integrate(
-            &node_power.samples,
-            &node_power.stale_ms,
-            power::P_MAX_NODE.value(),
-            &node_power.gaps,
-            (&Holders::default(), EdgeRule::Linear),
-            &mut tally,
-        );
-        let source = meter.kind.metric.clone();
-        node.node_meter = Some(NodeMeter { source, curve: Curve::new(intervals), tally });
-    }
-
-    if node.node_meter.is_none() {
-        node.node_meter = summed_node_meter(series, reading.window, scratch, &mut node.uses, &mut span)?;
-    }
+    node.node_meter = read_node_meter(series, reading, &boots, scratch, &mut node.uses, &mut span)?;
 
     let mut builder = Builder {
         series,
@@ -209,23 +175,6 @@ fn usage(
     Ok(Some(usage))
 }
 
-/// The whole-node meter from sums that a server made of it.
-fn summed_node_meter(
-    series: &NodeSeries<'_>,
-    window: Window,
-    scratch: &mut Scratch,
-    uses: &mut Vec<SeriesUse>,
-    span: &mut Span,
-) -> Result<Option<NodeMeter>, SourceError> {
-    let Some(meter) = series.node_power_sums.first() else { return Ok(None) };
-    let sums = read_sums(&series.node_power_sums, window, scratch)?;
-    span.add_sums(&sums);
-    uses.extend(sums.uses.iter().cloned());
-    let mut tally = sums.tally.clone();
-    let intervals = sums.intervals(|step| step.sum, power::P_MAX_NODE.value(), &mut tally);
-    Ok(Some(NodeMeter { source: meter.kind.metric.clone(), curve: Curve::new(intervals), tally }))
-}
-
 /// The positions of a node's GPUs, in the order in which claims count them.
 pub(super) fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
     series.gpus().map(|(key, _)| key.clone()).collect()
@@ -233,20 +182,20 @@ pub(super) fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
 
 /// First and last sample of any kind.
 #[derive(Default)]
-struct Span(Option<(i64, i64)>);
+pub(super) struct Span(Option<(i64, i64)>);
 
 impl Span {
     fn add(&mut self, at_ms: i64) {
         self.0 = Some(self.0.map_or((at_ms, at_ms), |(first, last)| (first.min(at_ms), last.max(at_ms))));
     }
 
-    fn add_all(&mut self, meter: &MeterSamples) {
+    pub(super) fn add_all(&mut self, meter: &MeterSamples) {
         for end in [meter.samples.first(), meter.samples.last()].into_iter().flatten() {
             self.add(end.0);
         }
     }
 
-    fn add_sums(&mut self, sums: &MeterSums) {
+    pub(super) fn add_sums(&mut self, sums: &MeterSums) {
         for step in [sums.steps.first(), sums.steps.last()].into_iter().flatten() {
             self.add(step.window.start_ms);
             self.add(step.window.end_ms);
@@ -270,8 +219,8 @@ fn read_answers(
 ) -> Result<Vec<i64>, SourceError> {
     let target = |labels: &Labels| ["job", "instance"].map(|name| labels.get(name).map(str::to_owned));
     let in_system: BTreeSet<_> = series.boot_time.iter().map(|boot| target(boot.labels())).collect();
-    let mut controllers: BTreeSet<_> =
-        series.node_power.iter().map(|meter| target(meter.series.labels())).collect();
+    let of_node = series.node_power.values().flatten().chain(&series.node_energy);
+    let mut controllers: BTreeSet<_> = of_node.map(|meter| target(meter.series.labels())).collect();
     controllers.retain(|controller| !in_system.contains(controller));
     let mut answered = Vec::new();
     for up in series.up.iter().filter(|up| !controllers.contains(&target(up.labels()))) {

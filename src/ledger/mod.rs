@@ -14,6 +14,7 @@ mod hardware;
 mod measure;
 mod method;
 mod models;
+mod node_meter;
 mod outlook;
 mod pricing;
 mod rules;
@@ -46,7 +47,7 @@ pub use whole::NodeBucket;
 use size::node_size;
 
 use crate::jobs::{Run, SchedulerNode};
-use crate::meter::catalog::{Catalog, Component, gpu_id};
+use crate::meter::catalog::{Component, gpu_id};
 use crate::meter::inventory::{DeviceSeries, GpuName, Machine, NodeSeries, SeriesRow};
 use crate::meter::names::{NodeNames, nearest};
 use crate::meter::presence::Presence;
@@ -65,9 +66,6 @@ pub enum LedgerError {
     /// The source failed.
     #[error("cannot read the series")]
     Source(#[from] SourceError),
-    /// The shipped meter catalog is broken.
-    #[error("the meter catalog cannot be read")]
-    Catalog(#[from] toml::de::Error),
 }
 
 /// The runs and what is known about their log.
@@ -147,7 +145,7 @@ pub struct Books {
 ///
 /// Where the source cannot be searched.
 pub fn select<'a>(source: &'a dyn Source, rules: &Rules) -> Result<Vec<Box<dyn Series + 'a>>, LedgerError> {
-    let metrics: Vec<&str> = Catalog::shipped()?.readable().collect();
+    let metrics: Vec<&str> = rules.catalog.readable().collect();
     Ok(source.select(&metrics, read_window(rules))?)
 }
 
@@ -171,7 +169,7 @@ pub fn close_books(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Books, LedgerError> {
     let series = select(source, rules)?;
-    let Survey { inventory, names } = survey(&series, rules)?;
+    let Survey { inventory, names } = survey(&series, rules);
     let from_ms = rules.jobs_from_ms.or(jobs.covered.map(|covered| covered.start_ms));
     let to_ms = rules.jobs_to_ms.or(jobs.covered.map(|covered| covered.end_ms));
     let covered = from_ms.zip(to_ms).filter(|_| jobs.is_given).map(|(from, to)| Window::new(from, to));
@@ -359,7 +357,7 @@ impl Context<'_> {
         };
         let runs_with_full_interval = claims.iter().filter(seen_in_full).map(|claim| claim.run).collect();
         let node_meter = measured.node_meter.map(|meter| MethodBook {
-            method: Method::MeasuredGauge,
+            method: meter.method,
             source: meter.source,
             tally: meter.tally,
         });

@@ -46,7 +46,11 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Device, SourceError> {
         let holders = self.holders(key);
-        let hardware = self.hardware(key, device, scratch, node)?;
+        let mut hardware = self.hardware(key, device, scratch, node)?;
+        let limits = device.by_quantity.values().flatten().filter_map(|meter| meter.kind.max_w);
+        if let Some(max_w) = limits.reduce(f64::max) {
+            hardware.max_power_w = max_w;
+        }
         let mut methods = Vec::new();
         let energy = device.of(Quantity::Energy);
         let power = device.of(Quantity::Power);
@@ -80,6 +84,15 @@ impl Builder<'_> {
             }
         }
         node.uses.extend(best.uses);
+        if best.stood_still {
+            let meters = if energy.is_empty() { power } else { energy };
+            node.notes.push(format!(
+                "{} of {} {} stood still for whole days: not used there",
+                sources(meters),
+                key.component,
+                key.id
+            ));
+        }
         if !is_enough(&methods, self) {
             methods.extend(self.modelled(key, device, &hardware, &holders, scratch, node)?);
         }
@@ -132,10 +145,15 @@ impl Builder<'_> {
         hardware: &Hardware,
         holders: &Holders,
     ) -> Option<MethodCurve> {
-        let kind = series.first()?.kind;
+        series.first()?;
+        // Replicas of one counter may come from exporters that let it wrap and from those that do not.
+        let mut wrap_j: Vec<f64> =
+            series.iter().flat_map(|meter| meter.kind.wrap_j.iter().copied()).collect();
+        wrap_j.sort_by(f64::total_cmp);
+        wrap_j.dedup();
         let rules = CounterRules {
-            wrap_j: &kind.wrap_j,
-            resets: kind.resets,
+            wrap_j: &wrap_j,
+            resets: series.iter().any(|meter| meter.kind.resets),
             max_power_w: hardware.max_power_w,
             boots: self.boots,
             gaps: &samples.gaps,

@@ -29,10 +29,14 @@ pub fn outlook(name: &str, node: &NodeSeries<'_>, rules: &Rules) -> Vec<Outlook>
         node.devices.iter().map(|(key, device)| device_outlook(key, device, node, &stated, rules)).collect();
     let has_gpu = node.gpus().next().is_some();
     let key = DeviceKey { component: Component::Other, id: String::new() };
-    let node_meter = node.node_power.first().or(node.node_power_sums.first());
+    let gauges = node.node_power.values().flatten().chain(&node.node_power_sums);
+    let node_meter = node.node_energy.iter().chain(gauges).next();
     let (method, source, why) = match (node_meter, stated.other_w) {
         (Some(_), _) if has_gpu && rules.gpu_in_node_meter == GpuInNodeMeter::Unknown => {
             (Method::None, String::new(), "state `gpu_in_node_meter` to use the node meter".to_owned())
+        }
+        (Some(meter), _) if meter.kind.quantity == Quantity::Energy => {
+            (Method::MeasuredCounter, format!("{} − parts", meter.kind.metric), String::new())
         }
         (Some(meter), _) => (Method::MeasuredGauge, format!("{} − parts", meter.kind.metric), String::new()),
         (None, Some(watts)) if watts > 0.0 => {

@@ -1,7 +1,10 @@
 //! What a site has decided about its accounting: the checked settings that the
 //! ledger works by.
 
+use std::sync::Arc;
+
 use super::usage::ShareRule;
+use crate::meter::catalog::Catalog;
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
 use crate::power::UtilisationModel;
@@ -51,6 +54,8 @@ pub struct NodeHardware {
 /// The settings.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    /// What measures what.
+    pub catalog: Arc<Catalog>,
     /// How run edges are placed.
     pub edges: EdgeRule,
     /// Power model for processors and GPUs without a meter.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::LedgerError;
 use super::rules::Rules;
 use crate::jobs::JobLog;
-use crate::meter::catalog::Catalog;
 use crate::meter::inventory::{Inventory, take_inventory};
 use crate::meter::names::{NodeNames, nearest};
 use crate::source::Series;
@@ -68,14 +66,9 @@ impl Survey<'_> {
 }
 
 /// Sorts the source's series by node and device, without decoding any.
-///
-/// # Errors
-///
-/// Where the shipped catalog is broken.
-pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &Rules) -> Result<Survey<'a>, LedgerError> {
-    let catalog = Catalog::shipped()?;
+pub fn survey<'a>(series: &'a [Box<dyn Series + 'a>], rules: &'a Rules) -> Survey<'a> {
     let uname =
         series.iter().map(|series| series.labels()).filter(|labels| labels.metric() == "node_uname_info");
     let names = NodeNames::new(rules.aliases.clone(), uname);
-    Ok(Survey { inventory: take_inventory(series, catalog, &names), names })
+    Survey { inventory: take_inventory(series, &rules.catalog, &names), names }
 }

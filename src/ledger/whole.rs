@@ -1,8 +1,8 @@
 //! Whole-node meters: what they see beyond the parts (rules T1, T2).
 
 use super::device::{Device, MethodCurve};
-use super::measure::NodeMeter;
 use super::method::Method;
+use super::node_meter::NodeMeter;
 use super::rules::GpuInNodeMeter;
 use crate::meter::catalog::Component;
 use crate::meter::counter::Tally;
@@ -82,7 +82,7 @@ fn from_meter(
     let mut found = Vec::with_capacity(buckets.len());
     let mut intervals = Vec::with_capacity(buckets.len());
     let mut coverage_scale = Vec::with_capacity(buckets.len());
-    let mut worst = Method::MeasuredGauge;
+    let mut worst = meter.method;
     for (bucket, window) in buckets.iter().enumerate() {
         let joint = jointly_known(devices, &is_part, meter, bucket, *window);
         let node_j = total(&joint, |piece| meter.curve.read(piece).energy_j);
@@ -232,7 +232,12 @@ mod tests {
 
     fn meter(watts: f64) -> NodeMeter {
         let intervals = vec![Interval::flat(0, HOUR.end_ms, watts * 3600.0, Coverage::Covered)];
-        NodeMeter { source: "ipmi".to_owned(), curve: Curve::new(intervals), tally: Tally::default() }
+        NodeMeter {
+            method: Method::MeasuredGauge,
+            source: "ipmi".to_owned(),
+            curve: Curve::new(intervals),
+            tally: Tally::default(),
+        }
     }
 
     fn run(devices: &mut Vec<Device>, node_w: f64, gpu: GpuInNodeMeter) -> WholeNode {

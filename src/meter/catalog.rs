@@ -2,7 +2,7 @@
 //! metric of which exporter measures what, in which unit.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -66,6 +66,8 @@ pub enum Quantity {
     PowerLimit,
     /// Contained in another meter; listed, never added.
     Part,
+    /// Looks like a meter but cannot be used as one; listed with the reason.
+    Unusable,
     /// CPU seconds of one job on the node, from its start on; the device id is the job's.
     JobCpuTime,
     /// The same in pieces that add up: user and system, or each core.
@@ -99,6 +101,7 @@ impl Quantity {
             Self::Memory => "memory",
             Self::PowerLimit => "power-limit",
             Self::Part => "part",
+            Self::Unusable => "unusable",
             Self::JobCpuTime => "job-cpu-time",
             Self::JobCpuTimePart => "job-cpu-time-part",
             Self::JobMemory => "job-memory",
@@ -158,6 +161,19 @@ struct DeviceRule {
     pattern: Option<Regex>,
 }
 
+/// A regular expression that has to fit the whole of a text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Whole(Regex);
+
+impl TryFrom<String> for Whole {
+    type Error = regex::Error;
+
+    fn try_from(pattern: String) -> Result<Self, regex::Error> {
+        Regex::new(&format!("^(?:{pattern})$")).map(Self)
+    }
+}
+
 /// One row of the catalog.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +190,21 @@ pub struct MeterKind {
     pub scale: f64,
     #[serde(default)]
     device: Vec<DeviceRule>,
+    /// Labels whose values together are the device id, where one alone is not.
+    #[serde(default)]
+    device_join: Vec<String>,
+    /// Label that names the node, where it is none of the usual ones.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The most that a true reading can be, in watts, where the usual limits of the component do not fit.
+    #[serde(default)]
+    pub max_w: Option<f64>,
+    /// True if it names devices in its own way: it counts only where no other exporter measures the component on the node.
+    #[serde(default)]
+    pub fallback: bool,
+    /// Hardware models on which this counts a whole module: GPU and processor.
+    #[serde(default)]
+    module: Option<Whole>,
     /// Ranges at which the counter is known to wrap, in joules, ascending.
     #[serde(default)]
     pub wrap_j: Vec<f64>,
@@ -186,6 +217,12 @@ pub struct MeterKind {
     /// For [`Quantity::Part`]: the whole that holds it.
     #[serde(default)]
     pub contained_in: Option<String>,
+    /// For [`Quantity::Unusable`]: why.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Labels and what they have to be for the row to apply.
+    #[serde(default, rename = "where")]
+    condition: BTreeMap<String, Whole>,
     /// Label that names the hardware.
     #[serde(default)]
     pub model: Option<String>,
@@ -198,6 +235,18 @@ pub struct MeterKind {
 }
 
 impl MeterKind {
+    /// True if the row applies to a series of its metric with these labels.
+    fn applies(&self, labels: &Labels) -> bool {
+        self.condition
+            .iter()
+            .all(|(label, pattern)| pattern.0.is_match(labels.get(label).unwrap_or_default()))
+    }
+
+    /// True if on hardware of this model it counts GPU and processor together (rule N4).
+    pub fn counts_module(&self, model: &str) -> bool {
+        self.module.as_ref().is_some_and(|module| module.0.is_match(model))
+    }
+
     /// True unless the labels tell that the series is a part or a sum of others of its metric.
     pub fn counts(&self, labels: &Labels) -> bool {
         self.only.iter().all(|(label, value)| labels.get(label).unwrap_or_default() == value)
@@ -207,6 +256,11 @@ impl MeterKind {
     /// node. GPU ids come without their `GPU-` prefix and in lower case
     /// (rule N2).
     pub fn device_id(&self, labels: &Labels) -> Option<String> {
+        if !self.device_join.is_empty() {
+            let values = self.device_join.iter().filter_map(|label| labels.get(label));
+            let id = values.collect::<Vec<_>>().join("/");
+            return Some(if self.component == Component::Gpu { gpu_id(&id) } else { id });
+        }
         if self.device.is_empty() {
             return Some(String::new());
         }
@@ -246,21 +300,33 @@ struct Table {
     fact: Vec<Fact>,
 }
 
-/// What a metric's name stands for.
+/// What a series stands for.
 #[derive(Clone, Copy, Debug)]
 pub enum Entry<'a> {
     /// A meter.
     Meter(&'a MeterKind),
     /// Something told about the node.
     Fact(Role),
+    /// Its metric is known, but no row of it applies to its labels.
+    NoRow,
 }
 
-/// The table, by metric name.
-#[derive(Debug)]
+/// A row that cannot be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("meter `{metric}`: {reason}")]
+pub struct RowError {
+    /// The row's metric.
+    pub metric: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The table, by metric name. Of the rows of a metric the first that applies counts.
+#[derive(Clone, Debug)]
 pub struct Catalog {
-    meters: BTreeMap<String, MeterKind>,
+    meters: BTreeMap<String, Vec<MeterKind>>,
     /// For each meter that can be added up: its sums, made by a server.
-    sums: BTreeMap<String, MeterKind>,
+    sums: BTreeMap<String, Vec<MeterKind>>,
     facts: BTreeMap<String, Role>,
 }
 
@@ -270,13 +336,13 @@ impl Catalog {
     /// # Errors
     ///
     /// Only if the shipped table itself is broken, which a test rules out.
-    pub fn shipped() -> Result<&'static Self, toml::de::Error> {
-        static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    pub fn shipped() -> Result<Arc<Self>, toml::de::Error> {
+        static CATALOG: OnceLock<Arc<Catalog>> = OnceLock::new();
         if let Some(catalog) = CATALOG.get() {
-            return Ok(catalog);
+            return Ok(Arc::clone(catalog));
         }
-        let catalog = Self::parse(SHIPPED)?;
-        Ok(CATALOG.get_or_init(|| catalog))
+        let catalog = Arc::new(Self::parse(SHIPPED)?);
+        Ok(Arc::clone(CATALOG.get_or_init(|| catalog)))
     }
 
     /// Reads a table of the form of `data/meters.toml`.
@@ -286,33 +352,79 @@ impl Catalog {
     /// Where the text is not TOML of that form.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let table: Table = toml::from_str(text)?;
-        let sums = table.meter.iter().filter_map(|kind| {
-            let metric = format!("{SUM_PREFIX}{}", kind.metric);
-            let quantity = kind.quantity.summed()?;
-            Some((
-                metric.clone(),
-                MeterKind { metric, quantity, wrap_j: Vec::new(), blank: Vec::new(), ..kind.clone() },
-            ))
-        });
-        Ok(Self {
-            sums: sums.collect(),
-            meters: table.meter.into_iter().map(|kind| (kind.metric.clone(), kind)).collect(),
-            facts: table.fact.into_iter().map(|fact| (fact.metric, fact.role)).collect(),
-        })
+        let facts = table.fact.into_iter().map(|fact| (fact.metric, fact.role)).collect();
+        Ok(Self::new(table.meter, facts))
     }
 
-    /// What `metric` stands for, if it is in the table.
-    pub fn get(&self, metric: &str) -> Option<Entry<'_>> {
-        self.meters
-            .get(metric)
-            .or_else(|| self.sums.get(metric))
-            .map(Entry::Meter)
-            .or_else(|| self.facts.get(metric).map(|role| Entry::Fact(*role)))
+    fn new(rows: Vec<MeterKind>, facts: BTreeMap<String, Role>) -> Self {
+        let mut catalog = Self { meters: BTreeMap::new(), sums: BTreeMap::new(), facts };
+        for kind in rows {
+            if let Some(quantity) = kind.quantity.summed() {
+                let metric = format!("{SUM_PREFIX}{}", kind.metric);
+                let sum = MeterKind {
+                    metric: metric.clone(),
+                    quantity,
+                    wrap_j: Vec::new(),
+                    blank: Vec::new(),
+                    ..kind.clone()
+                };
+                catalog.sums.entry(metric).or_default().push(sum);
+            }
+            catalog.meters.entry(kind.metric.clone()).or_default().push(kind);
+        }
+        catalog
     }
 
-    /// All meters, by metric name.
+    /// With a site's own rows, which come before those of this table.
+    ///
+    /// # Errors
+    ///
+    /// For a row that cannot be used as it stands.
+    pub fn with(&self, rows: &[MeterKind]) -> Result<Self, RowError> {
+        for row in rows {
+            let wrong = |reason: &str| RowError { metric: row.metric.clone(), reason: reason.to_owned() };
+            if row.metric.is_empty() {
+                return Err(wrong("`metric` is empty"));
+            }
+            if self.facts.contains_key(&row.metric) {
+                return Err(wrong("tells about the node and is no meter"));
+            }
+            if !(row.scale.is_finite() && row.scale > 0.0) {
+                return Err(wrong("`scale` has to be a positive number"));
+            }
+            if row.max_w.is_some_and(|most| !(most.is_finite() && most > 0.0)) {
+                return Err(wrong("`max_w` has to be a positive number"));
+            }
+            let ascending = row.wrap_j.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
+            if !ascending || row.wrap_j.iter().any(|range| !(range.is_finite() && *range > 0.0)) {
+                return Err(wrong("`wrap_j` has to be positive numbers in ascending order"));
+            }
+            if row.component == Component::Other {
+                return Err(wrong("`other` is what a node meter sees beyond the parts: no meter of its own"));
+            }
+        }
+        let shipped = self.meters.values().flatten();
+        Ok(Self::new(rows.iter().chain(shipped).cloned().collect(), self.facts.clone()))
+    }
+
+    /// What the series with these labels stands for, if its metric is in the table.
+    pub fn find(&self, labels: &Labels) -> Option<Entry<'_>> {
+        let metric = labels.metric();
+        if let Some(role) = self.facts.get(metric) {
+            return Some(Entry::Fact(*role));
+        }
+        let rows = self.meters.get(metric).or_else(|| self.sums.get(metric))?;
+        Some(rows.iter().find(|kind| kind.applies(labels)).map_or(Entry::NoRow, Entry::Meter))
+    }
+
+    /// The rows of a metric, first that counts first.
+    pub fn rows(&self, metric: &str) -> &[MeterKind] {
+        self.meters.get(metric).map_or(&[], Vec::as_slice)
+    }
+
+    /// All rows, by metric name.
     pub fn meters(&self) -> impl Iterator<Item = &MeterKind> {
-        self.meters.values()
+        self.meters.values().flatten()
     }
 
     /// Everything that is told about nodes, by metric name.
@@ -346,18 +458,19 @@ mod optional_regex {
 mod tests {
     use super::*;
 
-    fn kind(metric: &str) -> &'static MeterKind {
-        match Catalog::shipped().unwrap().get(metric) {
-            Some(Entry::Meter(kind)) => kind,
-            other => panic!("{metric}: {other:?}"),
-        }
+    fn kind(metric: &str) -> MeterKind {
+        Catalog::shipped().unwrap().rows(metric)[0].clone()
+    }
+
+    fn named(metric: &str, labels: &[(&str, &str)]) -> Labels {
+        Labels::new(labels.iter().copied().chain([("__name__", metric)]))
     }
 
     #[test]
     fn every_metric_of_the_accounting_rules_is_there() {
         let catalog = Catalog::shipped().unwrap();
-        assert!(matches!(catalog.get("up"), Some(Entry::Fact(Role::Up))));
-        assert!(catalog.get("go_goroutines").is_none());
+        assert!(matches!(catalog.find(&named("up", &[])), Some(Entry::Fact(Role::Up))));
+        assert!(catalog.find(&named("go_goroutines", &[])).is_none());
         assert_eq!(kind("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION").scale, 1e-3);
     }
 
@@ -388,5 +501,50 @@ mod tests {
         }
         assert!(energy.is_blank(140_737_488_355_328.0));
         assert!(!energy.is_blank(319_159_391.0));
+    }
+
+    #[test]
+    fn the_first_row_whose_labels_fit_counts() {
+        let catalog = Catalog::shipped().unwrap();
+        let quantity =
+            |zone: &str| match catalog.find(&named("kepler_node_cpu_joules_total", &[("zone", zone)])) {
+                Some(Entry::Meter(kind)) => (kind.component, kind.quantity),
+                other => panic!("{zone}: {other:?}"),
+            };
+        assert_eq!(quantity("package"), (Component::Cpu, Quantity::Energy));
+        assert_eq!(quantity("dram"), (Component::Dram, Quantity::Energy));
+        assert_eq!(quantity("core"), (Component::Cpu, Quantity::Part));
+        let sensor = |name: &str| catalog.find(&named("ipmi_power_watts", &[("name", name)]));
+        assert!(
+            matches!(sensor("Pwr Consumption"), Some(Entry::Meter(kind)) if kind.quantity == Quantity::Power)
+        );
+        assert!(
+            matches!(sensor("PS1 Input Power"), Some(Entry::Meter(kind)) if kind.quantity == Quantity::Part)
+        );
+    }
+
+    #[test]
+    fn a_sites_rows_come_first_and_are_checked() {
+        let row = |text: &str| toml::from_str::<MeterKind>(text).unwrap();
+        let text = "metric = \"ipmi_power_watts\"\nexporter = \"ours\"\ncomponent = \"node\"\nquantity = \"power\"\n\
+                    scale = 2.0\nwhere = { name = \"Odd\" }";
+        let shipped = Catalog::shipped().unwrap();
+        let catalog = shipped.with(&[row(text)]).unwrap();
+        let exporter = |name: &str| match catalog.find(&named("ipmi_power_watts", &[("name", name)])) {
+            Some(Entry::Meter(kind)) => kind.exporter.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((exporter("Odd").as_str(), exporter("Oddity").as_str()), ("ours", "ipmi_exporter"));
+        for (wrong, reason) in [
+            ("scale = -1.0", "scale"),
+            ("scale = 1.0\nmax_w = 0.0", "max_w"),
+            ("scale = 1.0\nwrap_j = [2.0, 1.0]", "wrap_j"),
+        ] {
+            let text = format!(
+                "metric = \"x\"\nexporter = \"y\"\ncomponent = \"cpu\"\nquantity = \"energy\"\n{wrong}"
+            );
+            let error = shipped.with(&[row(&text)]).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -198,8 +198,10 @@ pub struct Machine {
 pub struct NodeSeries<'a> {
     /// Devices with meters of their own.
     pub devices: BTreeMap<DeviceKey, DeviceSeries<'a>>,
-    /// Whole-node power meters.
-    pub node_power: Vec<MeterSeries<'a>>,
+    /// Whole-node power meters by feed: `""` for the node's own, else the outlets that feed it, which add up.
+    pub node_power: BTreeMap<String, Vec<MeterSeries<'a>>>,
+    /// Whole-node energy counters.
+    pub node_energy: Vec<MeterSeries<'a>>,
     /// Sums of whole-node power meters.
     pub node_power_sums: Vec<MeterSeries<'a>>,
     /// CPU seconds by mode.
@@ -238,7 +240,7 @@ pub enum Use {
     /// Tells something about the node or target.
     Fact,
     /// Not used, and why.
-    Ignored(&'static str),
+    Ignored(String),
 }
 
 impl<'a> NodeSeries<'a> {
@@ -256,6 +258,10 @@ impl<'a> NodeSeries<'a> {
     pub fn has_memory(&self) -> bool {
         !self.memory.is_empty() || !self.memory_sums.is_empty()
     }
+}
+
+fn ignored(why: &str) -> Use {
+    Use::Ignored(why.to_owned())
 }
 
 /// One selected series, as `meters.csv` lists it.
@@ -294,10 +300,14 @@ pub fn take_inventory<'a>(
     for (row, series) in series.iter().enumerate() {
         let series: &'a dyn Series = series.as_ref();
         let labels = series.labels();
-        let Some(entry) = catalog.get(labels.metric()) else {
+        let Some(entry) = catalog.find(labels) else {
             continue;
         };
-        let node = names.node_of(labels).unwrap_or_default();
+        let named_by = match entry {
+            Entry::Meter(kind) => kind.node.as_deref(),
+            Entry::Fact(_) | Entry::NoRow => None,
+        };
+        let node = names.node_of(labels, named_by).unwrap_or_default();
         let mut listed = SeriesRow {
             labels: labels.clone(),
             node: node.clone(),
@@ -314,6 +324,7 @@ pub fn take_inventory<'a>(
                     inventory.nodes.entry(node).or_default().up.push(series);
                 }
             }
+            Entry::NoRow => listed.used = ignored("no row of the catalog applies to its labels"),
             Entry::Meter(kind) => {
                 listed.exporter.clone_from(&kind.exporter);
                 listed.used =
@@ -325,7 +336,14 @@ pub fn take_inventory<'a>(
     // A target such as Prometheus itself answers on some machine, but is no node of the cluster.
     inventory.nodes.retain(|_, node| !node.exporters.is_empty());
     for (name, node) in &mut inventory.nodes {
+        let mut settled = settle_fallbacks(node);
         describe(node, cpus.get(name));
+        settled.extend(settle_modules(node));
+        for (row, whole) in settled {
+            if let Some(listed) = inventory.rows.get_mut(row) {
+                listed.used = Use::Part(whole);
+            }
+        }
         for (key, device) in &mut node.devices {
             if let Some(info) = gpu_info.get(&(name.clone(), key.id.clone())) {
                 device.model = device.model.take().or_else(|| info.model.clone());
@@ -429,12 +447,14 @@ fn add_meter<'a>(
     let device_id = kind.device_id(labels);
     *listed = Some((kind.component, device_id.clone().unwrap_or_default(), kind.quantity));
     if node.is_empty() {
-        return Use::Ignored("names no node");
+        return ignored("names no node");
     }
     let here = inventory.nodes.entry(node.to_owned()).or_default();
     here.exporters.insert(kind.exporter.clone());
-    if kind.quantity == Quantity::Part {
-        return Use::Part(kind.contained_in.clone().unwrap_or_default());
+    match kind.quantity {
+        Quantity::Part => return Use::Part(kind.contained_in.clone().unwrap_or_default()),
+        Quantity::Unusable => return Use::Ignored(kind.why.clone().unwrap_or_default()),
+        _ => {}
     }
     if !kind.counts(labels) {
         return Use::Part(kind.metric.clone());
@@ -442,7 +462,7 @@ fn add_meter<'a>(
     match (kind.component, kind.quantity) {
         (_, Quantity::JobCpuTime | Quantity::JobCpuTimePart | Quantity::JobMemory) => {
             let Some(job) = device_id else {
-                return Use::Ignored("of no job");
+                return ignored("of no job");
             };
             // systemd writes the dashes of a pod's UID as underscores.
             let job = here.jobs.entry(job.replace('_', "-")).or_default();
@@ -458,18 +478,22 @@ fn add_meter<'a>(
         (_, Quantity::Memory) => here.memory.push(meter),
         (_, Quantity::MemorySum) => here.memory_sums.push(meter),
         (Component::Node, Quantity::PowerSum) => here.node_power_sums.push(meter),
-        (Component::Node, Quantity::Power) => here.node_power.push(meter),
-        (Component::Node | Component::Other, _) => return Use::Ignored("no rule for this quantity"),
+        (Component::Node, Quantity::Power) => {
+            here.node_power.entry(device_id.unwrap_or_default()).or_default().push(meter);
+        }
+        (Component::Node, Quantity::Energy) => here.node_energy.push(meter),
+        (Component::Node | Component::Other, _) => return ignored("no rule for this quantity"),
         _ => {
             let Some(id) = device_id else {
-                return Use::Ignored("names no device");
+                return ignored("names no device");
             };
             let device = here.devices.entry(DeviceKey { component: kind.component, id }).or_default();
             let label =
                 |name: &Option<String>| name.as_deref().and_then(|name| labels.get(name)).map(str::to_owned);
             device.model = device.model.take().or_else(|| label(&kind.model));
             if kind.component == Component::Gpu {
-                device.index = device.index.take().or_else(|| labels.get("gpu").map(str::to_owned));
+                let index = ["gpu", "minor_number", "gpu_id"].iter().find_map(|label| labels.get(label));
+                device.index = device.index.take().or_else(|| index.map(str::to_owned));
             }
             device.jobs.extend(label(&kind.binding));
             let profile = labels.get("GPU_I_PROFILE").and_then(slices);
@@ -481,7 +505,7 @@ fn add_meter<'a>(
             if kind.quantity == Quantity::InstanceActivity {
                 let instance = labels.get("GPU_I_ID").and_then(|id| device.instances.get_mut(id));
                 let Some(instance) = instance else {
-                    return Use::Ignored("of no instance");
+                    return ignored("of no instance");
                 };
                 instance.activity.push(meter);
                 return Use::Meter;
@@ -490,6 +514,77 @@ fn add_meter<'a>(
         }
     }
     Use::Meter
+}
+
+/// Rule N2 where exporters name the devices of a component in ways that cannot be matched: those that are a
+/// fallback give way to all others, and to the first of each other by name. Returns the rows that count no more, and
+/// what they are part of.
+fn settle_fallbacks(node: &mut NodeSeries<'_>) -> Vec<(usize, String)> {
+    let mut settled = Vec::new();
+    for component in [Component::Cpu, Component::Dram, Component::Gpu] {
+        let measures = |quantity: &Quantity| matches!(quantity, Quantity::Energy | Quantity::Power);
+        let kinds = node
+            .devices
+            .iter()
+            .filter(|(key, _)| key.component == component)
+            .flat_map(|(_, device)| &device.by_quantity)
+            .filter(|(quantity, _)| measures(quantity))
+            .flat_map(|(_, series)| series.iter().map(|meter| meter.kind));
+        let Some(chosen) = kinds.min_by_key(|kind| (kind.fallback, &kind.exporter)) else { continue };
+        let gives_way =
+            |kind: &MeterKind| kind.fallback && (!chosen.fallback || kind.exporter != chosen.exporter);
+        for device in
+            node.devices.iter_mut().filter(|(key, _)| key.component == component).map(|(_, device)| device)
+        {
+            for series in device.by_quantity.values_mut() {
+                let rows = series.iter().filter(|meter| gives_way(meter.kind)).map(|meter| meter.row);
+                settled.extend(rows.map(|row| (row, format!("what {} measures", chosen.exporter))));
+                series.retain(|meter| !gives_way(meter.kind));
+            }
+            device.by_quantity.retain(|_, series| !series.is_empty());
+        }
+    }
+    if !settled.is_empty() {
+        node.devices.retain(|_, device| !device.by_quantity.is_empty() || !device.instances.is_empty());
+    }
+    settled
+}
+
+/// Rule N4 for modules that hold a GPU and a processor (GH200): their counter is not the GPU's. Where the GPU has
+/// a power meter of its own, the counter is left aside; else the counter stands for both, and
+/// the processors have no line. Returns the rows that are no meters now, and what they belong to.
+fn settle_modules(node: &mut NodeSeries<'_>) -> Vec<(usize, String)> {
+    let mut settled = Vec::new();
+    let mut holds_processors = false;
+    for (key, device) in node.devices.iter_mut().filter(|(key, _)| key.component == Component::Gpu) {
+        let Some(model) = device.model.clone() else { continue };
+        let has_gauge = !device.of(Quantity::Power).is_empty();
+        let Some(energy) = device.by_quantity.get_mut(&Quantity::Energy) else { continue };
+        if !energy.iter().any(|meter| meter.kind.counts_module(&model)) {
+            continue;
+        }
+        if has_gauge {
+            let (modules, own) = energy.drain(..).partition(|meter| meter.kind.counts_module(&model));
+            *energy = own;
+            let modules: Vec<MeterSeries<'_>> = modules;
+            let whole = format!("the module of GPU {} and a processor", key.id);
+            settled.extend(modules.iter().map(|meter| (meter.row, whole.clone())));
+            device.by_quantity.retain(|_, series| !series.is_empty());
+        } else {
+            holds_processors = true;
+        }
+    }
+    if holds_processors {
+        node.devices.retain(|key, device| {
+            let is_held = key.component == Component::Cpu;
+            if is_held {
+                let series = device.by_quantity.values().flatten();
+                settled.extend(series.map(|meter| (meter.row, "the module's energy counter".to_owned())));
+            }
+            !is_held
+        });
+    }
+    settled
 }
 
 /// Compute slices of a MIG profile: `3g.20gb`, `1g.10gb+me`.
@@ -501,6 +596,10 @@ fn slices(profile: &str) -> Option<f64> {
 /// Fills in what several series together tell, and gives a node without
 /// counters the devices that a model can be applied to.
 fn describe(node: &mut NodeSeries<'_>, info: Option<&CpuInfo>) {
+    // An exporter that adds the CPUs up (CEEMS) counts only where none tells them apart.
+    if node.cpu_time.iter().any(|meter| meter.series.labels().get("cpu").is_some()) {
+        node.cpu_time.retain(|meter| meter.series.labels().get("cpu").is_some());
+    }
     let cpus_with_time: BTreeSet<&str> =
         node.cpu_time.iter().filter_map(|meter| meter.series.labels().get("cpu")).collect();
     let count = |len: usize| u32::try_from(len).ok().filter(|count| *count > 0);

@@ -124,13 +124,14 @@ impl NodeNames {
     }
 
     /// The node that `labels` belong to; `None` for a series that names no machine.
-    pub fn node_of(&self, labels: &Labels) -> Option<String> {
+    /// A label that the catalog says to name the node goes before all others.
+    pub fn node_of(&self, labels: &Labels, named_by: Option<&str>) -> Option<String> {
         let instance = labels.get("instance");
         let nodename = instance.and_then(|instance| {
             let by_host = || self.by_host.get(&strip(instance)).cloned().flatten();
             self.by_instance.get(instance).cloned().or_else(by_host)
         });
-        let candidates = [nodename.as_deref()]
+        let candidates = [named_by.and_then(|label| labels.get(label)), nodename.as_deref()]
             .into_iter()
             .chain(NAME_LABELS.map(|label| labels.get(label)))
             .chain([instance])
@@ -190,7 +191,7 @@ mod tests {
         let uname = Labels::new([("instance", "10.0.0.7:9100"), ("nodename", "Gpu7.site")]);
         let aliases = Aliases::new([("bmc-(\\d+)", "gpu$1"), ("n00[1-3]", "vm")]).unwrap();
         let names = NodeNames::new(aliases, [&uname]);
-        let node = |pairs: &[(&str, &str)]| names.node_of(&Labels::new(pairs.iter().copied()));
+        let node = |pairs: &[(&str, &str)]| names.node_of(&Labels::new(pairs.iter().copied()), None);
         assert_eq!(node(&[("instance", "10.0.0.7:9100")]).as_deref(), Some("gpu7"));
         assert_eq!(node(&[("instance", "10.0.0.7:9400"), ("Hostname", "x")]).as_deref(), Some("gpu7"));
         assert_eq!(node(&[("instance", "exp:9400"), ("Hostname", "gpu8.site")]).as_deref(), Some("gpu8"));

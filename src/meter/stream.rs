@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::MeterKind;
-use super::counter::Tally;
+use super::catalog::{Component, MeterKind, Quantity};
+use super::counter::{Tally, has_between};
 use super::inventory::MeterSeries;
 use super::presence::GapLimits;
 use crate::source::SourceError;
-use crate::time::{DAY_MS, Window, day_of};
+use crate::time::{DAY_MS, HOUR_MS, Window, day_of};
 use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
 
 /// How one series of a meter was used.
@@ -39,6 +39,25 @@ pub struct MeterSamples {
     pub tally: Tally,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
+    /// True if days were left out on which a processor's or memory's meter stood still (rule C5).
+    pub stood_still: bool,
+}
+
+impl MeterSamples {
+    /// The value at an instant: a sample, or on the straight line between two that belong together.
+    fn at(&self, at_ms: i64) -> Option<f64> {
+        let next = self.samples.partition_point(|(sample_ms, _)| *sample_ms < at_ms);
+        let (after_ms, after) = *self.samples.get(next)?;
+        if after_ms == at_ms {
+            return Some(after);
+        }
+        let (before_ms, before) = *self.samples.get(next.checked_sub(1)?)?;
+        if after_ms - before_ms > self.gaps.at(before_ms) || has_between(&self.stale_ms, before_ms, after_ms)
+        {
+            return None;
+        }
+        Some(before + (after - before) * (at_ms - before_ms) as f64 / (after_ms - before_ms) as f64)
+    }
 }
 
 /// Scratch space that is reused from meter to meter.
@@ -61,6 +80,29 @@ struct Stream {
 impl Stream {
     fn span(&self) -> Option<(i64, i64)> {
         Some((self.samples.first()?.0, self.samples.last()?.0))
+    }
+
+    /// Removes the UTC days of which `is_dead` says that nothing was measured; returns how many samples they had.
+    fn drop_dead_days(&mut self, is_dead: SignOfDeath) -> u64 {
+        let before = self.samples.len();
+        let mut kept = Vec::new();
+        let mut rest = self.samples.as_slice();
+        while let Some((first_ms, _)) = rest.first() {
+            let day = day_of(*first_ms);
+            let (today, later) = rest
+                .split_at_checked(rest.partition_point(|(at_ms, _)| day_of(*at_ms) <= day))
+                .unwrap_or_default();
+            rest = later;
+            let span_ms = today.last().map_or(0, |(last_ms, _)| last_ms.saturating_sub(*first_ms));
+            let values = || today.iter().map(|(_, value)| *value);
+            let (least, most) =
+                (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+            if span_ms < HOUR_MS || !is_dead(least, most) {
+                kept.extend_from_slice(today);
+            }
+        }
+        self.samples = kept;
+        (before - self.samples.len()) as u64
     }
 
     fn sort(&mut self) {
@@ -93,12 +135,64 @@ pub fn read_meter(
     }
     let mut streams: Vec<Stream> = streams.into_values().collect();
     streams.iter_mut().for_each(Stream::sort);
+    let dies = series.first().and_then(|meter| sign_of_death(meter.kind));
+    if let Some(is_dead) = dies {
+        for stream in &mut streams {
+            let dropped = stream.drop_dead_days(is_dead);
+            meter.tally.blank += dropped;
+            meter.stood_still |= dropped > 0;
+        }
+    }
     let streams = stitch(streams);
     choose_by_day(&mut meter, streams);
     meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
     meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
     meter.gaps = GapLimits::from_times(meter.samples.iter().map(|(at_ms, _)| *at_ms));
     Ok(meter)
+}
+
+/// Tells from all values of a day, the least and the most, that nothing was measured.
+type SignOfDeath = fn(least: f64, most: f64) -> bool;
+
+/// Rule C5: powered processors and memory always draw something, so that a counter which does
+/// not rise and a gauge at zero are zones that the hardware does not have.
+fn sign_of_death(kind: &MeterKind) -> Option<SignOfDeath> {
+    match (kind.component, kind.quantity) {
+        (Component::Cpu | Component::Dram, Quantity::Energy) => Some(|least, most| least == most),
+        (Component::Cpu | Component::Dram, Quantity::Power) => {
+            Some(|least, most| least == 0.0 && most == 0.0)
+        }
+        _ => None,
+    }
+}
+
+/// The power of a node that several feeds add up to. Between its samples a feed is a straight line; where
+/// one of them is not known the sum is not, which a stale marker says.
+pub fn add_up(mut feeds: Vec<MeterSamples>) -> MeterSamples {
+    if feeds.len() < 2 {
+        return feeds.pop().unwrap_or_default();
+    }
+    let mut sum = MeterSamples::default();
+    let mut times_ms: Vec<i64> =
+        feeds.iter().flat_map(|feed| feed.samples.iter().map(|(at_ms, _)| *at_ms)).collect();
+    times_ms.sort_unstable();
+    times_ms.dedup();
+    for at_ms in times_ms {
+        match feeds.iter().map(|feed| feed.at(at_ms)).sum::<Option<f64>>() {
+            Some(value) => sum.samples.push((at_ms, value)),
+            None => sum.stale_ms.push(at_ms),
+        }
+    }
+    for feed in feeds {
+        sum.stale_ms.extend(feed.stale_ms);
+        sum.tally.samples += feed.tally.samples;
+        sum.tally.not_finite += feed.tally.not_finite;
+        sum.tally.blank += feed.tally.blank;
+        sum.uses.extend(feed.uses);
+    }
+    sum.stale_ms.sort_unstable();
+    sum.gaps = GapLimits::from_times(sum.samples.iter().map(|(at_ms, _)| *at_ms));
+    sum
 }
 
 /// The UTC days that `window` touches.
@@ -236,4 +330,37 @@ fn drop_continued(meter: &mut MeterSamples) {
         let next = samples.partition_point(|(at_ms, _)| at_ms < stale_ms);
         samples.get(next).is_none_or(|(at_ms, _)| *at_ms > stale_ms.saturating_add(interval_ms))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(samples: &[(i64, f64)]) -> MeterSamples {
+        let gaps = GapLimits::from_times(samples.iter().map(|(at_ms, _)| *at_ms));
+        MeterSamples { samples: samples.to_vec(), gaps, ..MeterSamples::default() }
+    }
+
+    #[test]
+    fn feeds_add_up_where_both_are_known() {
+        let sum = add_up(vec![
+            feed(&[(0, 100.0), (30_000, 200.0), (60_000, 200.0)]),
+            feed(&[(15_000, 50.0), (45_000, 70.0), (75_000, 70.0)]),
+        ]);
+        assert_eq!(sum.samples, [(15_000, 200.0), (30_000, 260.0), (45_000, 270.0), (60_000, 270.0)]);
+        assert_eq!(sum.stale_ms, [0, 75_000]);
+    }
+
+    #[test]
+    fn a_zone_that_stands_still_is_dropped_a_day_at_a_time() {
+        let day =
+            |day: i64, step: f64| (0..100).map(move |n| (day * DAY_MS + n * 60_000, 7.0 + n as f64 * step));
+        let mut stream = Stream { samples: day(0, 0.0).chain(day(1, 1.0)).collect(), ..Stream::default() };
+        assert_eq!(stream.drop_dead_days(|least, most| least == most), 100);
+        assert_eq!(stream.samples.first(), Some(&(DAY_MS, 7.0)));
+        // Forty minutes tell nothing.
+        let short = (0..40).map(|n| (n * 60_000, 7.0));
+        let mut stream = Stream { samples: short.collect(), ..Stream::default() };
+        assert_eq!(stream.drop_dead_days(|least, most| least == most), 0);
+    }
 }
