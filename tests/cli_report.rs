@@ -438,7 +438,7 @@ fn explain_prints_the_plan_and_does_nothing() {
     setting    edges = power
     setting    gpu_in_node_meter = unknown
     setting    jobs_tz = UTC
-    setting    memory_w_per_gb = 0.3725
+    setting    memory_model = 0.3725 W/GB
     setting    power_model = tdp-curve/1
     setting    pue = 1
     setting    share = usage
@@ -447,7 +447,7 @@ fn explain_prints_the_plan_and_does_nothing() {
     intensity  393.984 gCO2e/kWh at 2026-11-23T23:05:49.183Z, tier annual-profile, Electricity Maps yearly 2025, CO2.js 0.19.0; shape of 2021 to 2024, release 2025-01-27
     node       vm
       cpu 0 (Intel(R) Xeon(R) Processor): modelled:utilisation from node_cpu_seconds_total, tdp-curve/1 × 100 W; no energy counter and no power gauge
-      dram all: modelled:constant from node_memory_MemTotal_bytes × 0.3725 W/GB; no energy counter and no power gauge
+      dram all: modelled:constant from installed memory × 0.3725 W/GB; no energy counter and no power gauge
       other: none; no node meter and no `other_w` stated: 0 W
     note       no PUE stated: 1 is used, so facility energy is IT energy
     "#);
@@ -469,7 +469,7 @@ fn inspect_prints_what_is_there() {
     node       vm: node_exporter
       machine  Intel(R) Xeon(R) Processor, 1 socket, 2 logical CPUs, 1 thread a core
       cpu 0 (Intel(R) Xeon(R) Processor): none; no RAPL, and `Intel(R) Xeon(R) Processor` is in no table: state `cpu_tdp_w`
-      dram all: modelled:constant from node_memory_MemTotal_bytes × 0.3725 W/GB; no energy counter and no power gauge
+      dram all: modelled:constant from installed memory × 0.3725 W/GB; no energy counter and no power gauge
       other: none; no node meter and no `other_w` stated: 0 W
     target     prometheus 127.0.0.1:29090: 19 scrapes, up 100.0 %
                  seen 2026-11-23T23:06:00.273Z to 2026-11-23T23:10:30.273Z

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 10] = [
     "docs/inputs.md",
     "docs/jobs.md",
     "docs/meters.md",
+    "docs/models.md",
     "docs/outputs.md",
     "docs/pushdown.md",
 ];

@@ -310,7 +310,7 @@ fn wrong_usage() {
     assert_snapshot!(of(&["--pue", "0.9"]), @"error: --pue: 0.9 is not between 1 and 10");
     assert_snapshot!(of(&["--pue", "NaN"]), @"error: --pue: NaN is not between 1 and 10");
     assert_snapshot!(of(&["--config", "pue.toml"]), @"error: site.pue: 0.5 is not between 1 and 10");
-    assert_snapshot!(of(&["--power-model", "magic"]), @"error: --power-model: `magic` is not a power model: expected `tdp-curve`, `tdp-linear` or `codecarbon-cubic`");
+    assert_snapshot!(of(&["--power-model", "magic"]), @"error: --power-model: `magic` is not a power model: expected `tdp-curve`, `tdp-linear`, `idle-to-tdp`, `codecarbon-cubic`, `boavizta`, `ccf`, `green-algorithms`");
     assert_snapshot!(of(&["--jobs-tz", "Mars/Olympus"]), @r#"
     error: --jobs-tz: `Mars/Olympus` is not a time zone
     hint: an IANA name such as `Europe/Berlin` or `UTC`

@@ -1,10 +1,13 @@
 //! The command line: a file for each command with its flags, its help and its
 //! call into the library. Nothing else in the program prints.
 
+mod calibrate;
+mod compare;
 mod convert;
 mod demo;
 mod explain;
 mod fetch;
+mod hardware;
 mod inspect;
 mod job_log;
 mod jobs;
@@ -50,6 +53,7 @@ use crate::tsdb::TsdbError;
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
   wattledger jobs sacct.txt
+  wattledger hardware \"NVIDIA H100 80GB HBM3\"
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
   wattledger convert dump.txt.gz --out blocks
 
@@ -66,6 +70,9 @@ enum Command {
     Inspect(inspect::Args),
     Jobs(jobs::Args),
     Mark(mark::Args),
+    Hardware(hardware::Args),
+    Calibrate(calibrate::Args),
+    Compare(compare::Args),
     Fetch(Box<fetch::Args>),
     Convert(convert::Args),
     Simulate(simulate::Args),
@@ -81,6 +88,8 @@ pub enum Outcome {
     LeftOut,
     /// The books do not balance: written under other names.
     Unbalanced,
+    /// What was asked for is in no table.
+    NotFound,
 }
 
 impl Outcome {
@@ -88,7 +97,7 @@ impl Outcome {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Unbalanced => 1,
+            Self::Unbalanced | Self::NotFound => 1,
             Self::LeftOut => 3,
         }
     }
@@ -230,6 +239,9 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Mark(args) => mark::run(&args),
+        Command::Hardware(args) => hardware::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),

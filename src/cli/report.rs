@@ -81,9 +81,13 @@ pub(super) struct Args {
     /// Facility energy divided by IT energy; default 1.0.
     #[arg(long)]
     pue: Option<f64>,
-    /// Model for processors and GPUs without a meter: `tdp-curve`, `tdp-linear`, `codecarbon-cubic`.
+    /// Model for processors and GPUs without a meter: `tdp-curve` (default), `tdp-linear`, `idle-to-tdp`,
+    /// `codecarbon-cubic`, `boavizta`, `ccf`, `green-algorithms`.
     #[arg(long, value_name = "NAME")]
     power_model: Option<String>,
+    /// Curves of `wattledger calibrate`, for processors and GPUs without a meter whose model is in it.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
     /// How shared processors and memory are given to runs: by use where it is measured, or by allocation.
     #[arg(long, value_name = "usage|allocated")]
     share: Option<Share>,
@@ -163,6 +167,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         basis: args.basis.clone(),
         pue: args.pue,
         power_model: args.power_model.clone(),
+        calibration: args.calibration.clone(),
         edges: match args.edges {
             Edges::Power => EdgeRule::Power,
             Edges::Linear => EdgeRule::Linear,
@@ -249,7 +254,7 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     bar.finish_and_clear();
     let books = books?;
     let provenance = provenance(&source, &plan, log.as_ref(), &books, inputs);
-    let prices = Prices { intensity: &plan.intensity, zone: plan.zone.as_ref(), pue: plan.pue };
+    let prices = Prices { intensity: &plan.intensity, zone: plan.zone.as_ref(), pue: &plan.pue };
     let report = Report::new(Subject { books: &books, runs, prices, provenance: &provenance })?;
     let written = report.write(&inputs.out, inputs.charts)?;
     print_summary(&report.summary()?, &provenance);

@@ -4,6 +4,7 @@
 mod convert;
 mod fetch;
 mod plan;
+mod pue;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};
 use crate::meter::catalog::{Catalog, MeterKind};
 use crate::meter::names::AliasError;
+use crate::power::calibration::CalibrationError;
 
 /// The file that is read from the working directory if no other is named.
 pub const FILE_NAME: &str = "wattledger.toml";
@@ -59,6 +61,9 @@ pub enum ConfigError {
     /// A zone or an intensity file.
     #[error("cannot use the carbon intensity")]
     Carbon(#[from] CarbonError),
+    /// A calibration file.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// An alias pattern.
     #[error(transparent)]
     Alias(#[from] AliasError),
@@ -71,7 +76,10 @@ impl ConfigError {
             Self::Carbon(error) => error.hint(),
             Self::Value { hint, .. } => hint.clone(),
             Self::Form { .. } => Some("docs/configuration.md lists every key".to_owned()),
-            Self::Read { .. } | Self::Alias(_) => None,
+            Self::Calibration(CalibrationError::Form { .. }) => {
+                Some("`wattledger calibrate` writes such a file".to_owned())
+            }
+            Self::Read { .. } | Self::Alias(_) | Self::Calibration(_) => None,
         }
     }
 
@@ -91,6 +99,7 @@ impl ConfigError {
 pub(crate) struct Site {
     zone: Option<String>,
     pue: Option<f64>,
+    pue_series: Option<PathBuf>,
     gpu_in_node_meter: Option<GpuInNodeMeter>,
     intensity: Option<Vec<PathBuf>>,
     basis: Option<String>,
@@ -121,6 +130,18 @@ pub(crate) struct Nodes {
 pub(crate) struct Power {
     model: Option<String>,
     memory_w_per_gb: Option<f64>,
+    memory_model: Option<MemoryRule>,
+    calibration: Option<PathBuf>,
+    default_cpu_tdp_w: Option<f64>,
+    default_gpu_tdp_w: Option<f64>,
+}
+
+/// `power.memory_model`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MemoryRule {
+    PerGb,
+    PerModule,
 }
 
 /// `[[hardware]]`: figures for the nodes that fit a pattern.
@@ -137,6 +158,7 @@ pub(crate) struct Hardware {
     gpu_idle_w: Option<f64>,
     gpu_tdp_w: Option<f64>,
     other_w: Option<f64>,
+    psu_efficiency: Option<f64>,
     zone: Option<String>,
 }
 
@@ -192,8 +214,10 @@ impl ConfigFile {
             ConfigError::Form { path: path.to_owned(), reason }
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for intensity in file.site.intensity.iter_mut().flatten() {
-            *intensity = directory.join(&*intensity);
+        let paths = file.site.intensity.iter_mut().flatten();
+        let paths = paths.chain(&mut file.power.calibration).chain(&mut file.site.pue_series);
+        for path in paths {
+            *path = directory.join(&*path);
         }
         Ok(file)
     }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 use regex::Regex;
 
-use super::{ConfigError, ConfigFile, Hardware};
+use super::{ConfigError, ConfigFile, Hardware, MemoryRule, Power};
 use crate::carbon::{Basis, Intensity, Zone};
 use crate::jobs::{hostlist, tres};
-use crate::ledger::{GpuInNodeMeter, NodeHardware, Rules, ShareRule};
+use crate::ledger::{GpuInNodeMeter, NodeHardware, Pue, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::{Aliases, reason_of};
-use crate::power::{MEMORY_W_PER_GB, UtilisationModel};
+use crate::power::calibration::Calibration;
+use crate::power::{MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
 use crate::time::{Window, format_instant, parse_instant};
 
 /// What holds where neither a flag nor the file says otherwise.
@@ -46,6 +47,8 @@ pub struct Request {
     pub pue: Option<f64>,
     /// `--power-model`.
     pub power_model: Option<String>,
+    /// `--calibration`.
+    pub calibration: Option<PathBuf>,
     /// `--edges`.
     pub edges: EdgeRule,
     /// `--share`.
@@ -69,7 +72,7 @@ pub struct Plan {
     /// Zone of nodes and runs that name none.
     pub zone: Option<Zone>,
     /// Facility energy ÷ IT energy.
-    pub pue: f64,
+    pub pue: Pue,
     /// Zone of job logs' times without an offset.
     pub jobs_tz: Tz,
     /// What a user should know about how the plan came about.
@@ -90,19 +93,7 @@ impl Plan {
                 None => Defaults::JOBS_TZ,
             };
         let window = window(request, available, &mut notes)?;
-        let pue = match stated("--pue", &request.pue, "site.pue", &file.site.pue) {
-            Some((_, pue)) if (1.0..=10.0).contains(pue) => *pue,
-            Some((setting, pue)) => {
-                return Err(value(setting, format!("{pue} is not between 1 and 10"), None));
-            }
-            None => {
-                notes.push(format!(
-                    "no PUE stated: {} is used, so facility energy is IT energy",
-                    Defaults::PUE
-                ));
-                Defaults::PUE
-            }
-        };
+        let pue = pue(request, file, window, &mut notes)?;
         let (intensity, zone) = intensity(request, file)?;
         // A damaged block can claim any time; tables are as long as the window.
         let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
@@ -130,12 +121,13 @@ impl Plan {
         let scheduler = &file.scheduler;
         let rules = Rules {
             catalog: file.catalog()?,
+            ignore_meters: false,
             edges: request.edges,
             power_model,
-            memory_w_per_gb: checked(
-                "power.memory_w_per_gb",
-                file.power.memory_w_per_gb.unwrap_or(MEMORY_W_PER_GB),
-            )?,
+            calibration: calibration(request, file)?,
+            memory_model: memory_model(&file.power)?,
+            default_cpu_tdp_w: optional("power.default_cpu_tdp_w", file.power.default_cpu_tdp_w)?,
+            default_gpu_tdp_w: optional("power.default_gpu_tdp_w", file.power.default_gpu_tdp_w)?,
             share: request.share.or(file.scheduler.share).unwrap_or_default(),
             gpu_in_node_meter: request.gpu_in_node_meter.or(file.site.gpu_in_node_meter).unwrap_or_default(),
             aliases: Aliases::new(
@@ -196,7 +188,7 @@ impl Plan {
             ("pue", self.pue.to_string()),
             ("edges", edges.to_owned()),
             ("power_model", rules.power_model.to_string()),
-            ("memory_w_per_gb", rules.memory_w_per_gb.to_string()),
+            ("memory_model", rules.memory_model.to_string()),
             ("gpu_in_node_meter", gpu.to_owned()),
             ("jobs_tz", self.jobs_tz.to_string()),
             ("share", share.to_owned()),
@@ -233,6 +225,56 @@ fn checked(setting: &str, number: f64) -> Result<f64, ConfigError> {
         Ok(number)
     } else {
         Err(value(setting, format!("{number} is not a positive number"), None))
+    }
+}
+
+fn optional(setting: &str, number: Option<f64>) -> Result<Option<f64>, ConfigError> {
+    number.map(|number| checked(setting, number)).transpose()
+}
+
+fn pue(
+    request: &Request,
+    file: &ConfigFile,
+    window: Window,
+    notes: &mut Vec<String>,
+) -> Result<Pue, ConfigError> {
+    let checked = |setting, pue: f64| {
+        if super::pue::RANGE.contains(&pue) {
+            Ok(pue)
+        } else {
+            Err(value(setting, format!("{pue} is not between 1 and 10"), None))
+        }
+    };
+    let in_file = file.site.pue.map(|pue| checked("site.pue", pue)).transpose()?;
+    match (request.pue, &file.site.pue_series, in_file) {
+        (Some(typed), _, _) => Ok(Pue::Constant(checked("--pue", typed)?)),
+        (None, Some(path), before) => super::pue::read(path, window, before),
+        (None, None, Some(pue)) => Ok(Pue::Constant(pue)),
+        (None, None, None) => {
+            let pue = Defaults::PUE;
+            notes.push(format!("no PUE stated: {pue} is used, so facility energy is IT energy"));
+            Ok(Pue::Constant(pue))
+        }
+    }
+}
+
+fn calibration(request: &Request, file: &ConfigFile) -> Result<Calibration, ConfigError> {
+    let path = request.calibration.as_ref().or(file.power.calibration.as_ref());
+    Ok(path.map(|path| Calibration::read(path)).transpose()?.unwrap_or_default())
+}
+
+fn memory_model(power: &Power) -> Result<MemoryModel, ConfigError> {
+    match (power.memory_model, power.memory_w_per_gb) {
+        (Some(MemoryRule::PerModule), None) => Ok(MemoryModel::PerModule),
+        (Some(MemoryRule::PerModule), Some(_)) => {
+            let reason =
+                "`per-module` has figures of its own, and `memory_w_per_gb` is stated too".to_owned();
+            Err(value("power.memory_model", reason, Some("leave out one of them".to_owned())))
+        }
+        (_, stated) => {
+            let watts = stated.unwrap_or(MEMORY_W_PER_GB);
+            Ok(MemoryModel::PerGigabyte(checked("power.memory_w_per_gb", watts)?))
+        }
     }
 }
 
@@ -332,7 +374,7 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
             tres::memory_in_bytes(text).map_err(|error| value("hardware.memory", error.to_string(), None))
         })
         .transpose()?;
-    let number = |key: &str, number: Option<f64>| number.map(|number| checked(key, number)).transpose();
+    let number = optional;
     Ok(NodeHardware {
         pattern,
         cpus: number("hardware.cpus", stated.cpus)?,
@@ -344,8 +386,19 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         gpu_idle_w: number("hardware.gpu_idle_w", stated.gpu_idle_w)?,
         gpu_tdp_w: number("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
         other_w: number("hardware.other_w", stated.other_w)?,
+        psu_efficiency: psu_efficiency(stated.psu_efficiency)?,
         zone: stated.zone.clone(),
     })
+}
+
+fn psu_efficiency(stated: Option<f64>) -> Result<Option<f64>, ConfigError> {
+    match stated {
+        Some(share) if !(0.3..=1.0).contains(&share) => {
+            let reason = format!("{share} is not between 0.3 and 1");
+            Err(value("hardware.psu_efficiency", reason, Some("90 % is 0.9".to_owned())))
+        }
+        stated => Ok(stated),
+    }
 }
 
 fn scheduler_nodes(file: &ConfigFile) -> Result<Vec<String>, ConfigError> {

@@ -37,6 +37,7 @@ struct Columns {
     expected_s: Vec<f64>,
     method: Vec<&'static str>,
     share_method: Vec<&'static str>,
+    pue: Vec<f64>,
     facility_energy_j: Vec<f64>,
     zone: Vec<Option<String>>,
     intensity: Vec<Option<f64>>,
@@ -83,6 +84,7 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.expected_s.push(entry.expected_s);
             columns.method.push(method.as_str());
             columns.share_method.push(entry.share_method.as_str());
+            columns.pue.push(priced.pue);
             columns.facility_energy_j.push(priced.facility_energy_j);
             columns.zone.push(priced.zone.map(|zone| zone.as_str().to_owned()));
             columns.emissions_gco2e.push(priced.emissions_gco2e);
@@ -119,7 +121,7 @@ impl Columns {
                 Column::new("expected_s".into(), self.expected_s),
                 Column::new("method".into(), self.method),
                 Column::new("share_method".into(), self.share_method),
-                Column::new("pue".into(), vec![prices.pue; rows]),
+                Column::new("pue".into(), self.pue),
                 Column::new("facility_energy_j".into(), self.facility_energy_j),
                 Column::new("zone".into(), self.zone),
                 Column::new("intensity_gco2e_per_kwh".into(), self.intensity),

@@ -87,7 +87,9 @@ pub(super) fn measure(
             span.add_sums(&read_sums(device.of(quantity), reading.window, scratch)?);
         }
     }
-    node.node_meter = read_node_meter(series, reading, &boots, scratch, &mut node.uses, &mut span)?;
+    // Read in any case: its samples tell when the node was there.
+    let node_meter = read_node_meter(series, reading, &boots, scratch, &mut node.uses, &mut span)?;
+    node.node_meter = node_meter.filter(|_| !reading.rules.ignore_meters);
 
     let mut builder = Builder {
         series,
@@ -240,7 +242,7 @@ fn read_answers(
     Ok(answered)
 }
 
-fn read_boots(
+pub(super) fn read_boots(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,

@@ -7,6 +7,8 @@ pub enum Method {
     MeasuredCounter,
     /// Integral of a power gauge.
     MeasuredGauge,
+    /// A curve fitted to metered devices of the same model, applied to measured utilisation.
+    ModelledCalibrated,
     /// A power model applied to measured utilisation.
     ModelledUtilisation,
     /// A power that the site states, or that follows from installed hardware alone.
@@ -21,6 +23,7 @@ impl Method {
         match self {
             Self::MeasuredCounter => "measured:counter",
             Self::MeasuredGauge => "measured:gauge",
+            Self::ModelledCalibrated => "modelled:calibrated",
             Self::ModelledUtilisation => "modelled:utilisation",
             Self::ModelledConstant => "modelled:constant",
             Self::None => "none",

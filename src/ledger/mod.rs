@@ -6,7 +6,9 @@
 
 mod attribute;
 mod balance;
+mod calibrate;
 mod claims;
+mod compare;
 mod device;
 mod entry;
 mod frame;
@@ -17,6 +19,7 @@ mod models;
 mod node_meter;
 mod outlook;
 mod pricing;
+mod pue;
 mod rules;
 mod shift;
 mod size;
@@ -31,13 +34,16 @@ use rayon::prelude::*;
 
 pub use attribute::MinutePower;
 pub use balance::{Balance, Balances, Difference};
+pub use calibrate::calibrate;
 pub use claims::{Claim, NodeSize, ShareMethod};
+pub use compare::{Account, Approach, ComponentEnergy, approaches, compare};
 pub use device::{DeviceBook, MethodBook};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
+pub use pue::Pue;
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use shift::TimeShift;
 pub use survey::{Side, Survey, Unmatched, survey};
@@ -314,7 +320,7 @@ impl Context<'_> {
             &mut measured.devices,
             measured.node_meter.as_ref(),
             self.rules.gpu_in_node_meter,
-            stated.other_w,
+            (stated.other_w, stated.psu_efficiency),
             self.buckets,
             &measured.presence,
         );

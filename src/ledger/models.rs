@@ -16,10 +16,10 @@ use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, read_meter};
 use crate::meter::sums::{MeterSums, Step, read_sums};
 use crate::meter::utilisation::{Load, LoadBuilder};
-use crate::power;
+use crate::power::calibration::PowerCurve;
+use crate::power::{self, DeviceKind, Rating, UtilisationModel};
 use crate::source::SourceError;
 use crate::time::Window;
-use crate::units::Watts;
 
 /// Builds the curves of one node's devices.
 pub(super) struct Builder<'a> {
@@ -52,8 +52,10 @@ impl Builder<'_> {
             hardware.max_power_w = max_w;
         }
         let mut methods = Vec::new();
-        let energy = device.of(Quantity::Energy);
-        let power = device.of(Quantity::Power);
+        let ignored = self.reading.rules.ignore_meters;
+        let metered = |quantity| if ignored { &[][..] } else { device.of(quantity) };
+        let energy = metered(Quantity::Energy);
+        let power = metered(Quantity::Power);
         let is_enough = |methods: &[MethodCurve], builder: &Self| {
             methods.iter().any(|method| method.is_enough(builder.reading.buckets, &builder.presence))
         };
@@ -74,7 +76,7 @@ impl Builder<'_> {
         for (quantity, method) in
             [(Quantity::EnergySum, Method::MeasuredCounter), (Quantity::PowerSum, Method::MeasuredGauge)]
         {
-            let series = device.of(quantity);
+            let series = metered(quantity);
             if !series.is_empty() && !is_enough(&methods, self) {
                 let sums = read_sums(series, self.reading.window, scratch)?;
                 node.uses.extend(sums.uses.iter().cloned());
@@ -103,20 +105,37 @@ impl Builder<'_> {
         Ok(built)
     }
 
-    /// What a device takes whatever runs, for rules S1 to S3: as stated, else the model's power at no load.
+    /// What a device takes whatever runs, for rules S1 to S3: as stated or known of the very model, else the model's power at no load.
     fn static_w(&self, component: Component, hardware: &Hardware) -> f64 {
         let stated = self.reading.stated;
-        let modelled = || {
-            let model = self.reading.rules.power_model;
-            hardware.tdp_w.map(|tdp_w| model.power(0.0, Watts(tdp_w)).value() * hardware.scale)
-        };
+        let modelled = |kind| self.model(kind, hardware).map(|model| model.watts(0.0) * hardware.scale);
         match component {
-            Component::Cpu => stated.cpu_idle_w.or_else(modelled),
-            Component::Gpu => stated.gpu_idle_w.or_else(modelled),
+            Component::Cpu => stated.cpu_idle_w.or_else(|| modelled(DeviceKind::CpuSocket)),
+            Component::Gpu => hardware.idle_w.or_else(|| modelled(DeviceKind::Gpu)),
             Component::Dram => stated.dram_idle_w,
             _ => None,
         }
         .unwrap_or(0.0)
+    }
+
+    /// The rule from utilisation to watts for a device, by section 4: a rated power that the site states goes before the
+    /// calibration, and that before the tables. `None` where nothing has a figure for it.
+    fn model(&self, kind: DeviceKind, hardware: &Hardware) -> Option<DeviceModel> {
+        let rules = self.reading.rules;
+        let calibrated = rules.calibration.find(kind, &hardware.model).filter(|_| !hardware.is_stated);
+        if let Some(row) = calibrated {
+            let words = format!("calibrated on {} devices, {:.1} % off", row.devices, row.error_percent);
+            return Some(DeviceModel {
+                method: Method::ModelledCalibrated,
+                words,
+                rule: Rule::Curve(row.curve()),
+            });
+        }
+        let rating = hardware.rating(kind)?;
+        let model = rules.power_model;
+        model.power(1.0, &rating)?;
+        let words = format!("{model} × {} W ({})", rating.tdp.value(), hardware.origin);
+        Some(DeviceModel { method: Method::ModelledUtilisation, words, rule: Rule::Rated(model, rating) })
     }
 
     /// Which set of runs holds the device.
@@ -222,34 +241,33 @@ impl Builder<'_> {
         scratch: &mut Scratch,
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
-        let Some(tdp) = hardware.tdp_w else {
+        let Some(model) = self.model(DeviceKind::CpuSocket, hardware) else {
+            if hardware.tdp_w.is_some() {
+                note_once(node, no_figure(self.reading.rules.power_model, &hardware.model));
+                return Ok(None);
+            }
             let note = match self.series.machine.cpu_model.as_deref() {
                 Some(name) => {
                     format!("processor `{name}` is in no table: state `cpu_tdp_w` to have it modelled")
                 }
                 None => "no `node_cpu_info`: state `cpu_tdp_w` to have the processor modelled".to_owned(),
             };
-            if !node.notes.contains(&note) {
-                node.notes.push(note);
-            }
+            note_once(node, note);
             return Ok(None);
         };
         if self.series.machine.sockets.is_none() && self.reading.stated.sockets.is_none() {
             let note =
                 "no `node_cpu_info`: one processor is taken, state `sockets` if there are more".to_owned();
-            if !node.notes.contains(&note) {
-                node.notes.push(note);
-            }
+            note_once(node, note);
         }
-        let model = &self.reading.rules.power_model;
+        let watts = |utilisation| model.watts(utilisation) * hardware.scale;
         let mut tally = Tally::default();
         let intervals: Vec<Interval> = self
             .loads(scratch, node)?
             .iter()
             .map(|load| match load.utilisation {
                 Ok(utilisation) => {
-                    let power_w = model.power(utilisation, Watts(tdp)).value() * hardware.scale;
-                    let energy_j = power_w * load.window.length_s();
+                    let energy_j = watts(utilisation) * load.window.length_s();
                     Interval::flat(
                         load.window.start_ms,
                         load.window.end_ms,
@@ -264,8 +282,8 @@ impl Builder<'_> {
         tally.close(&intervals);
         let of =
             if self.series.cpu_time.is_empty() { &self.series.cpu_time_sums } else { &self.series.cpu_time };
-        let source = format!("{}, {model} × {tdp} W ({})", sources(of), hardware.origin);
-        Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
+        let source = format!("{}, {}", sources(of), model.words);
+        Ok(Some(self.method(model.method, source, intervals, holders, tally)))
     }
 
     /// Rule C4 for GPUs, and for processors without CPU time: utilisation gauge through the power model.
@@ -283,7 +301,12 @@ impl Builder<'_> {
         if series.is_empty() && summed.is_empty() {
             return Ok(None);
         }
-        let Some(tdp) = hardware.tdp_w else {
+        let kind = if component == Component::Gpu { DeviceKind::Gpu } else { DeviceKind::CpuSocket };
+        let Some(model) = self.model(kind, hardware) else {
+            if hardware.tdp_w.is_some() {
+                note_once(node, no_figure(self.reading.rules.power_model, &hardware.model));
+                return Ok(None);
+            }
             let (what, key) = match component {
                 Component::Gpu => ("GPU", "gpu_tdp_w"),
                 _ => ("processor", "cpu_tdp_w"),
@@ -293,23 +316,21 @@ impl Builder<'_> {
             } else {
                 format!("{what} `{}` is in no table: state `{key}` to have it modelled", hardware.model)
             };
-            if !node.notes.contains(&note) {
-                node.notes.push(note);
-            }
+            note_once(node, note);
             return Ok(None);
         };
-        let model = &self.reading.rules.power_model;
+        let watts = |utilisation| model.watts(utilisation) * hardware.scale;
         if series.is_empty() {
             let sums = read_sums(summed, self.reading.window, scratch)?;
             node.uses.extend(sums.uses.iter().cloned());
             let mut tally = sums.tally.clone();
             let energy_j = |step: &Step| {
                 let utilisation = (step.sum / step.covered_s).clamp(0.0, 1.0);
-                model.power(utilisation, Watts(tdp)).value() * hardware.scale * step.covered_s
+                watts(utilisation) * step.covered_s
             };
             let intervals = sums.intervals(energy_j, hardware.max_power_w, &mut tally);
-            let source = format!("{}, {model} × {tdp} W ({})", sources(summed), hardware.origin);
-            return Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)));
+            let source = format!("{}, {}", sources(summed), model.words);
+            return Ok(Some(self.method(model.method, source, intervals, holders, tally)));
         }
         let mut meter = read_meter(series, self.reading.window, scratch)?;
         node.uses.extend(meter.uses.iter().cloned());
@@ -318,7 +339,7 @@ impl Builder<'_> {
         let mut tally = meter.tally.clone();
         tally.impossible += (before - meter.samples.len()) as u64;
         for (_, value) in &mut meter.samples {
-            *value = model.power(*value, Watts(tdp)).value() * hardware.scale;
+            *value = watts(*value);
         }
         let intervals = gauge::integrate(
             &meter.samples,
@@ -328,28 +349,28 @@ impl Builder<'_> {
             (holders, self.reading.rules.edges),
             &mut tally,
         );
-        let source = format!("{}, {model} × {tdp} W ({})", sources(series), hardware.origin);
-        Ok(Some(self.method(Method::ModelledUtilisation, source, intervals, holders, tally)))
+        let source = format!("{}, {}", sources(series), model.words);
+        Ok(Some(self.method(model.method, source, intervals, holders, tally)))
     }
 
     /// Installed memory times watts per GB, while the node reported its memory.
     fn memory_model(&self, holders: &Holders) -> Option<MethodCurve> {
-        let w_per_gb = self.reading.rules.memory_w_per_gb;
+        let model = self.reading.rules.memory_model;
         let drams = self.series.devices.keys().filter(|key| key.component == Component::Dram).count().max(1);
         if self.series.memory.is_empty() {
             let series = self.series.memory_sums.first()?;
             let mut tally = self.memory_sums.tally.clone();
-            // Power is in proportion to the bytes, so bytes × seconds give joules.
-            let energy_j = |step: &Step| power::memory_power_at(step.sum, w_per_gb).value() / drams as f64;
+            let energy_j =
+                |step: &Step| model.power(step.sum / step.covered_s).value() * step.covered_s / drams as f64;
             let intervals = self.memory_sums.intervals(energy_j, f64::MAX, &mut tally);
-            let source = format!("{} × {w_per_gb} W/GB", series.kind.metric);
+            let source = format!("{} × {model}", series.kind.metric);
             return Some(self.method(Method::ModelledConstant, source, intervals, holders, tally));
         }
         let powers: Vec<(i64, f64)> = self
             .memory
             .samples
             .iter()
-            .map(|(at_ms, bytes)| (*at_ms, power::memory_power_at(*bytes, w_per_gb).value() / drams as f64))
+            .map(|(at_ms, bytes)| (*at_ms, model.power(*bytes).value() / drams as f64))
             .collect();
         let mut tally = self.memory.tally.clone();
         let intervals = gauge::integrate(
@@ -360,7 +381,7 @@ impl Builder<'_> {
             (holders, self.reading.rules.edges),
             &mut tally,
         );
-        let source = format!("node_memory_MemTotal_bytes × {w_per_gb} W/GB");
+        let source = format!("{} × {model}", sources(&self.series.memory));
         Some(self.method(Method::ModelledConstant, source, intervals, holders, tally))
     }
 
@@ -385,11 +406,11 @@ impl Builder<'_> {
         scratch: &mut Scratch,
         node: &mut MeasuredNode,
     ) -> Result<Hardware, SourceError> {
-        let stated = self.reading.stated;
+        let (stated, rules) = (self.reading.stated, self.reading.rules);
         match key.component {
             Component::Cpu => {
                 let cpus = self.series.devices.keys().filter(|key| key.component == Component::Cpu).count();
-                Ok(cpu_hardware(&self.series.machine, stated, cpus))
+                Ok(cpu_hardware(&self.series.machine, stated, rules.default_cpu_tdp_w, cpus))
             }
             Component::Gpu => {
                 let limit = read_meter(device.of(Quantity::PowerLimit), self.reading.window, scratch)?;
@@ -400,17 +421,81 @@ impl Builder<'_> {
                     .map(|(_, watts)| *watts)
                     .filter(|watts| *watts > 0.0)
                     .reduce(f64::max);
-                Ok(gpu_hardware(device, stated, limit_w))
+                Ok(gpu_hardware(device, stated, rules.default_gpu_tdp_w, limit_w))
             }
             _ => Ok(Hardware { max_power_w: power::P_MAX_DRAM.value(), ..Hardware::default() }),
         }
     }
 }
 
+/// A rule from utilisation to the watts of one device, as tables and calibration count devices.
+struct DeviceModel {
+    method: Method,
+    /// Model, version and match, for reports.
+    words: String,
+    rule: Rule,
+}
+
+enum Rule {
+    Curve(PowerCurve),
+    Rated(UtilisationModel, Rating),
+}
+
+impl DeviceModel {
+    fn watts(&self, utilisation: f64) -> f64 {
+        match &self.rule {
+            Rule::Curve(curve) => curve.power(utilisation).value(),
+            Rule::Rated(model, rating) => {
+                model.power(utilisation, rating).map_or(f64::NAN, |power| power.value())
+            }
+        }
+    }
+}
+
+fn note_once(node: &mut MeasuredNode, note: String) {
+    if !node.notes.contains(&note) {
+        node.notes.push(note);
+    }
+}
+
+/// What a model says of hardware that it has no figure for.
+fn no_figure(model: power::UtilisationModel, name: &str) -> String {
+    format!("power model `{}` has no figure for `{name}`: not modelled", model.name())
+}
+
 fn sources(series: &[MeterSeries<'_>]) -> String {
     let metrics: std::collections::BTreeSet<&str> =
         series.iter().map(|meter| meter.kind.metric.as_str()).collect();
     metrics.into_iter().collect::<Vec<_>>().join(" + ")
+}
+
+/// The node's utilisation over time.
+///
+/// # Errors
+///
+/// Where a series cannot be read at all.
+pub(super) fn node_loads(
+    series: &NodeSeries<'_>,
+    reading: &Reading<'_>,
+    scratch: &mut Scratch,
+) -> Result<Vec<Load>, SourceError> {
+    let boots = super::measure::read_boots(series, reading.window, scratch, &mut Default::default())?;
+    read_loads(series, reading.window, &boots, scratch, &mut MeasuredNode::default())
+}
+
+/// A device's own utilisation, 0 to 1.
+///
+/// # Errors
+///
+/// Where a series cannot be read at all.
+pub(super) fn utilisation_samples(
+    device: &DeviceSeries<'_>,
+    reading: &Reading<'_>,
+    scratch: &mut Scratch,
+) -> Result<Vec<(i64, f64)>, SourceError> {
+    let mut meter = read_meter(device.of(Quantity::Utilisation), reading.window, scratch)?;
+    meter.samples.retain(|(_, utilisation)| (0.0..=1.0).contains(utilisation));
+    Ok(meter.samples)
 }
 
 /// The node's utilisation, from the stream of CPU times that covers most of the window.

@@ -70,9 +70,34 @@ fn device_outlook(
     } else if let Some(metric) = metric(Quantity::PowerSum) {
         (Method::MeasuredGauge, metric, "the server's sums, no samples; no energy counter".to_owned())
     } else {
-        modelled(key, device, node, stated, rules, &model)
+        let calibrated = calibrated(key, device, node, stated, rules, &model);
+        calibrated.unwrap_or_else(|| modelled(key, device, node, stated, rules, &model))
     };
     Outlook { key: key.clone(), model, method, source, why }
+}
+
+/// By a curve of siblings, where the site states no rated power.
+fn calibrated(
+    key: &DeviceKey,
+    device: &DeviceSeries<'_>,
+    node: &NodeSeries<'_>,
+    stated: &super::NodeHardware,
+    rules: &Rules,
+    model: &str,
+) -> Option<(Method, String, String)> {
+    let has_gauge =
+        !device.of(Quantity::Utilisation).is_empty() || !device.of(Quantity::UtilisationSum).is_empty();
+    let (kind, is_stated, has_load) = match key.component {
+        Component::Cpu => {
+            (power::DeviceKind::CpuSocket, stated.cpu_tdp_w.is_some(), node.has_cpu_time() || has_gauge)
+        }
+        Component::Gpu => (power::DeviceKind::Gpu, stated.gpu_tdp_w.is_some(), has_gauge),
+        _ => return None,
+    };
+    let row = rules.calibration.find(kind, model).filter(|_| has_load && !is_stated)?;
+    let source =
+        format!("utilisation, calibrated on {} devices, {:.1} % off", row.devices, row.error_percent);
+    Some((Method::ModelledCalibrated, source, "no energy counter and no power gauge".to_owned()))
 }
 
 fn modelled(
@@ -87,7 +112,8 @@ fn modelled(
     let none = |why: String| (Method::None, String::new(), why);
     match key.component {
         Component::Cpu => {
-            match stated.cpu_tdp_w.or_else(|| power::find_cpu(model).map(|found| found.tdp.value())) {
+            let table_w = || power::find_cpu(model).map(|found| found.tdp.value());
+            match stated.cpu_tdp_w.or_else(table_w).or(rules.default_cpu_tdp_w) {
                 Some(tdp) => {
                     let gauge = device.of(Quantity::Utilisation).first().filter(|_| !node.has_cpu_time());
                     let metric = gauge.map_or("node_cpu_seconds_total", |meter| meter.kind.metric.as_str());
@@ -102,7 +128,8 @@ fn modelled(
         }
         Component::Gpu => {
             let has_limit = !device.of(Quantity::PowerLimit).is_empty();
-            let tdp = stated.gpu_tdp_w.or_else(|| power::find_gpu(model).map(|found| found.tdp.value()));
+            let table_w = || power::find_gpu(model).map(|found| found.tdp.value());
+            let tdp = stated.gpu_tdp_w.or_else(table_w).or(rules.default_gpu_tdp_w);
             if device.of(Quantity::Utilisation).is_empty() && device.of(Quantity::UtilisationSum).is_empty() {
                 none("neither power nor utilisation".to_owned())
             } else if has_limit || tdp.is_some() {
@@ -117,7 +144,7 @@ fn modelled(
             }
         }
         Component::Dram if node.has_memory() => {
-            let source = format!("node_memory_MemTotal_bytes × {} W/GB", rules.memory_w_per_gb);
+            let source = format!("installed memory × {}", rules.memory_model);
             (Method::ModelledConstant, source, no_meter)
         }
         _ => none("no meter".to_owned()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Books;
 use super::entry::{Beneficiary, Entry};
+use super::pue::Pue;
 use crate::carbon::{Factor, Intensity, Zone};
 use crate::jobs::Run;
 use crate::units::Joules;
@@ -16,7 +17,7 @@ pub struct Prices<'a> {
     /// Zone of nodes and runs that name none; `None` leaves them unpriced.
     pub zone: Option<&'a Zone>,
     /// Facility energy ÷ IT energy.
-    pub pue: f64,
+    pub pue: &'a Pue,
 }
 
 /// A row's price.
@@ -26,6 +27,8 @@ pub(super) struct Priced {
     pub zone: Option<Zone>,
     /// The factor; `None` where nothing of the basis is known.
     pub factor: Option<Factor>,
+    /// Facility energy ÷ IT energy in the row's bucket.
+    pub pue: f64,
     /// Energy at the meter of the building, in joules.
     pub facility_energy_j: f64,
     /// Emissions in gCO2e; `None` where unpriced.
@@ -38,12 +41,14 @@ pub(super) struct Pricer<'a> {
     runs: &'a [Run],
     named: BTreeMap<String, Option<Zone>>,
     factors: BTreeMap<(Zone, usize), Option<Factor>>,
+    /// By bucket, once asked for.
+    pues: Option<Vec<f64>>,
 }
 
 impl<'a> Pricer<'a> {
     /// With the zones that `runs` may name.
     pub(super) fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
-        Self { prices, runs, named: BTreeMap::new(), factors: BTreeMap::new() }
+        Self { prices, runs, named: BTreeMap::new(), factors: BTreeMap::new(), pues: None }
     }
 
     /// Prices one row of a node; `node_zone` is the zone stated for the node.
@@ -57,11 +62,18 @@ impl<'a> Pricer<'a> {
             None => self.prices.zone.cloned(),
         };
         let factor = zone.as_ref().and_then(|zone| self.factor(books, zone, entry.bucket));
-        let facility_energy_j = entry.energy_j * self.prices.pue;
+        let pue = self.pue(books, entry.bucket);
+        let facility_energy_j = entry.energy_j * pue;
         let emissions_gco2e = factor
             .as_ref()
             .map(|factor| Joules(facility_energy_j).to_kwh().emissions(factor.intensity).value());
-        Priced { zone, factor, facility_energy_j, emissions_gco2e }
+        Priced { zone, factor, pue, facility_energy_j, emissions_gco2e }
+    }
+
+    fn pue(&mut self, books: &Books, bucket: usize) -> f64 {
+        let prices = self.prices;
+        let all = || books.buckets.iter().map(|window| prices.pue.over(*window)).collect();
+        self.pues.get_or_insert_with(all).get(bucket).copied().unwrap_or(1.0)
     }
 
     fn named_zone(&mut self, named: &str) -> Option<Zone> {

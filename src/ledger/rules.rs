@@ -7,7 +7,8 @@ use super::usage::ShareRule;
 use crate::meter::catalog::Catalog;
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
-use crate::power::UtilisationModel;
+use crate::power::calibration::Calibration;
+use crate::power::{MemoryModel, UtilisationModel};
 use crate::time::Window;
 
 /// Whether a whole-node power meter sees the GPUs (rule T1).
@@ -47,6 +48,8 @@ pub struct NodeHardware {
     pub gpu_tdp_w: Option<f64>,
     /// Power of everything without a meter, in watts (rule T2).
     pub other_w: Option<f64>,
+    /// Output of the node's power supplies ÷ their input (rule T2).
+    pub psu_efficiency: Option<f64>,
     /// Zone of the node, if it differs from the report's.
     pub zone: Option<String>,
 }
@@ -58,10 +61,18 @@ pub struct Rules {
     pub catalog: Arc<Catalog>,
     /// How run edges are placed.
     pub edges: EdgeRule,
+    /// True to model everything as if nothing had a meter, for comparison.
+    pub ignore_meters: bool,
     /// Power model for processors and GPUs without a meter.
     pub power_model: UtilisationModel,
-    /// Memory without a meter, in watts per 10⁹ bytes installed.
-    pub memory_w_per_gb: f64,
+    /// Curves fitted to devices with a meter, for their siblings.
+    pub calibration: Calibration,
+    /// Memory without a meter.
+    pub memory_model: MemoryModel,
+    /// Rated power of processors that are in no table, in watts.
+    pub default_cpu_tdp_w: Option<f64>,
+    /// Rated power of GPUs that are in no table, in watts.
+    pub default_gpu_tdp_w: Option<f64>,
     /// Whether node meters see the GPUs.
     pub gpu_in_node_meter: GpuInNodeMeter,
     /// How shared processors and memory are given to runs.
@@ -97,6 +108,7 @@ impl Rules {
                 merged.gpu_idle_w = merged.gpu_idle_w.or(stated.gpu_idle_w);
                 merged.gpu_tdp_w = merged.gpu_tdp_w.or(stated.gpu_tdp_w);
                 merged.other_w = merged.other_w.or(stated.other_w);
+                merged.psu_efficiency = merged.psu_efficiency.or(stated.psu_efficiency);
                 merged.zone = merged.zone.or_else(|| stated.zone.clone());
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn add_other(
     devices: &mut Vec<Device>,
     meter: Option<&NodeMeter>,
     gpu_in_meter: GpuInNodeMeter,
-    other_w: Option<f64>,
+    (other_w, psu_efficiency): (Option<f64>, Option<f64>),
     buckets: &[Window],
     presence: &Presence,
 ) -> WholeNode {
@@ -59,8 +59,11 @@ pub(super) fn add_other(
         },
         Some(meter) => from_meter(devices, meter, gpu_in_meter, buckets, presence),
         None => {
-            if let Some(watts) = other_w.filter(|watts| *watts > 0.0) {
-                devices.push(constant(watts, buckets, presence));
+            let watts = other_w.unwrap_or(0.0);
+            let efficiency = psu_efficiency.unwrap_or(1.0);
+            if watts > 0.0 || efficiency < 1.0 {
+                let found = stated(devices, (watts, efficiency), buckets, presence);
+                devices.push(found);
             }
             WholeNode::default()
         }
@@ -172,24 +175,36 @@ fn total(pieces: &[Window], energy_j: impl Fn(Window) -> f64) -> f64 {
     crate::sum::sum(pieces.iter().map(|piece| energy_j(*piece)))
 }
 
-/// Rule T2: a stated power while the node was there.
-fn constant(watts: f64, buckets: &[Window], presence: &Presence) -> Device {
+/// Rule T2: a constant, and what the supplies lose of it and of all parts.
+fn stated(
+    devices: &[Device],
+    (watts, efficiency): (f64, f64),
+    buckets: &[Window],
+    presence: &Presence,
+) -> Device {
+    let lost = 1.0 / efficiency - 1.0;
     let mut intervals = Vec::new();
-    if let (Some(span), Some(first), Some(last)) = (presence.span, buckets.first(), buckets.last())
-        && let Some(span) = span.intersect(Window::new(first.start_ms, last.end_ms))
-    {
+    for (bucket, window) in buckets.iter().enumerate() {
+        let Some(span) = presence.span.and_then(|span| span.intersect(*window)) else { continue };
         let mut at_ms = span.start_ms;
         let end = Window::new(span.end_ms, span.end_ms);
         for off in presence.off.iter().chain([&end]) {
             let on = Window::new(at_ms, off.start_ms.clamp(at_ms, span.end_ms));
             if !on.is_empty() {
-                let energy_j = watts * on.length_s();
+                let parts_j = crate::sum::sum(devices.iter().map(|device| device.read(bucket, on).energy_j));
+                let constant_j = watts * on.length_s();
+                let energy_j = constant_j + lost * (parts_j + constant_j);
                 intervals.push(Interval::flat(on.start_ms, on.end_ms, energy_j, Coverage::Covered));
             }
-            at_ms = at_ms.max(off.end_ms);
+            at_ms = at_ms.max(off.end_ms.min(span.end_ms));
         }
     }
-    other(Method::ModelledConstant, format!("{watts} W stated"), intervals, buckets, presence)
+    let source = match (watts > 0.0, efficiency < 1.0) {
+        (true, false) => format!("{watts} W stated"),
+        (false, _) => format!("losses of supplies at {efficiency}, stated"),
+        (true, true) => format!("{watts} W and losses of supplies at {efficiency}, stated"),
+    };
+    other(Method::ModelledConstant, source, intervals, buckets, presence)
 }
 
 fn other(
@@ -242,7 +257,7 @@ mod tests {
 
     fn run(devices: &mut Vec<Device>, node_w: f64, gpu: GpuInNodeMeter) -> WholeNode {
         let presence = Presence { span: Some(HOUR), off: Vec::new() };
-        add_other(devices, Some(&meter(node_w)), gpu, None, &[HOUR], &presence)
+        add_other(devices, Some(&meter(node_w)), gpu, (None, None), &[HOUR], &presence)
     }
 
     #[test]

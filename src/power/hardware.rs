@@ -39,6 +39,8 @@ pub struct GpuMatch {
     pub name: &'static str,
     /// Rated power of one GPU as the driver counts them.
     pub tdp: Watts,
+    /// Power at rest, where it was measured.
+    pub idle: Option<Watts>,
     /// How well the name fits, up to 1.
     pub score: f64,
     /// Where the figure is from.
@@ -50,12 +52,22 @@ pub struct GpuMatch {
 /// never a near one: a `6248` draws 150 W and a `6248R` 205 W.
 pub fn find_cpu(model_name: &str) -> Option<CpuMatch> {
     static TABLE: OnceLock<BTreeMap<String, CpuMatch>> = OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        let made = rows(CPU_TABLE).filter_map(|row| cpu_row(&row, CPU_TABLE_SOURCE));
-        let by_hand = rows(CPU_BY_HAND).filter_map(|row| cpu_row(&row, row.get(4)?));
-        made.chain(by_hand).map(|cpu| (cpu_key(cpu.name), cpu)).collect()
-    });
+    let table = TABLE.get_or_init(|| every_cpu().map(|cpu| (cpu_key(cpu.name), cpu)).collect());
     table.get(&cpu_key(model_name)).copied()
+}
+
+/// All rows of the tables of processors.
+pub(super) fn every_cpu() -> impl Iterator<Item = CpuMatch> {
+    let made = rows(CPU_TABLE).filter_map(|row| cpu_row(&row, CPU_TABLE_SOURCE));
+    let by_hand = rows(CPU_BY_HAND).filter_map(|row| cpu_row(&row, row.get(4)?));
+    made.chain(by_hand)
+}
+
+/// All rows of the table of GPUs, once for each spelling.
+pub(super) fn every_gpu() -> impl Iterator<Item = GpuMatch> {
+    rows(GPU_TABLE).filter_map(|row| gpu_row(&row)).flat_map(|(names, tdp, idle, source)| {
+        names.split('|').map(move |name| GpuMatch { name, tdp, idle, score: EXACT, source })
+    })
 }
 
 /// The GPU of that name, as drivers print it: `NVIDIA A100-SXM4-80GB`,
@@ -77,17 +89,13 @@ struct GpuTable {
 
 fn gpu_table() -> GpuTable {
     let mut table = GpuTable { exact: BTreeMap::new(), but_for_memory: BTreeMap::new() };
-    for row in rows(GPU_TABLE) {
-        let Some((names, tdp, source)) = gpu_row(&row) else { continue };
-        for name in names.split('|') {
-            let words = gpu_words(name);
-            let found = GpuMatch { name, tdp, score: EXACT, source };
-            table.exact.insert(words.join(" "), found);
-            let rough = GpuMatch { score: BUT_FOR_MEMORY, ..found };
-            let entry = table.but_for_memory.entry(without_memory(&words)).or_insert(Some(rough));
-            if entry.is_some_and(|other| other.tdp != tdp) {
-                *entry = None;
-            }
+    for found in every_gpu() {
+        let words = gpu_words(found.name);
+        table.exact.insert(words.join(" "), found);
+        let rough = GpuMatch { score: BUT_FOR_MEMORY, ..found };
+        let entry = table.but_for_memory.entry(without_memory(&words)).or_insert(Some(rough));
+        if entry.is_some_and(|other| other.tdp != found.tdp) {
+            *entry = None;
         }
     }
     table
@@ -105,8 +113,9 @@ fn cpu_row(row: &[&'static str], source: &'static str) -> Option<CpuMatch> {
     })
 }
 
-fn gpu_row(row: &[&'static str]) -> Option<(&'static str, Watts, &'static str)> {
-    Some((row.first()?, Watts(row.get(1)?.parse().ok()?), row.get(2)?))
+fn gpu_row(row: &[&'static str]) -> Option<(&'static str, Watts, Option<Watts>, &'static str)> {
+    let idle = row.get(2)?.parse().ok().map(Watts);
+    Some((row.first()?, Watts(row.get(1)?.parse().ok()?), idle, row.get(3)?))
 }
 
 /// The rows of a shipped table after its header, split at their commas, of
@@ -133,6 +142,11 @@ fn cpu_key(name: &str) -> String {
     words.strip_suffix(" 0").unwrap_or(&words).replace('-', " ")
 }
 
+/// The words of a processor's name as it is compared.
+pub(super) fn cpu_words(name: &str) -> Vec<String> {
+    cpu_key(name).split_whitespace().map(str::to_owned).collect()
+}
+
 /// Words in a processor's name that say nothing about the model.
 fn is_cpu_filler(word: &str) -> bool {
     let counted = |ending: &str| word.strip_suffix(ending).is_some_and(|count| count.parse::<u32>().is_ok());
@@ -140,7 +154,7 @@ fn is_cpu_filler(word: &str) -> bool {
 }
 
 /// A GPU's name as it is compared, word by word: `a100 sxm4 80gb`.
-fn gpu_words(name: &str) -> Vec<String> {
+pub(super) fn gpu_words(name: &str) -> Vec<String> {
     let name = without_marks(&name.to_lowercase()).replace(['-', '_', '(', ')'], " ");
     // `80 GB` is one word.
     let name = name.replace(" gb", "gb");
@@ -196,8 +210,9 @@ mod tests {
             }
         }
         for row in rows(GPU_TABLE) {
-            assert_eq!(row.len(), 3, "{row:?}");
-            let (names, tdp, source) = gpu_row(&row).unwrap();
+            assert_eq!(row.len(), 4, "{row:?}");
+            let (names, tdp, idle, source) = gpu_row(&row).unwrap();
+            assert!(idle.is_none_or(|idle| idle > Watts(5.0) && idle < tdp * 0.5), "{row:?}");
             assert!(!source.is_empty() && tdp > Watts(29.0) && tdp <= Watts(1400.0), "{row:?}");
             for name in names.split('|') {
                 let found = find_gpu(name).unwrap();

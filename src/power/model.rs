@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ccf;
+use super::rating::Rating;
 use crate::units::Watts;
 
 /// Watts per installed gigabyte (10⁹ bytes) of memory, in use or not: Green
@@ -26,7 +28,15 @@ const P_MAX_TDP_FACTOR: f64 = 1.5;
 /// Impact Framework.
 const CURVE: [(f64, f64); 4] = [(0.0, 0.12), (0.1, 0.32), (0.5, 0.75), (1.0, 1.02)];
 
-/// A rule from utilisation and rated power to watts, for processors and GPUs.
+/// What a device is taken to draw at rest where nothing tells, as a share of TDP: the first point of [`CURVE`].
+const IDLE_SHARE: f64 = 0.12;
+
+/// Boavizta's logarithmic curve a·ln(b·(x + c)) + d of a processor of 100 W, x in percent (boaviztapi 2.4.1,
+/// `tests/api/test_cp.py`: Xeon Gold 6134 at TDP 100): what its fit makes of the four points of [`CURVE`]. In
+/// proportion for other TDPs.
+const BOAVIZTA_100_W: [f64; 4] = [50.8479, 0.0630, 20.4511, -0.9990];
+
+/// A rule from utilisation and what is known of a device to watts, for processors and GPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UtilisationModel {
     /// 12, 32, 75 and 102 % of TDP at 0, 10, 50 and 100 % utilisation, linear
@@ -35,13 +45,22 @@ pub enum UtilisationModel {
     TdpCurve,
     /// Utilisation × TDP, nothing at idle: the rule of AI_Co2_Calculator.
     TdpLinear,
-    /// TDP × (0.1 + 0.9 × utilisation³): CodeCarbon's, where it has no meter.
+    /// A line from the power at rest (known of the model, else 12 % of TDP) to TDP.
+    IdleToTdp,
+    /// TDP × (0.1 + 0.9 × utilisation³): CodeCarbon's (3.2.9), where it has no meter.
     CodeCarbonCubic,
+    /// Boavizta's logarithmic curve (boaviztapi 2.4.1) for the TDP; at least 1 W.
+    Boavizta,
+    /// Cloud Carbon Footprint's line between the least and most watts of its tables (release-2024-02-11): nothing for
+    /// hardware that they lack.
+    Ccf,
+    /// Green Algorithms (GA4HPC 0.3): processors at TDP ÷ cores for each core-hour used, GPUs at full power whatever they do.
+    GreenAlgorithms,
 }
 
 /// A name that no model has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a power model: expected `tdp-curve`, `tdp-linear` or `codecarbon-cubic`")]
+#[error("`{text}` is not a power model: expected {}", names())]
 pub struct UnknownModel {
     /// The name as given.
     pub text: String,
@@ -49,17 +68,45 @@ pub struct UnknownModel {
 
 impl UtilisationModel {
     /// Every model.
-    pub const ALL: [Self; 3] = [Self::TdpCurve, Self::TdpLinear, Self::CodeCarbonCubic];
+    pub const ALL: [Self; 7] = [
+        Self::TdpCurve,
+        Self::TdpLinear,
+        Self::IdleToTdp,
+        Self::CodeCarbonCubic,
+        Self::Boavizta,
+        Self::Ccf,
+        Self::GreenAlgorithms,
+    ];
 
-    /// Power at `utilisation` (0 to 1, held to that range) of a device rated at
-    /// `tdp`. A utilisation that is no number gives a power that is none.
-    pub fn power(self, utilisation: f64, tdp: Watts) -> Watts {
+    /// Power at `utilisation` (0 to 1, held to that range) of the device of this `rating`; `None` where the model has no
+    /// figure for such hardware. A utilisation that is no number gives a power that is none.
+    pub fn power(self, utilisation: f64, rating: &Rating) -> Option<Watts> {
         let utilisation = utilisation.clamp(0.0, 1.0);
-        match self {
+        let tdp = rating.tdp;
+        Some(match self {
             Self::TdpCurve => tdp * on_curve(utilisation),
             Self::TdpLinear => tdp * utilisation,
+            Self::IdleToTdp => {
+                let idle = rating.idle.unwrap_or(tdp * IDLE_SHARE);
+                idle + (tdp - idle) * utilisation
+            }
             Self::CodeCarbonCubic => tdp * (0.1 + 0.9 * utilisation.powi(3)),
-        }
+            Self::Boavizta => {
+                let [a, b, c, d] = BOAVIZTA_100_W;
+                let watts = tdp * ((a * (b * (100.0 * utilisation + c)).ln() + d) / 100.0);
+                if watts < Watts(1.0) { Watts(1.0) } else { watts }
+            }
+            Self::Ccf => {
+                let (least, most) = ccf::range(rating)?;
+                least + (most - least) * utilisation
+            }
+            Self::GreenAlgorithms => match rating.kind {
+                DeviceKind::CpuSocket => tdp * utilisation,
+                // A utilisation that is none must not become a power.
+                DeviceKind::Gpu if utilisation.is_nan() => Watts(f64::NAN),
+                DeviceKind::Gpu => tdp,
+            },
+        })
     }
 
     /// The name by which the model is chosen.
@@ -67,14 +114,24 @@ impl UtilisationModel {
         match self {
             Self::TdpCurve => "tdp-curve",
             Self::TdpLinear => "tdp-linear",
+            Self::IdleToTdp => "idle-to-tdp",
             Self::CodeCarbonCubic => "codecarbon-cubic",
+            Self::Boavizta => "boavizta",
+            Self::Ccf => "ccf",
+            Self::GreenAlgorithms => "green-algorithms",
         }
     }
 
     /// Counts up whenever the model's figures change.
     pub const fn version(self) -> u32 {
         match self {
-            Self::TdpCurve | Self::TdpLinear | Self::CodeCarbonCubic => 1,
+            Self::TdpCurve
+            | Self::TdpLinear
+            | Self::IdleToTdp
+            | Self::CodeCarbonCubic
+            | Self::Boavizta
+            | Self::Ccf
+            | Self::GreenAlgorithms => 1,
         }
     }
 }
@@ -96,6 +153,13 @@ impl FromStr for UtilisationModel {
     }
 }
 
+/// All names, for people.
+fn names() -> String {
+    let names: Vec<String> =
+        UtilisationModel::ALL.iter().map(|model| format!("`{}`", model.name())).collect();
+    names.join(", ")
+}
+
 /// The share of TDP at a utilisation between 0 and 1.
 fn on_curve(utilisation: f64) -> f64 {
     let pieces = CURVE.iter().zip(CURVE.iter().skip(1));
@@ -115,6 +179,66 @@ pub fn memory_power(installed_bytes: f64) -> Watts {
 /// Power of `installed_bytes` of memory at `watts_per_gb` for each 10⁹ bytes.
 pub fn memory_power_at(installed_bytes: f64, watts_per_gb: f64) -> Watts {
     Watts(installed_bytes / BYTES_PER_GB * watts_per_gb)
+}
+
+/// How the power of memory without a meter is worked out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemoryModel {
+    /// Watts for each 10⁹ bytes installed.
+    PerGigabyte(f64),
+    /// CodeCarbon's modules.
+    PerModule,
+}
+
+impl MemoryModel {
+    /// Power of `installed_bytes` of memory.
+    pub fn power(self, installed_bytes: f64) -> Watts {
+        match self {
+            Self::PerGigabyte(watts) => memory_power_at(installed_bytes, watts),
+            Self::PerModule => memory_power_by_module(installed_bytes),
+        }
+    }
+}
+
+impl Default for MemoryModel {
+    fn default() -> Self {
+        Self::PerGigabyte(MEMORY_W_PER_GB)
+    }
+}
+
+impl fmt::Display for MemoryModel {
+    /// As in reports: `0.3725 W/GB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PerGigabyte(watts) => write!(f, "{watts} W/GB"),
+            Self::PerModule => f.write_str("per-module/1"),
+        }
+    }
+}
+
+/// CodeCarbon's memory model (3.2.9, `codecarbon/external/ram.py`): modules guessed from the size, 5 W each, less for
+/// those beyond the fourth, at least 10 W.
+pub fn memory_power_by_module(installed_bytes: f64) -> Watts {
+    let gigabytes = installed_bytes / BYTES_PER_GB;
+    let modules = match gigabytes {
+        ..=2.0 => 1.0,
+        ..=8.0 => 2.0,
+        // One more for each 8, then each 16 GB, as CodeCarbon counts them.
+        ..=32.0 => ((gigabytes / 8.0).floor() + 1.0).clamp(2.0, 4.0),
+        ..=128.0 => ((gigabytes / 16.0).floor() + 1.0).clamp(4.0, 8.0),
+        // Modules of 128 GB, in 8 to 32 slots.
+        _ => (gigabytes / 128.0).ceil().clamp(8.0, 32.0),
+    };
+    // Watts of a module, and how many modules draw that.
+    const TIERS: [(f64, f64); 4] = [(5.0, 4.0), (4.5, 4.0), (4.0, 8.0), (3.5, f64::INFINITY)];
+    let mut left = modules;
+    let mut watts = 0.0;
+    for (each, most) in TIERS {
+        let here = left.min(most);
+        watts += each * here;
+        left -= here;
+    }
+    Watts(watts.max(10.0))
 }
 
 /// What a rated power is the rating of.

@@ -4,6 +4,7 @@
 //! writes them, the summary and the charts, each file whole or not at all.
 
 pub mod chart;
+mod comparison;
 mod group;
 mod meters;
 mod output;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, PolarsError};
 
+pub use comparison::write_comparison;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
 

@@ -19,7 +19,8 @@ const TOP_NODES: usize = 100;
 
 const MASS_UNITS: [(&str, f64); 4] = [("gCO₂e", 1.0), ("kgCO₂e", 1e3), ("tCO₂e", 1e6), ("ktCO₂e", 1e9)];
 const POWER_UNITS: [(&str, f64); 3] = [("W", 1.0), ("kW", 1e3), ("MW", 1e6)];
-const ENERGY_UNITS: [(&str, f64); 4] = [("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)];
+pub(super) const ENERGY_UNITS: [(&str, f64); 4] =
+    [("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)];
 
 /// Every picture of a report: name and PNG.
 pub(super) fn all(report: &Report<'_>) -> Result<Vec<(&'static str, Vec<u8>)>, ReportError> {
