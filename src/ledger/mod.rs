@@ -10,6 +10,7 @@ mod calibrate;
 mod claims;
 mod compare;
 mod device;
+mod device_model;
 mod entry;
 mod frame;
 mod hardware;

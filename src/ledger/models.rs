@@ -3,6 +3,7 @@
 
 use super::claims::Timeline;
 use super::device::{Device, MethodCurve};
+use super::device_model::DeviceModel;
 use super::hardware::{Hardware, cpu_hardware, gpu_hardware};
 use super::measure::{MeasuredNode, Reading};
 use super::method::Method;
@@ -16,8 +17,7 @@ use crate::meter::presence::{Boots, Presence};
 use crate::meter::stream::{MeterSamples, Scratch, read_meter};
 use crate::meter::sums::{MeterSums, Step, read_sums};
 use crate::meter::utilisation::{Load, LoadBuilder};
-use crate::power::calibration::PowerCurve;
-use crate::power::{self, DeviceKind, Rating, UtilisationModel};
+use crate::power::{self, DeviceKind};
 use crate::source::SourceError;
 use crate::time::Window;
 
@@ -118,24 +118,9 @@ impl Builder<'_> {
         .unwrap_or(0.0)
     }
 
-    /// The rule from utilisation to watts for a device, by section 4: a rated power that the site states goes before the
-    /// calibration, and that before the tables. `None` where nothing has a figure for it.
+    /// The rule from utilisation to watts for a device.
     fn model(&self, kind: DeviceKind, hardware: &Hardware) -> Option<DeviceModel> {
-        let rules = self.reading.rules;
-        let calibrated = rules.calibration.find(kind, &hardware.model).filter(|_| !hardware.is_stated);
-        if let Some(row) = calibrated {
-            let words = format!("calibrated on {} devices, {:.1} % off", row.devices, row.error_percent);
-            return Some(DeviceModel {
-                method: Method::ModelledCalibrated,
-                words,
-                rule: Rule::Curve(row.curve()),
-            });
-        }
-        let rating = hardware.rating(kind)?;
-        let model = rules.power_model;
-        model.power(1.0, &rating)?;
-        let words = format!("{model} × {} W ({})", rating.tdp.value(), hardware.origin);
-        Some(DeviceModel { method: Method::ModelledUtilisation, words, rule: Rule::Rated(model, rating) })
+        DeviceModel::of(self.reading.rules, kind, hardware)
     }
 
     /// Which set of runs holds the device.
@@ -424,30 +409,6 @@ impl Builder<'_> {
                 Ok(gpu_hardware(device, stated, rules.default_gpu_tdp_w, limit_w))
             }
             _ => Ok(Hardware { max_power_w: power::P_MAX_DRAM.value(), ..Hardware::default() }),
-        }
-    }
-}
-
-/// A rule from utilisation to the watts of one device, as tables and calibration count devices.
-struct DeviceModel {
-    method: Method,
-    /// Model, version and match, for reports.
-    words: String,
-    rule: Rule,
-}
-
-enum Rule {
-    Curve(PowerCurve),
-    Rated(UtilisationModel, Rating),
-}
-
-impl DeviceModel {
-    fn watts(&self, utilisation: f64) -> f64 {
-        match &self.rule {
-            Rule::Curve(curve) => curve.power(utilisation).value(),
-            Rule::Rated(model, rating) => {
-                model.power(utilisation, rating).map_or(f64::NAN, |power| power.value())
-            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod job_use;
 pub mod names;
 pub mod presence;
+mod settle;
 pub mod stream;
 pub mod sums;
 pub mod targets;
