@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::job_log::JobsArgs;
 use super::output::{bar, energy, note, percent};
+use super::report::can_be_written;
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
 use crate::ledger::{self, Jobs};
@@ -46,6 +47,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    can_be_written(&args.out)?;
     let source = Snapshot::open(&args.snapshot)?;
     let (file, _) = find_file(args.config.as_deref())?;
     let request = Request {

@@ -1,6 +1,6 @@
 //! `wattledger report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -226,14 +226,8 @@ fn fetched(
 
 /// Makes a report, or with `explain` says how it would be made.
 pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Result<Outcome, Failure> {
-    // Before any work, not after it.
-    if inputs.out.exists() && !inputs.out.is_dir() && !inputs.explain {
-        return Err(ConfigError::Value {
-            setting: "--out".to_owned(),
-            reason: format!("`{}` exists and is not a directory", inputs.out.display()),
-            hint: Some("choose another directory".to_owned()),
-        }
-        .into());
+    if !inputs.explain {
+        can_be_written(&inputs.out)?;
     }
     let source = Snapshot::open(&inputs.snapshot)?;
     let plan = Plan::new(request, file, source.time_range())?;
@@ -270,6 +264,18 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
         Outcome::LeftOut
     } else {
         Outcome::Done
+    })
+}
+
+/// Before any work, not after it: refuses a file where the directory for the output should be.
+pub(super) fn can_be_written(out: &Path) -> Result<(), ConfigError> {
+    if !out.exists() || out.is_dir() {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        setting: "--out".to_owned(),
+        reason: format!("`{}` exists and is not a directory", out.display()),
+        hint: Some("choose another directory".to_owned()),
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use regex::Regex;
 use serde::Deserialize;
 
+use super::names::reason_of;
 use crate::source::remote::SUM_PREFIX;
 use crate::tsdb::Labels;
 
@@ -167,10 +168,11 @@ struct DeviceRule {
 struct Whole(Regex);
 
 impl TryFrom<String> for Whole {
-    type Error = regex::Error;
+    type Error = String;
 
-    fn try_from(pattern: String) -> Result<Self, regex::Error> {
-        Regex::new(&format!("^(?:{pattern})$")).map(Self)
+    fn try_from(pattern: String) -> Result<Self, String> {
+        let wrong = |error| format!("`{pattern}` is not a regular expression: {}", reason_of(&error));
+        Regex::new(&format!("^(?:{pattern})$")).map(Self).map_err(wrong)
     }
 }
 
