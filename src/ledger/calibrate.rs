@@ -96,11 +96,13 @@ fn of_node(
     let model = series.machine.cpu_model.clone().unwrap_or_default();
     if series.has_cpu_time() && !sockets.is_empty() && sockets.iter().all(is_measured) && !model.is_empty() {
         let loads = node_loads(series, &reading, scratch)?;
+        // One device may be several sockets, or a die of one.
+        let count = series.machine.sockets.map_or(sockets.len() as f64, f64::from);
         let mut here = Vec::new();
         for load in loads.iter().filter(|load| load.complete && inside(rules.window, load.window)) {
             let Ok(utilisation) = load.utilisation else { continue };
             let watts: Option<f64> = sockets.iter().map(|socket| power(socket, load.window)).sum();
-            let socket_w = watts.map(|watts| watts / sockets.len() as f64);
+            let socket_w = watts.map(|watts| watts / count);
             here.extend(socket_w.map(|power_w| Point {
                 utilisation,
                 power_w,

@@ -58,9 +58,10 @@ pub(super) fn cpu_hardware(
         (None, Some(found)) => format!("{}, match {:.2}", found.name, found.score),
         (None, None) => DEFAULT_ORIGIN.to_owned(),
     };
-    let mut scale = match (machine.sockets, stated.sockets) {
-        (None, Some(sockets)) => f64::from(sockets) / devices.max(1) as f64,
-        _ => 1.0,
+    // An exporter may have all processors as one device, and each die as one.
+    let mut scale = match machine.sockets.or(stated.sockets) {
+        Some(sockets) => f64::from(sockets) / devices.max(1) as f64,
+        None => 1.0,
     };
     if machine.is_virtual {
         let threads = found.as_ref().and_then(|found| found.threads.or(found.cores.map(|cores| cores * 2)));
@@ -120,6 +121,9 @@ mod tests {
         // One device stands for both processors; with two devices each is its own.
         assert_eq!(cpu_hardware(&untold, &stated, None, 1).scale, 2.0);
         assert_eq!(cpu_hardware(&untold, &stated, None, 2).scale, 1.0);
+        let two = Machine { sockets: Some(2), ..Machine::default() };
+        assert_eq!(cpu_hardware(&two, &NodeHardware::default(), None, 1).scale, 2.0);
+        assert_eq!(cpu_hardware(&two, &NodeHardware::default(), None, 2).scale, 1.0);
         let told = Machine { sockets: Some(1), ..Machine::default() };
         assert_eq!(cpu_hardware(&told, &stated, None, 1).scale, 1.0);
     }
