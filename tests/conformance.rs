@@ -182,6 +182,7 @@ struct Input {
     series: Vec<SeriesInput>,
     jobs_csv: Option<String>,
     config_toml: Option<String>,
+    intensity_csv: Option<String>,
     #[serde(default)]
     wattledger_options: Vec<String>,
 }
@@ -228,6 +229,10 @@ fn report(id: &str, input: &Value) -> Figures {
         std::fs::write(path("jobs.csv"), jobs).unwrap();
         report.arg("--jobs").arg(path("jobs.csv"));
     }
+    if let Some(intensity) = &input.intensity_csv {
+        std::fs::write(path("intensity.csv"), intensity).unwrap();
+        report.args(["--zone", "DE", "--intensity"]).arg(path("intensity.csv"));
+    }
     report.args(&input.wattledger_options).arg("--out").arg(path("report")).assert().success();
 
     let mut found = Figures::new();
@@ -243,6 +248,11 @@ fn report(id: &str, input: &Value) -> Figures {
         let id = row.text("run_id");
         add(format!("run:{id}:power_w"), row.joules("energy_kwh") / seconds);
         add(format!("run:{id}:energy_kwh"), row.joules("energy_kwh") / 3.6e6);
+        if input.intensity_csv.is_some() {
+            for column in ["intensity_gco2e_per_kwh", "emissions_gco2e"] {
+                add(format!("run:{id}:{column}"), row.number(column));
+            }
+        }
     }
     for row in table(&path("report").join("by_node.csv")) {
         let node = row.text("node");
