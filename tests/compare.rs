@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{table, wattledger};
+use support::{convert, table, wattledger};
 
 #[test]
 fn one_run_by_every_method() {
@@ -33,11 +33,10 @@ fn one_run_by_every_method() {
     text.push_str("# EOF\n");
     let directory = support::fresh("compare");
     let path = |name: &str| directory.join(name);
-    std::fs::write(path("dump.om"), text).unwrap();
+    convert(&directory, &text);
     std::fs::write(path("wattledger.toml"), "[[hardware]]\ncpu_tdp_w = 100.0\n").unwrap();
     let jobs = "run_id,start,end,nodes\n=7,2026-06-01T00:00:00Z,2026-06-01T01:00:00Z,n1\n";
     std::fs::write(path("jobs.csv"), jobs).unwrap();
-    wattledger().arg("convert").arg(path("dump.om")).arg("--out").arg(path("blocks")).assert().success();
     wattledger()
         .arg("compare")
         .arg("--snapshot")

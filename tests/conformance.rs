@@ -212,15 +212,8 @@ fn report(id: &str, input: &Value) -> Figures {
     text.push_str("# EOF\n");
     let directory = support::fresh(&format!("conformance-{id}"));
     let path = |name: &str| directory.join(name);
-    std::fs::write(path("dump.om"), text).unwrap();
+    support::convert(&directory, &text);
     std::fs::write(path("wattledger.toml"), input.config_toml.unwrap_or_default()).unwrap();
-    support::wattledger()
-        .arg("convert")
-        .arg(path("dump.om"))
-        .arg("--out")
-        .arg(path("blocks"))
-        .assert()
-        .success();
     let end = chrono::DateTime::from_timestamp(start_s + input.length_s, 0).unwrap();
     let mut report = support::wattledger();
     report.args(["report", "--no-charts", "--from", &input.start, "--to"]).arg(end.to_rfc3339());

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{table, wattledger};
+use support::{convert, table, wattledger};
 
 /// Two hours of a processor at 100 W, from 2026-06-01.
 fn blocks(directory: &Path) -> PathBuf {
@@ -24,10 +24,7 @@ fn blocks(directory: &Path) -> PathBuf {
         writeln!(text, "{series} {} {}.000", 100 * second, 1_780_272_000 + second).unwrap();
     }
     text.push_str("# EOF\n");
-    let (dump, blocks) = (directory.join("dump.om"), directory.join("blocks"));
-    std::fs::write(&dump, text).unwrap();
-    wattledger().arg("convert").arg(dump).arg("--out").arg(&blocks).assert().success();
-    blocks
+    convert(directory, &text)
 }
 
 fn report(directory: &Path, blocks: &Path, series: &str, site: &str) -> std::process::Output {

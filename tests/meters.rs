@@ -17,7 +17,7 @@ use tempfile::TempDir;
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{Row, table, wattledger};
+use support::{Row, convert, table, wattledger};
 
 /// 2026-11-16 00:00 UTC.
 const START_S: i64 = 1_794_787_200;
@@ -71,10 +71,8 @@ impl Case {
             writeln!(text, "{line}").unwrap();
         }
         text.push_str("# EOF\n");
-        std::fs::write(path("dump.om"), text).unwrap();
         std::fs::write(path("wattledger.toml"), self.config).unwrap();
-        let (dump, blocks, out) = (path("dump.om"), path("blocks"), path("report"));
-        wattledger().arg("convert").arg(dump).arg("--out").arg(&blocks).assert().success();
+        let (blocks, out) = (convert(directory.path(), &text), path("report"));
         wattledger()
             .args(["report", "--no-charts"])
             .arg("--snapshot")

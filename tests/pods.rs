@@ -17,7 +17,7 @@ use wattledger::time::Window;
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{fresh, table, wattledger};
+use support::{convert, fresh, table, wattledger};
 
 /// 2026-06-01T00:00:00Z.
 const START_S: i64 = 1_780_272_000;
@@ -51,12 +51,7 @@ impl Dump {
 
     /// Blocks of it, in a directory of the test's own.
     fn blocks(&self, name: &str) -> PathBuf {
-        let directory = fresh(name);
-        std::fs::write(directory.join("dump.txt"), &self.0).unwrap();
-        let blocks = directory.join("blocks");
-        let mut convert = wattledger();
-        convert.arg("convert").arg(directory.join("dump.txt")).arg("--out").arg(&blocks).assert().success();
-        blocks
+        convert(&fresh(name), &self.0)
     }
 }
 

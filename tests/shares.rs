@@ -133,17 +133,10 @@ fn the_golden_node_of_ceems() {
     }
     let directory = support::fresh("ceems");
     let path = |name: &str| directory.join(name);
-    std::fs::write(path("dump.txt"), lines).unwrap();
+    support::convert(&directory, &lines);
     let runs = "run_id,start,end,nodes,cpus,memory\n101,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,n1,16,100G\n\
                 102,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,n1,8,50G\n";
     std::fs::write(path("runs.csv"), runs).unwrap();
-    support::wattledger()
-        .arg("convert")
-        .arg(path("dump.txt"))
-        .arg("--out")
-        .arg(path("blocks"))
-        .assert()
-        .success();
     let mut report = support::wattledger();
     report.args(["report", "--no-charts", "--share", "ceems", "--from", "2026-06-01T00:00:00Z"]);
     report.args(["--to", "2026-06-01T00:30:00Z", "--snapshot"]).arg(path("blocks"));
@@ -226,18 +219,11 @@ fn share_instances(binding: &str) {
     }
     let directory = support::fresh(&format!("instances-{binding}"));
     let path = |name: &str| directory.join(name);
-    std::fs::write(path("dump.txt"), lines).unwrap();
+    support::convert(&directory, &lines);
     std::fs::write(path("wattledger.toml"), "[[hardware]]\ngpu_idle_w = 0\n").unwrap();
     let runs = "run_id,start,end,nodes,cpus,gpus\n101,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,g1,4,1\n\
                 102,2026-06-01T00:00:00Z,2026-06-01T00:30:00Z,g1,4,1\n";
     std::fs::write(path("runs.csv"), runs).unwrap();
-    support::wattledger()
-        .arg("convert")
-        .arg(path("dump.txt"))
-        .arg("--out")
-        .arg(path("blocks"))
-        .assert()
-        .success();
     for (share, watts, method) in
         [("usage", [200.0, 100.0], "used:instances"), ("allocated", [150.0, 150.0], "bound")]
     {

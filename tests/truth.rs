@@ -10,6 +10,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    dead_code,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,

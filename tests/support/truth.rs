@@ -119,6 +119,14 @@ pub(crate) fn wattledger() -> Command {
     command
 }
 
+/// Blocks made by `wattledger convert` of a dump's text, as `blocks` in `directory`.
+pub(crate) fn convert(directory: &Path, text: &str) -> PathBuf {
+    let (dump, blocks) = (directory.join("dump.txt"), directory.join("blocks"));
+    std::fs::write(&dump, text).unwrap();
+    wattledger().arg("convert").arg(dump).arg("--out").arg(&blocks).assert().success();
+    blocks
+}
+
 /// A device of `truth.csv`.
 pub(crate) struct DeviceTruth {
     pub(crate) node: String,

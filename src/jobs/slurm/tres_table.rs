@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::jobs::collect::Collector;
 use crate::jobs::lines::Lines;
-use crate::jobs::{JobsError, RejectReason, column_key};
+use crate::jobs::{JobsError, RejectReason, column_key, error::shorten};
 
 /// The columns that are needed.
 const COLUMNS: [&str; 3] = ["type", "name", "id"];
@@ -37,9 +37,17 @@ pub(crate) fn read(
             position.and_then(|position| fields.get(position)).copied().unwrap_or_default()
         };
         let (kind, name, id) = (of("type"), of("name"), of("id"));
-        if kind.is_empty() || id.parse::<u32>().is_err() {
-            let (found, expected) = (fields.len(), columns.len());
-            collector.reject(number, RejectReason::TooFewFields { found, expected }, &text);
+        let reason = if fields.len() < columns.len() {
+            Some(RejectReason::TooFewFields { found: fields.len(), expected: columns.len() })
+        } else if kind.is_empty() {
+            Some(RejectReason::MissingField { column: "Type" })
+        } else if id.parse::<u32>().is_err() {
+            Some(RejectReason::BadNumber { column: "ID", text: shorten(id) })
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            collector.reject(number, reason, &text);
             continue;
         }
         let full = if name.is_empty() { kind.to_owned() } else { format!("{kind}/{name}") };
