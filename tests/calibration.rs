@@ -21,35 +21,21 @@ mod support;
 
 use support::{Cluster, table, wattledger};
 
-/// Takes the meters of one node away.
-const BLIND: &str = r#"
-[[meter]]
-metric = "node_rapl_package_joules_total"
-exporter = "node_exporter"
-component = "cpu"
-quantity = "unusable"
-scale = 1.0
-why = "taken away for a test"
-where = { instance = "gpu001.*" }
-
-[[meter]]
-metric = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
-exporter = "dcgm-exporter"
-component = "gpu"
-quantity = "unusable"
-scale = 1.0
-why = "taken away for a test"
-where = { instance = "gpu001.*" }
-
-[[meter]]
-metric = "DCGM_FI_DEV_POWER_USAGE"
-exporter = "dcgm-exporter"
-component = "gpu"
-quantity = "unusable"
-scale = 1.0
-why = "taken away for a test"
-where = { instance = "gpu001.*" }
-"#;
+/// Rows of the catalog that take the meters of gpu001 away.
+fn blind() -> String {
+    let meters = [
+        ("node_rapl_package_joules_total", "cpu"),
+        ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "gpu"),
+        ("DCGM_FI_DEV_POWER_USAGE", "gpu"),
+    ];
+    let row = |(metric, component)| {
+        format!(
+            "\n[[meter]]\nmetric = \"{metric}\"\nexporter = \"none\"\ncomponent = \"{component}\"\nquantity = \"unusable\"\n\
+             scale = 1.0\nwhy = \"taken away for a test\"\nwhere = {{ instance = \"gpu001.*\" }}\n"
+        )
+    };
+    meters.map(row).concat()
+}
 
 /// Energy in joules of the processors and of the GPUs of runs on gpu001 alone, that were seen in full, by run.
 fn energy(report: &Path) -> BTreeMap<String, [f64; 2]> {
@@ -78,7 +64,7 @@ fn a_node_without_meters_is_modelled_by_its_siblings() {
     let measured = energy(&cluster.report("measured", &[]));
     let config = cluster.directory.join("wattledger.toml");
     let site = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, site + BLIND).unwrap();
+    std::fs::write(&config, site + &blind()).unwrap();
 
     let curves = cluster.directory.join("calibration.toml");
     wattledger()

@@ -18,9 +18,7 @@ use wattledger::meter::counter::{self, CounterRules, Tally};
 use wattledger::meter::edges::{EdgeRule, Holders};
 use wattledger::meter::gauge;
 use wattledger::meter::presence::{Boots, GapLimits};
-use wattledger::power::{
-    DeviceKind, Rating, UtilisationModel, memory_power, memory_power_at, memory_power_by_module,
-};
+use wattledger::power::{DeviceKind, MemoryModel, Rating, UtilisationModel};
 use wattledger::units::{GramsPerKwh, Seconds, Watts};
 
 #[path = "support/truth.rs"]
@@ -85,12 +83,12 @@ fn device_power(input: &Value) -> Figures {
 
 fn memory(input: &Value) -> Figures {
     let bytes = input["memory_gb"].as_f64().unwrap() * 1e9;
-    let power = match input["model"].as_str().unwrap() {
-        "per-module" => memory_power_by_module(bytes),
-        "per-gb" => memory_power(bytes),
+    let model = match input["model"].as_str().unwrap() {
+        "per-module" => MemoryModel::PerModule,
+        "per-gb" => MemoryModel::default(),
         other => panic!("{other}"),
     };
-    figures([("power_w", power.value())])
+    figures([("power_w", model.power(bytes).value())])
 }
 
 fn energy(input: &Value) -> Figures {
@@ -100,7 +98,7 @@ fn energy(input: &Value) -> Figures {
         devices.map(|device| serde_json::from_value::<Device>(device.clone()).unwrap().power().value()).sum();
     watts += number("constant_w").unwrap_or(0.0);
     if let Some(gigabytes) = number("memory_gb") {
-        watts += memory_power_at(gigabytes * 1e9, number("memory_w_per_gb").unwrap()).value();
+        watts += MemoryModel::PerGigabyte(number("memory_w_per_gb").unwrap()).power(gigabytes * 1e9).value();
     }
     let factors = input.get("factors").and_then(Value::as_array).into_iter().flatten();
     let factor: f64 = factors.map(|factor| factor.as_f64().unwrap()).product();

@@ -1,9 +1,7 @@
 //! Power models and hardware tables against published figures.
 
 use proptest::prelude::*;
-use wattledger::power::{
-    DeviceKind, Rating, UtilisationModel, find_cpu, find_gpu, memory_power, memory_power_at, p_max,
-};
+use wattledger::power::{DeviceKind, MemoryModel, Rating, UtilisationModel, find_cpu, find_gpu, p_max};
 use wattledger::units::{Seconds, Watts};
 
 fn close(left: f64, right: f64) -> bool {
@@ -63,10 +61,10 @@ fn models_are_chosen_by_name_and_printed_with_their_version() {
 /// 1.67 is 0.010089886805555556 kWh before the PUE.
 #[test]
 fn memory_agrees_with_green_algorithms() {
-    assert!(close(memory_power(128e9).value(), 47.68));
-    let kwh = memory_power(6760e6).energy(Seconds(4.0 * 3600.0 + 25.0)).to_kwh().value();
+    assert!(close(MemoryModel::default().power(128e9).value(), 47.68));
+    let kwh = MemoryModel::default().power(6760e6).energy(Seconds(4.0 * 3600.0 + 25.0)).to_kwh().value();
     assert!((kwh - 0.010_089_886_805_555_556).abs() < 1e-15, "{kwh}");
-    assert_eq!(memory_power_at(2e9, 0.5), Watts(1.0));
+    assert_eq!(MemoryModel::PerGigabyte(0.5).power(2e9), Watts(1.0));
 }
 
 #[test]

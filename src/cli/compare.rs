@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::job_log::JobsArgs;
-use super::output::{bar, energy, note, percent};
+use super::output::{bar, energy, note, percent, wrote};
 use super::report::can_be_written;
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
 use crate::ledger::{self, Jobs};
 use crate::report::write_comparison;
 use crate::source::{Snapshot, Source};
+use crate::units::Joules;
 
 /// The same runs under several methods side by side: what the meters saw, and what other tools' rules would have said.
 ///
@@ -59,13 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     let plan = Plan::new(&request, &file, source.time_range())?;
     let log = args.jobs.read(plan.jobs_tz)?;
-    let runs = log.as_ref().map_or(&[][..], |log| log.runs.as_slice());
-    let jobs = Jobs {
-        runs,
-        covered: log.as_ref().and_then(|log| log.covered),
-        is_given: log.is_some(),
-        nodes: log.as_ref().map_or(&[][..], |log| log.nodes.as_slice()),
-    };
+    let jobs = Jobs::of(log.as_ref());
     let bar = bar("methods");
     let accounts = ledger::compare(&source, jobs, &plan.rules, &|done, total| {
         bar.set_length(total as u64);
@@ -75,17 +70,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let accounts = accounts?;
     let simulated = if source.is_simulated() { "SIMULATED · " } else { "" };
     let subtitle = format!("{simulated}{}", plan.rules.window);
-    let written = write_comparison(&args.out, &accounts, runs, &subtitle, !args.no_charts)?;
+    let written = write_comparison(&args.out, &accounts, jobs.runs, &subtitle, !args.no_charts)?;
     for account in &accounts {
-        let kwh = crate::units::Joules(account.all.energy_j.iter().sum()).to_kwh().value();
+        let kwh = Joules(account.all.sum_j()).to_kwh().value();
         let known = percent(account.all.known);
         note(format_args!("{:<17} {:>10}, {known} of the time known", account.name, energy(kwh)));
     }
-    let names: Vec<String> = written
-        .iter()
-        .filter_map(|path| path.file_name())
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    note(format_args!("wrote {}: {}", args.out.display(), names.join(", ")));
+    wrote(&args.out, &written);
     Ok(Outcome::Done)
 }

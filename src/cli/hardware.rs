@@ -60,9 +60,10 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let found = find_cpu(&args.name).map(cpu).or_else(|| find_gpu(&args.name).map(gpu));
     // One more than asked for: the match itself is among the nearest.
     let count = args.next.saturating_add(1);
-    let mut next: Vec<Found> = nearest_cpus(&args.name, count).into_iter().map(cpu).collect();
-    if MAKERS_OF_GPUS.iter().any(|maker| args.name.to_lowercase().contains(maker)) {
-        next.clear();
+    let lower = args.name.to_lowercase();
+    let mut next: Vec<Found> = Vec::new();
+    if !MAKERS_OF_GPUS.iter().any(|maker| lower.contains(maker)) {
+        next.extend(nearest_cpus(&args.name, count).into_iter().map(cpu));
     }
     next.extend(nearest_gpus(&args.name, count).into_iter().map(gpu));
     next.sort_by(|left, right| right.score.total_cmp(&left.score));
@@ -86,14 +87,10 @@ fn text(name: &str, found: Option<&Found>, next: &[Found]) -> String {
             line("source", found.source);
             line("watts at", "      0 %     10 %     50 %    100 %");
             for model in UtilisationModel::ALL {
-                let watts: Vec<Option<f64>> = SHOWN
-                    .iter()
-                    .map(|utilisation| model.power(*utilisation, &found.rating).map(|watts| watts.value()))
-                    .collect();
-                let words = match watts.iter().copied().collect::<Option<Vec<f64>>>() {
-                    Some(watts) => watts.iter().map(|watts| format!("{watts:9.1}")).collect(),
-                    None => "  no figure for this hardware".to_owned(),
-                };
+                let watts =
+                    |utilisation| Some(format!("{:9.1}", model.power(utilisation, &found.rating)?.value()));
+                let words: Option<String> = SHOWN.into_iter().map(watts).collect();
+                let words = words.unwrap_or_else(|| "  no figure for this hardware".to_owned());
                 let default = if model == UtilisationModel::default() { "  (default)" } else { "" };
                 line("", &format!("{words}  {model}{default}"));
             }

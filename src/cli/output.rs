@@ -1,6 +1,7 @@
 //! Words for people: progress and notes on stderr, data on stdout.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +22,13 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Says which files lie in `directory` now.
+pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
+    let names: Vec<_> =
+        written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+    note(format_args!("wrote {}: {}", directory.display(), names.join(", ")));
 }
 
 /// A bar on stderr that appears only on a terminal.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::explain::explain;
 use super::job_log::JobsArgs;
-use super::output::{bar, data, note};
+use super::output::{bar, data, wrote};
 use super::provenance::provenance;
 use super::server::{ServerArgs, is_lossy};
 use super::summary::print_summary;
@@ -236,10 +236,7 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
         data(&explain(&source, &plan, log.as_ref(), inputs)?)?;
         return Ok(Outcome::Done);
     }
-    let runs = log.as_ref().map_or(&[][..], |log| log.runs.as_slice());
-    let covered = log.as_ref().and_then(|log| log.covered);
-    let nodes = log.as_ref().map_or(&[][..], |log| log.nodes.as_slice());
-    let jobs = Jobs { runs, covered, is_given: log.is_some(), nodes };
+    let jobs = Jobs::of(log.as_ref());
     let bar = bar("reading nodes");
     let books = close_books(&source, jobs, &plan.rules, &|done, total| {
         bar.set_length(total as u64);
@@ -249,15 +246,10 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     let books = books?;
     let provenance = provenance(&source, &plan, log.as_ref(), &books, inputs);
     let prices = Prices { intensity: &plan.intensity, zone: plan.zone.as_ref(), pue: &plan.pue };
-    let report = Report::new(Subject { books: &books, runs, prices, provenance: &provenance })?;
+    let report = Report::new(Subject { books: &books, runs: jobs.runs, prices, provenance: &provenance })?;
     let written = report.write(&inputs.out, inputs.charts)?;
     print_summary(&report.summary()?, &provenance);
-    let names: Vec<String> = written
-        .iter()
-        .filter_map(|path| path.file_name())
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    note(format_args!("wrote {}: {}", inputs.out.display(), names.join(", ")));
+    wrote(&inputs.out, &written);
     Ok(if !books.balances.close() {
         Outcome::Unbalanced
     } else if inputs.strict && has_left_out(&source, log.as_ref(), &books, &plan) {

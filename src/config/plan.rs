@@ -374,18 +374,17 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
             tres::memory_in_bytes(text).map_err(|error| value("hardware.memory", error.to_string(), None))
         })
         .transpose()?;
-    let number = optional;
     Ok(NodeHardware {
         pattern,
-        cpus: number("hardware.cpus", stated.cpus)?,
+        cpus: optional("hardware.cpus", stated.cpus)?,
         memory_bytes,
         sockets: stated.sockets,
-        cpu_tdp_w: number("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
-        cpu_idle_w: number("hardware.cpu_idle_w", stated.cpu_idle_w)?,
-        dram_idle_w: number("hardware.dram_idle_w", stated.dram_idle_w)?,
-        gpu_idle_w: number("hardware.gpu_idle_w", stated.gpu_idle_w)?,
-        gpu_tdp_w: number("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
-        other_w: number("hardware.other_w", stated.other_w)?,
+        cpu_tdp_w: optional("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
+        cpu_idle_w: optional("hardware.cpu_idle_w", stated.cpu_idle_w)?,
+        dram_idle_w: optional("hardware.dram_idle_w", stated.dram_idle_w)?,
+        gpu_idle_w: optional("hardware.gpu_idle_w", stated.gpu_idle_w)?,
+        gpu_tdp_w: optional("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
+        other_w: optional("hardware.other_w", stated.other_w)?,
         psu_efficiency: psu_efficiency(stated.psu_efficiency)?,
         zone: stated.zone.clone(),
     })

@@ -14,18 +14,15 @@ const ENOUGH: f64 = 0.9;
 const CCF_MEMORY_W_PER_GB: f64 = 0.392;
 const BOAVIZTA_MEMORY_W_PER_GB: f64 = 0.284;
 
-/// A way to account.
-#[derive(Clone, Debug)]
-pub struct Approach {
-    /// Its name, as in the table's columns.
-    pub name: &'static str,
-    /// What it is, in a sentence for people.
-    pub words: String,
+/// A way to account: its name and what it is, as [`Account`] has them, and the rules for it.
+struct Approach {
+    name: &'static str,
+    words: String,
     rules: Rules,
 }
 
 /// The site's own way first, with which all others are compared.
-pub fn approaches(rules: &Rules) -> Vec<Approach> {
+fn approaches(rules: &Rules) -> Vec<Approach> {
     let mut all = vec![Approach {
         name: "report",
         words: "as `wattledger report`: meters, else calibration, else the power model".to_owned(),
@@ -73,18 +70,23 @@ pub struct ComponentEnergy {
 }
 
 impl ComponentEnergy {
-    /// All components, in joules; `None` where too little of the time is known.
+    /// All components, in joules, however much of the time is known.
+    pub fn sum_j(&self) -> f64 {
+        self.energy_j.iter().sum()
+    }
+
+    /// The same; `None` where too little of the time is known.
     pub fn total_j(&self) -> Option<f64> {
-        (self.known >= ENOUGH).then(|| self.energy_j.iter().sum())
+        (self.known >= ENOUGH).then(|| self.sum_j())
     }
 }
 
 /// What one approach finds.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Its name.
+    /// Its name, as in the table's columns.
     pub name: &'static str,
-    /// What it is.
+    /// What it is, in a sentence for people.
     pub words: String,
     /// For each run of the log; zero where it was not in the window.
     pub runs: Vec<ComponentEnergy>,
@@ -109,7 +111,7 @@ pub fn compare(
     for (done, approach) in approaches.into_iter().enumerate() {
         progress(done, count);
         let books = close_books(source, jobs, &approach.rules, &|_, _| {})?;
-        accounts.push(account(&approach, &books, jobs.runs.len()));
+        accounts.push(account(approach, &books, jobs.runs.len()));
     }
     Ok(accounts)
 }
@@ -131,7 +133,7 @@ impl Line {
     }
 }
 
-fn account(approach: &Approach, books: &Books, runs: usize) -> Account {
+fn account(approach: Approach, books: &Books, runs: usize) -> Account {
     let mut lines = vec![Line::default(); runs];
     let mut all = Line::default();
     for node in &books.nodes {
@@ -158,7 +160,7 @@ fn account(approach: &Approach, books: &Books, runs: usize) -> Account {
     }
     Account {
         name: approach.name,
-        words: approach.words.clone(),
+        words: approach.words,
         runs: lines.iter().map(Line::close).collect(),
         all: all.close(),
     }

@@ -37,7 +37,7 @@ pub use attribute::MinutePower;
 pub use balance::{Balance, Balances, Difference};
 pub use calibrate::calibrate;
 pub use claims::{Claim, NodeSize, ShareMethod};
-pub use compare::{Account, Approach, ComponentEnergy, approaches, compare};
+pub use compare::{Account, ComponentEnergy, compare};
 pub use device::{DeviceBook, MethodBook};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
@@ -53,7 +53,7 @@ pub use whole::NodeBucket;
 
 use size::node_size;
 
-use crate::jobs::{Run, SchedulerNode};
+use crate::jobs::{JobLog, Run, SchedulerNode};
 use crate::meter::catalog::{Component, gpu_id};
 use crate::meter::inventory::{DeviceSeries, GpuName, Machine, NodeSeries, SeriesRow};
 use crate::meter::names::{NodeNames, nearest};
@@ -86,6 +86,18 @@ pub struct Jobs<'a> {
     pub is_given: bool,
     /// Nodes that the scheduler described.
     pub nodes: &'a [SchedulerNode],
+}
+
+impl<'a> Jobs<'a> {
+    /// What a log tells; nothing without one.
+    pub fn of(log: Option<&'a JobLog>) -> Self {
+        Self {
+            runs: log.map_or(&[], |log| &log.runs),
+            covered: log.and_then(|log| log.covered),
+            is_given: log.is_some(),
+            nodes: log.map_or(&[], |log| &log.nodes),
+        }
+    }
 }
 
 /// The books of one node.

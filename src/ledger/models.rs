@@ -118,6 +118,12 @@ impl Builder<'_> {
         .unwrap_or(0.0)
     }
 
+    /// What is said of hardware with a rated power of which the power model has no figure.
+    fn no_figure(&self, hardware: &Hardware) -> String {
+        let model = self.reading.rules.power_model.name();
+        format!("power model `{model}` has no figure for `{}`: not modelled", hardware.model)
+    }
+
     /// The rule from utilisation to watts for a device.
     fn model(&self, kind: DeviceKind, hardware: &Hardware) -> Option<DeviceModel> {
         DeviceModel::of(self.reading.rules, kind, hardware)
@@ -227,11 +233,8 @@ impl Builder<'_> {
         node: &mut MeasuredNode,
     ) -> Result<Option<MethodCurve>, SourceError> {
         let Some(model) = self.model(DeviceKind::CpuSocket, hardware) else {
-            if hardware.tdp_w.is_some() {
-                note_once(node, no_figure(self.reading.rules.power_model, &hardware.model));
-                return Ok(None);
-            }
             let note = match self.series.machine.cpu_model.as_deref() {
+                _ if hardware.tdp_w.is_some() => self.no_figure(hardware),
                 Some(name) => {
                     format!("processor `{name}` is in no table: state `cpu_tdp_w` to have it modelled")
                 }
@@ -288,15 +291,13 @@ impl Builder<'_> {
         }
         let kind = if component == Component::Gpu { DeviceKind::Gpu } else { DeviceKind::CpuSocket };
         let Some(model) = self.model(kind, hardware) else {
-            if hardware.tdp_w.is_some() {
-                note_once(node, no_figure(self.reading.rules.power_model, &hardware.model));
-                return Ok(None);
-            }
             let (what, key) = match component {
                 Component::Gpu => ("GPU", "gpu_tdp_w"),
                 _ => ("processor", "cpu_tdp_w"),
             };
-            let note = if hardware.model.is_empty() {
+            let note = if hardware.tdp_w.is_some() {
+                self.no_figure(hardware)
+            } else if hardware.model.is_empty() {
                 format!("nothing names the {what}: state `{key}` to have it modelled")
             } else {
                 format!("{what} `{}` is in no table: state `{key}` to have it modelled", hardware.model)
@@ -417,11 +418,6 @@ fn note_once(node: &mut MeasuredNode, note: String) {
     if !node.notes.contains(&note) {
         node.notes.push(note);
     }
-}
-
-/// What a model says of hardware that it has no figure for.
-fn no_figure(model: power::UtilisationModel, name: &str) -> String {
-    format!("power model `{}` has no figure for `{name}`: not modelled", model.name())
 }
 
 fn sources(series: &[MeterSeries<'_>]) -> String {

@@ -4,12 +4,12 @@
 use super::measure::{Reading, Span};
 use super::method::Method;
 use crate::meter::counter::{self, CounterRules, Tally};
-use crate::meter::curve::Curve;
+use crate::meter::curve::{Curve, Interval};
 use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::gauge;
 use crate::meter::inventory::{MeterSeries, NodeSeries};
 use crate::meter::presence::Boots;
-use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, add_up, read_meter};
+use crate::meter::stream::{Scratch, SeriesUse, add_up, read_meter};
 use crate::meter::sums::read_sums;
 use crate::power;
 use crate::source::SourceError;
@@ -25,6 +25,12 @@ pub(super) struct NodeMeter {
     pub curve: Curve,
     /// What was read and dropped.
     pub tally: Tally,
+}
+
+impl NodeMeter {
+    fn new(method: Method, source: String, intervals: Vec<Interval>, tally: Tally) -> Self {
+        Self { method, source, curve: Curve::new(intervals), tally }
+    }
 }
 
 /// The first of these that the node has: an energy counter, a power gauge of its own, the power of all outlets
@@ -55,7 +61,7 @@ pub(super) fn read_node_meter(
     let Some(first) = feeds.first().and_then(|feed| feed.first()) else {
         return summed(series, reading, scratch, uses, span);
     };
-    let power: MeterSamples = add_up(samples);
+    let power = add_up(samples);
     let mut tally = power.tally.clone();
     let intervals = gauge::integrate(
         &power.samples,
@@ -67,7 +73,7 @@ pub(super) fn read_node_meter(
     );
     let metric = first.kind.metric.clone();
     let source = if feeds.len() > 1 { format!("{metric} of {} outlets", feeds.len()) } else { metric };
-    Ok(Some(NodeMeter { method: Method::MeasuredGauge, source, curve: Curve::new(intervals), tally }))
+    Ok(Some(NodeMeter::new(Method::MeasuredGauge, source, intervals, tally)))
 }
 
 fn counter(
@@ -94,12 +100,7 @@ fn counter(
     };
     let mut tally = read.tally.clone();
     let intervals = counter::integrate(&read.samples, &read.stale_ms, &rules, &mut tally);
-    Ok(Some(NodeMeter {
-        method: Method::MeasuredCounter,
-        source: first.kind.metric.clone(),
-        curve: Curve::new(intervals),
-        tally,
-    }))
+    Ok(Some(NodeMeter::new(Method::MeasuredCounter, first.kind.metric.clone(), intervals, tally)))
 }
 
 /// From sums that a server made of the gauge.
@@ -116,10 +117,5 @@ fn summed(
     uses.extend(sums.uses.iter().cloned());
     let mut tally = sums.tally.clone();
     let intervals = sums.intervals(|step| step.sum, power::P_MAX_NODE.value(), &mut tally);
-    Ok(Some(NodeMeter {
-        method: Method::MeasuredGauge,
-        source: meter.kind.metric.clone(),
-        curve: Curve::new(intervals),
-        tally,
-    }))
+    Ok(Some(NodeMeter::new(Method::MeasuredGauge, meter.kind.metric.clone(), intervals, tally)))
 }

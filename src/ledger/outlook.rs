@@ -76,6 +76,13 @@ fn device_outlook(
     Outlook { key: key.clone(), model, method, source, why }
 }
 
+const NO_METER: &str = "no energy counter and no power gauge";
+
+/// True if its own utilisation was recorded.
+fn has_gauge(device: &DeviceSeries<'_>) -> bool {
+    [Quantity::Utilisation, Quantity::UtilisationSum].iter().any(|quantity| !device.of(*quantity).is_empty())
+}
+
 /// By a curve of siblings, where the site states no rated power.
 fn calibrated(
     key: &DeviceKey,
@@ -85,8 +92,7 @@ fn calibrated(
     rules: &Rules,
     model: &str,
 ) -> Option<(Method, String, String)> {
-    let has_gauge =
-        !device.of(Quantity::Utilisation).is_empty() || !device.of(Quantity::UtilisationSum).is_empty();
+    let has_gauge = has_gauge(device);
     let (kind, is_stated, has_load) = match key.component {
         Component::Cpu => {
             (power::DeviceKind::CpuSocket, stated.cpu_tdp_w.is_some(), node.has_cpu_time() || has_gauge)
@@ -97,7 +103,7 @@ fn calibrated(
     let row = rules.calibration.find(kind, model).filter(|_| has_load && !is_stated)?;
     let source =
         format!("utilisation, calibrated on {} devices, {:.1} % off", row.devices, row.error_percent);
-    Some((Method::ModelledCalibrated, source, "no energy counter and no power gauge".to_owned()))
+    Some((Method::ModelledCalibrated, source, NO_METER.to_owned()))
 }
 
 fn modelled(
@@ -108,7 +114,7 @@ fn modelled(
     rules: &Rules,
     model: &str,
 ) -> (Method, String, String) {
-    let no_meter = "no energy counter and no power gauge".to_owned();
+    let no_meter = NO_METER.to_owned();
     let none = |why: String| (Method::None, String::new(), why);
     match key.component {
         Component::Cpu => {
@@ -130,7 +136,7 @@ fn modelled(
             let has_limit = !device.of(Quantity::PowerLimit).is_empty();
             let table_w = || power::find_gpu(model).map(|found| found.tdp.value());
             let tdp = stated.gpu_tdp_w.or_else(table_w).or(rules.default_gpu_tdp_w);
-            if device.of(Quantity::Utilisation).is_empty() && device.of(Quantity::UtilisationSum).is_empty() {
+            if !has_gauge(device) {
                 none("neither power nor utilisation".to_owned())
             } else if has_limit || tdp.is_some() {
                 let rated = tdp.map_or_else(|| "power limit".to_owned(), |tdp| format!("{tdp} W"));

@@ -191,9 +191,12 @@ fn stated(
         for off in presence.off.iter().chain([&end]) {
             let on = Window::new(at_ms, off.start_ms.clamp(at_ms, span.end_ms));
             if !on.is_empty() {
-                let parts_j = crate::sum::sum(devices.iter().map(|device| device.read(bucket, on).energy_j));
                 let constant_j = watts * on.length_s();
-                let energy_j = constant_j + lost * (parts_j + constant_j);
+                let mut energy_j = constant_j;
+                if lost > 0.0 {
+                    let parts = devices.iter().map(|device| device.read(bucket, on).energy_j);
+                    energy_j += lost * (crate::sum::sum(parts) + constant_j);
+                }
                 intervals.push(Interval::flat(on.start_ms, on.end_ms, energy_j, Coverage::Covered));
             }
             at_ms = at_ms.max(off.end_ms.min(span.end_ms));

@@ -260,8 +260,7 @@ impl MeterKind {
     pub fn device_id(&self, labels: &Labels) -> Option<String> {
         if !self.device_join.is_empty() {
             let values = self.device_join.iter().filter_map(|label| labels.get(label));
-            let id = values.collect::<Vec<_>>().join("/");
-            return Some(if self.component == Component::Gpu { gpu_id(&id) } else { id });
+            return Some(self.compared(&values.collect::<Vec<_>>().join("/")));
         }
         if self.device.is_empty() {
             return Some(String::new());
@@ -272,8 +271,13 @@ impl MeterKind {
                 Some(pattern) => pattern.captures(value)?.get(1)?.as_str(),
                 None => value,
             };
-            Some(if self.component == Component::Gpu { gpu_id(id) } else { id.to_owned() })
+            Some(self.compared(id))
         })
+    }
+
+    /// An id as it is compared.
+    fn compared(&self, id: &str) -> String {
+        if self.component == Component::Gpu { gpu_id(id) } else { id.to_owned() }
     }
 
     /// True if `raw` is one of the values by which this exporter says "no value".

@@ -73,122 +73,149 @@ pub struct Fit {
 /// error is clearly less. `devices` holds the points of each device in order of time. `None` where there are
 /// too few points, or all at one utilisation.
 pub fn fit(devices: &[Vec<Point>]) -> Option<Fit> {
-    let all: Vec<Point> = devices.iter().flatten().copied().collect();
-    if all.len() < FEWEST_POINTS {
+    let devices: Vec<&[Point]> =
+        devices.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
+    let points = devices.iter().map(|points| points.len()).sum();
+    if points < FEWEST_POINTS {
         return None;
     }
-    let line = least_squares(&all, false)?;
-    let folds = folds(devices);
-    let line_error = cross_validated(&folds, false);
-    let bent = least_squares(&all, true).zip(cross_validated(&folds, true));
+    let folds = folds(&devices);
+    let sums: Vec<NormalSums> = folds.iter().map(|fold| NormalSums::of(fold)).collect();
+    let all = NormalSums::of_all(&sums);
+    let line = all.solve(false)?;
+    let line_error = cross_validated(&folds, &sums, false);
+    let bent = all.solve(true).zip(cross_validated(&folds, &sums, true));
     let (curve, error) = match (line_error, bent) {
         (Some(line_error), Some((bent, bent_error))) if bent_error < WORTH_BENDING * line_error => {
             (bent, bent_error)
         }
         (Some(line_error), _) => (line, line_error),
         // Each fold alone is needed for the fit: the error is that of the fit itself, which is less than the true one.
-        (None, _) => (line, error_of(&line, &all)),
+        (None, _) => {
+            let mut off = Deviation::default();
+            devices.iter().for_each(|points| off.add(&line, points));
+            (line, off.relative()?)
+        }
     };
-    Some(Fit {
-        curve,
-        points: all.len(),
-        devices: devices.iter().filter(|points| !points.is_empty()).count(),
-        error,
-    })
+    Some(Fit { curve, points, devices: devices.len(), error })
 }
 
-/// Devices, or pieces of time of fewer than three devices.
-fn folds(devices: &[Vec<Point>]) -> Vec<Vec<Point>> {
-    let devices: Vec<&Vec<Point>> = devices.iter().filter(|points| !points.is_empty()).collect();
+/// What is left out of a fit together: a device, or a piece of time of each of fewer than three devices.
+type Fold<'p> = Vec<&'p [Point]>;
+
+fn folds<'p>(devices: &[&'p [Point]]) -> Vec<Fold<'p>> {
     if devices.len() >= 3 {
-        return devices.into_iter().cloned().collect();
+        return devices.iter().map(|points| vec![*points]).collect();
     }
-    let mut folds = vec![Vec::new(); FOLDS];
-    for points in devices {
-        for (nth, point) in points.iter().enumerate() {
-            if let Some(fold) = folds.get_mut(nth * FOLDS / points.len().max(1)) {
-                fold.push(*point);
-            }
-        }
-    }
-    folds
+    let piece = |points: &'p [Point], fold: usize| {
+        let start = |fold: usize| (fold * points.len()).div_ceil(FOLDS);
+        points.get(start(fold)..start(fold + 1)).unwrap_or_default()
+    };
+    (0..FOLDS).map(|fold| devices.iter().map(|points| piece(points, fold)).collect()).collect()
 }
 
-fn cross_validated(folds: &[Vec<Point>], bent: bool) -> Option<f64> {
-    let (mut off, mut all) = (Sum::new(), Sum::new());
-    for (left_out, held) in folds.iter().enumerate() {
-        let rest: Vec<Point> = folds
-            .iter()
-            .enumerate()
-            .filter(|(fold, _)| *fold != left_out)
-            .flat_map(|(_, points)| points.iter().copied())
-            .collect();
-        let curve = least_squares(&rest, bent)?;
-        for point in held {
-            off.add(point.seconds * (curve.power(point.utilisation).value() - point.power_w).abs());
-            all.add(point.seconds * point.power_w);
-        }
+/// The error of each fold under the curve that is fitted to all others, together.
+fn cross_validated(folds: &[Fold<'_>], sums: &[NormalSums], bent: bool) -> Option<f64> {
+    let mut off = Deviation::default();
+    for (left_out, fold) in folds.iter().enumerate() {
+        let others = sums.iter().enumerate().filter(|(other, _)| *other != left_out);
+        let curve = NormalSums::of_all(others.map(|(_, sums)| sums)).solve(bent)?;
+        fold.iter().for_each(|points| off.add(&curve, points));
     }
-    (all.value() > 0.0).then(|| off.value() / all.value())
+    off.relative()
 }
 
 /// Mean absolute error as a share of the mean power.
-pub fn error_of(curve: &PowerCurve, points: &[Point]) -> f64 {
-    let off = |point: &Point| point.seconds * (curve.power(point.utilisation).value() - point.power_w).abs();
-    crate::sum::sum(points.iter().map(off))
-        / crate::sum::sum(points.iter().map(|point| point.seconds * point.power_w))
+#[derive(Default)]
+struct Deviation {
+    off_j: Sum,
+    all_j: Sum,
 }
 
-/// Solves the normal equations of 1, u and, if `bent`, u·(1 − u).
-fn least_squares(points: &[Point], bent: bool) -> Option<PowerCurve> {
-    let terms = |point: &Point| {
-        let u = point.utilisation;
-        [1.0, u, if bent { u * (1.0 - u) } else { 0.0 }]
-    };
-    let size = if bent { 3 } else { 2 };
-    let mut sums = [[Sum::new(); 4]; 3];
-    for point in points {
-        let terms = terms(point);
-        let row = [terms[0], terms[1], terms[2], point.power_w];
-        for (sums, term) in sums.iter_mut().zip(terms) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                sum.add(point.seconds * term * value);
-            }
+impl Deviation {
+    fn add(&mut self, curve: &PowerCurve, points: &[Point]) {
+        for point in points {
+            let off_w = (curve.power(point.utilisation).value() - point.power_w).abs();
+            self.off_j.add(point.seconds * off_w);
+            self.all_j.add(point.seconds * point.power_w);
         }
     }
-    let mut rows = sums.map(|row| row.map(|sum| sum.value()));
-    // Gauss' elimination with the largest pivot; a matrix this small needs no library.
-    for column in 0..size {
-        let pivot = (column..size).max_by(|left, right| {
-            let at =
-                |row: usize| rows.get(row).and_then(|row| row.get(column)).map_or(0.0, |value| value.abs());
-            at(*left).total_cmp(&at(*right))
-        })?;
-        rows.swap(column, pivot);
-        let lead = *rows.get(column)?;
-        let divisor = *lead.get(column)?;
-        let scale = rows.iter().flatten().fold(0.0_f64, |most, value| most.max(value.abs()));
-        if divisor.abs() <= 1e-9 * scale || !divisor.is_finite() {
-            return None;
-        }
-        for (index, row) in rows.iter_mut().enumerate().take(size) {
-            if index == column {
-                continue;
-            }
-            let factor = row.get(column)? / divisor;
-            for (value, lead) in row.iter_mut().zip(lead) {
-                *value -= factor * lead;
-            }
-        }
+
+    fn relative(&self) -> Option<f64> {
+        (self.all_j.value() > 0.0).then(|| self.off_j.value() / self.all_j.value())
     }
-    let solved = |index: usize| -> Option<f64> {
-        let row = rows.get(index)?;
-        Some(row.get(3)? / row.get(index)?)
-    };
-    let bend_w = if bent { solved(2)? } else { 0.0 };
-    let curve = PowerCurve { idle_w: solved(0)?, slope_w: solved(1)?, bend_w };
-    // A device that draws less the more it works is a mistake of the data.
-    (curve.slope_w > 0.0 && curve.idle_w.is_finite()).then_some(curve)
+}
+
+/// The normal equations of 1, u and u·(1 − u), weighted by time, with the power on the right: sums, so that those of
+/// several folds are those of their points.
+#[derive(Clone, Copy, Default)]
+struct NormalSums([[Sum; 4]; 3]);
+
+impl NormalSums {
+    fn of(fold: &Fold<'_>) -> Self {
+        let mut sums = Self::default();
+        for point in fold.iter().copied().flatten() {
+            let u = point.utilisation;
+            let terms = [1.0, u, u * (1.0 - u)];
+            let [one, load, bend] = terms;
+            let row = [one, load, bend, point.power_w];
+            for (sums, term) in sums.0.iter_mut().zip(terms) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    sum.add(point.seconds * term * value);
+                }
+            }
+        }
+        sums
+    }
+
+    fn of_all<'s>(all: impl IntoIterator<Item = &'s Self>) -> Self {
+        let mut total = Self::default();
+        for sums in all {
+            for (total, part) in total.0.iter_mut().flatten().zip(sums.0.iter().flatten()) {
+                total.add(part.value());
+            }
+        }
+        total
+    }
+
+    /// The line, or with `bent` the curve, of least squares.
+    fn solve(&self, bent: bool) -> Option<PowerCurve> {
+        let size = if bent { 3 } else { 2 };
+        let mut rows = self.0.map(|row| row.map(|sum| sum.value()));
+        // Gauss' elimination with the largest pivot; a matrix this small needs no library.
+        for column in 0..size {
+            let pivot = (column..size).max_by(|left, right| {
+                let at = |row: usize| {
+                    rows.get(row).and_then(|row| row.get(column)).map_or(0.0, |value| value.abs())
+                };
+                at(*left).total_cmp(&at(*right))
+            })?;
+            rows.swap(column, pivot);
+            let lead = *rows.get(column)?;
+            let divisor = *lead.get(column)?;
+            let scale = rows.iter().flatten().fold(0.0_f64, |most, value| most.max(value.abs()));
+            if divisor.abs() <= 1e-9 * scale || !divisor.is_finite() {
+                return None;
+            }
+            for (index, row) in rows.iter_mut().enumerate().take(size) {
+                if index == column {
+                    continue;
+                }
+                let factor = row.get(column)? / divisor;
+                for (value, lead) in row.iter_mut().zip(lead) {
+                    *value -= factor * lead;
+                }
+            }
+        }
+        let solved = |index: usize| -> Option<f64> {
+            let row = rows.get(index)?;
+            Some(row.get(3)? / row.get(index)?)
+        };
+        let bend_w = if bent { solved(2)? } else { 0.0 };
+        let curve = PowerCurve { idle_w: solved(0)?, slope_w: solved(1)?, bend_w };
+        // A device that draws less the more it works is a mistake of the data.
+        (curve.slope_w > 0.0 && curve.idle_w.is_finite()).then_some(curve)
+    }
 }
 
 /// A calibrated hardware model.

@@ -1,8 +1,8 @@
 //! Power models and hardware tables, for what has no meter.
 //!
 //! [`find_cpu`] and [`find_gpu`] look a device up by the name that the kernel
-//! or the driver prints, [`nearest_cpus`] and [`nearest_gpus`] list what is like it; [`UtilisationModel`] turns its rated power and a
-//! utilisation into watts; [`memory_power`] does so for installed memory.
+//! or the driver prints, [`nearest_cpus`] and [`nearest_gpus`] list what is like it; [`UtilisationModel`] turns its rated
+//! power and a utilisation into watts; [`MemoryModel`] does so for installed memory.
 
 pub mod calibration;
 mod ccf;
@@ -14,7 +14,7 @@ mod rating;
 pub use hardware::{CpuMatch, GpuMatch, find_cpu, find_gpu};
 pub use model::{
     DeviceKind, MEMORY_W_PER_GB, MemoryModel, P_MAX_DRAM, P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel,
-    UtilisationModel, memory_power, memory_power_at, memory_power_by_module, p_max,
+    UtilisationModel, p_max,
 };
 pub use nearest::{nearest_cpus, nearest_gpus};
 pub use rating::Rating;

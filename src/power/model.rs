@@ -171,16 +171,6 @@ fn on_curve(utilisation: f64) -> f64 {
     f64::NAN
 }
 
-/// Power of `installed_bytes` of memory, at [`MEMORY_W_PER_GB`].
-pub fn memory_power(installed_bytes: f64) -> Watts {
-    memory_power_at(installed_bytes, MEMORY_W_PER_GB)
-}
-
-/// Power of `installed_bytes` of memory at `watts_per_gb` for each 10⁹ bytes.
-pub fn memory_power_at(installed_bytes: f64, watts_per_gb: f64) -> Watts {
-    Watts(installed_bytes / BYTES_PER_GB * watts_per_gb)
-}
-
 /// How the power of memory without a meter is worked out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemoryModel {
@@ -194,8 +184,8 @@ impl MemoryModel {
     /// Power of `installed_bytes` of memory.
     pub fn power(self, installed_bytes: f64) -> Watts {
         match self {
-            Self::PerGigabyte(watts) => memory_power_at(installed_bytes, watts),
-            Self::PerModule => memory_power_by_module(installed_bytes),
+            Self::PerGigabyte(watts) => Watts(installed_bytes / BYTES_PER_GB * watts),
+            Self::PerModule => by_module(installed_bytes),
         }
     }
 }
@@ -218,7 +208,7 @@ impl fmt::Display for MemoryModel {
 
 /// CodeCarbon's memory model (3.2.9, `codecarbon/external/ram.py`): modules guessed from the size, 5 W each, less for
 /// those beyond the fourth, at least 10 W.
-pub fn memory_power_by_module(installed_bytes: f64) -> Watts {
+fn by_module(installed_bytes: f64) -> Watts {
     let gigabytes = installed_bytes / BYTES_PER_GB;
     let modules = match gigabytes {
         ..=2.0 => 1.0,

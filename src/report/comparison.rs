@@ -84,9 +84,7 @@ fn by_method(accounts: &[Account]) -> PolarsResult<DataFrame> {
     let part =
         |at: usize| move |account: &Account| kwh(account.all.energy_j.get(at).copied().unwrap_or_default());
     let total = |account: &Account| account.all.total_j();
-    let runs = |account: &Account| {
-        kwh(crate::sum::sum(account.runs.iter().map(|run| run.energy_j.iter().sum::<f64>())))
-    };
+    let runs = |account: &Account| kwh(crate::sum::sum(account.runs.iter().map(ComponentEnergy::sum_j)));
     let words: Vec<String> = accounts.iter().map(|account| account.words.clone()).collect();
     let names: Vec<&str> = accounts.iter().map(|account| account.name).collect();
     let differences: Vec<Option<f64>> =
@@ -95,7 +93,7 @@ fn by_method(accounts: &[Account]) -> PolarsResult<DataFrame> {
         accounts.len(),
         vec![
             Column::new("method".into(), names),
-            column("energy_kwh", &|account| kwh(account.all.energy_j.iter().sum())),
+            column("energy_kwh", &|account| kwh(account.all.sum_j())),
             Column::new("difference".into(), differences),
             column("run_energy_kwh", &runs),
             column("cpu_energy_kwh", &part(0)),
@@ -109,7 +107,7 @@ fn by_method(accounts: &[Account]) -> PolarsResult<DataFrame> {
 }
 
 fn chart(accounts: &[Account], subtitle: &str) -> Bars {
-    let totals = accounts.iter().map(|account| account.all.energy_j.iter().sum::<f64>());
+    let totals = accounts.iter().map(|account| account.all.sum_j());
     let (unit, scale) = scale_for(totals.fold(0.0, f64::max), &pictures::ENERGY_UNITS);
     let items = accounts.iter().map(|account| BarItem {
         name: account.name.replace('_', "-"),
