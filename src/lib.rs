@@ -66,4 +66,5 @@ pub mod source;
 pub mod sum;
 pub mod time;
 pub mod tsdb;
+pub mod uncertainty;
 pub mod units;

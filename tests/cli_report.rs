@@ -336,7 +336,7 @@ fn without_charts_there_are_none() {
     );
     assert_snapshot!(ended.stderr, @r#"
     2026-11-23T23:05:49.183Z to 2026-11-23T23:10:30.274Z, electricity, life-cycle basis
-      energy     5.041 Wh
+      energy     5.041 Wh, within 2.436 Wh to 8.304 Wh
         for      run 24.4 %, idle 68.6 %, infrastructure 0.0 %, unattributed 7.0 %
         in       cpu 86.8 %, dram 13.2 %, gpu 0.0 %, other 0.0 %
         by       modelled:constant 13.2 %, modelled:utilisation 86.8 %

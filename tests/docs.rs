@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -20,6 +20,7 @@ const PAGES: [&str; 11] = [
     "docs/models.md",
     "docs/outputs.md",
     "docs/pushdown.md",
+    "docs/uncertainty.md",
 ];
 
 fn root() -> PathBuf {

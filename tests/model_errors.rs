@@ -5,13 +5,14 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     dead_code,
     reason = "a test fails by panicking; helpers are shared"
 )]
 
 use std::path::{Path, PathBuf};
 
-use wattledger::power::{Rating, UtilisationModel, calibration};
+use wattledger::power::{DeviceKind, Rating, UtilisationModel, calibration};
 use wattledger::units::Watts;
 
 #[path = "support/mod.rs"]
@@ -59,6 +60,8 @@ fn processors_under_known_loads() {
         UtilisationModel::CodeCarbonCubic,
         UtilisationModel::Boavizta,
     ];
+    let (mut within, mut tested, mut widths) = (0, 0, 0.0);
+    let mut machines: Vec<Vec<Point>> = Vec::new();
     for (folder, name, tdp, sockets) in [
         ("AMD_EPYC_8024P_8C", "EPYC 8024P", 90.0, 1.0),
         ("AMD_Threadripper", "Threadripper 1950X", 180.0, 1.0),
@@ -103,6 +106,68 @@ fn processors_under_known_loads() {
         let fit = calibration::fit(&[fitted]).unwrap();
         let found = errors_by(&|point| fit.curve.power(point.0).value(), &half(1));
         assert_eq!(found, cells[8], "{name}, calibrated: {fit:?}");
+        let others = half(1);
+        let is_within = |point: &&Point| {
+            let watts = fit.curve.power(point.0).value();
+            (fit.spread.low() * watts..=fit.spread.high() * watts).contains(&point.2)
+        };
+        let here = others.iter().filter(is_within).count();
+        println!("{name}: {here} of {} within, spread {:?}", others.len(), fit.spread);
+        within += here;
+        tested += others.len();
+        widths += others.len() as f64 * (fit.spread.high() - fit.spread.low());
+        machines.push(points.into_iter().map(|(u, tdp, watts)| (u, tdp * sockets, watts)).collect());
+    }
+    let tested = tested as f64;
+    let share = within as f64 / tested;
+    println!("{within} of {tested} points within, mean width {:.0} %", 100.0 * widths / tested);
+    assert!((0.85..0.97).contains(&share), "{share}");
+    spreads_of_tables(&machines);
+}
+
+/// The value that a share of the sorted values lies below, linear between them.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let (below, rest) = (at as usize, at.fract());
+    let above = sorted[(below + 1).min(sorted.len() - 1)];
+    sorted[below] + if rest > 0.0 { (above - sorted[below]) * rest } else { 0.0 }
+}
+
+/// The spreads in the code are the quantiles over these machines, and those over four of them hold for the fifth.
+fn spreads_of_tables(machines: &[Vec<Point>]) {
+    for model in [
+        UtilisationModel::TdpCurve,
+        UtilisationModel::TdpLinear,
+        UtilisationModel::IdleToTdp,
+        UtilisationModel::CodeCarbonCubic,
+        UtilisationModel::Boavizta,
+    ] {
+        let ratio = |(utilisation, tdp, watts): &Point| {
+            let modelled = model.power(*utilisation, &Rating::cpu(Watts(*tdp))).unwrap().value();
+            (modelled > 0.0).then(|| watts / modelled)
+        };
+        let bounds = |left_out: Option<usize>| {
+            let kept = machines.iter().enumerate().filter(|(at, _)| Some(*at) != left_out);
+            let mut ratios: Vec<f64> = kept.flat_map(|(_, points)| points.iter().filter_map(ratio)).collect();
+            ratios.sort_by(f64::total_cmp);
+            (quantile(&ratios, 0.025), quantile(&ratios, 0.975))
+        };
+        let spread = model.spread(DeviceKind::CpuSocket);
+        let (low, high) = bounds(None);
+        assert!(
+            (spread.low() - low).abs() < 0.006 && (spread.high() - high).abs() < 0.006,
+            "{model}: {low} {high}"
+        );
+        let (mut within, mut all) = (0, 0);
+        for (at, points) in machines.iter().enumerate() {
+            let (low, high) = bounds(Some(at));
+            within +=
+                points.iter().filter(|point| ratio(point).is_some_and(|r| low <= r && r <= high)).count();
+            all += points.len();
+        }
+        let share = within as f64 / all as f64;
+        println!("{model}: {:.1} % of {all} points of the machine left out within", 100.0 * share);
+        assert!((0.85..0.97).contains(&share), "{model}: {share}");
     }
 }
 

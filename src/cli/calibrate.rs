@@ -53,7 +53,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     let comment = format!(
         "Power curves by wattledger calibrate, fitted to {} over {}.\n\
-         P(u) = idle_w + slope_w·u + bend_w·u·(1 − u), of one socket or GPU. error_percent: mean error on devices left out in turn.",
+         P(u) = idle_w + slope_w·u + bend_w·u·(1 − u), of one socket or GPU. error_percent: mean error on machines left out in turn;\n\
+         low_percent and high_percent: what 95 % of their energy lay between, against the curve.",
         source.name(),
         plan.rules.window
     );
@@ -64,14 +65,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
                 .map_err(|source| Failure::Io { doing: format!("write `{}`", path.display()), source })?;
             for row in &calibration.calibrated {
                 note(format_args!(
-                    "{} {}: {:.1} W at rest, {:.1} W at full load, {:.1} % off ({} points of {} devices)",
+                    "{} {}: {:.1} W at rest, {:.1} W at full load, {:.1} % off ({} points of {} machines)",
                     row.component,
                     row.model,
                     row.idle_w,
                     row.curve().power(1.0).value(),
                     row.error_percent,
                     row.points,
-                    row.devices
+                    row.machines
                 ));
             }
         }

@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// Also write the per-CPU series that have nothing to do with energy.
     #[arg(long)]
     extra_series: bool,
+    /// Let machines of one model differ in power as measured ones do.
+    #[arg(long)]
+    unlike: bool,
     /// Directory to write into; it must not hold a snapshot yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -71,6 +74,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         runs: args.runs,
         job_series: args.job_series,
         extra_series: args.extra_series,
+        unlike: args.unlike,
         ..Scenario::default()
     };
     write(&scenario, &args.out)?;

@@ -29,7 +29,12 @@ pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance
     };
     let simulated = if provenance.simulated { "SIMULATED " } else { "" };
     note(format_args!("{simulated}{} to {}, {}", text("/window/start"), text("/window/end"), text("/title")));
-    note(format_args!("  energy     {}", energy(total)));
+    let within = |name: &str, words: fn(f64) -> String| -> String {
+        let [low, high] = ["low", "high"].map(|side| number(&format!("/{name}_{side}")));
+        low.zip(high)
+            .map_or_else(String::new, |(low, high)| format!(", within {} to {}", words(low), words(high)))
+    };
+    note(format_args!("  energy     {}{}", energy(total), within("energy_kwh", energy)));
     note(format_args!(
         "    for      {}",
         parts("/energy_kwh_by_beneficiary", &["run", "idle", "infrastructure", "unattributed"])
@@ -41,8 +46,9 @@ pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance
     note(format_args!("    by       {}", shares("/energy_share_by_method")));
     match number("/emissions_gco2e") {
         Some(grams) => note(format_args!(
-            "  emissions  {} ({} km by car, {} tree-months)",
+            "  emissions  {}{} ({} km by car, {} tree-months)",
             mass(grams),
+            within("emissions_gco2e", mass),
             figures(number("/equivalents/car_km").unwrap_or(0.0)),
             figures(number("/equivalents/tree_months").unwrap_or(0.0)),
         )),

@@ -64,6 +64,8 @@ struct Row {
     covered_s: f64,
     interpolated_s: f64,
     expected_s: f64,
+    unseen_s: f64,
+    unbound_j: f64,
     share_method: Option<ShareMethod>,
 }
 
@@ -289,6 +291,11 @@ impl Sweep<'_> {
         row.covered_s += reading.covered_s;
         row.interpolated_s += reading.interpolated_s;
         row.expected_s += expected_s;
+        row.unseen_s += share * (expected_s - reading.covered_s - reading.interpolated_s).max(0.0);
+        if method == ShareMethod::AllocatedGpus {
+            // Of 7 of 8 GPUs the eighth may be any; of 1 of 8 nothing is sure.
+            row.unbound_j += reading.energy_j * share * (2.0 * (1.0 - share)).clamp(0.0, 1.0);
+        }
         // A row that was shared in two ways says the weaker one.
         row.share_method = row.share_method.max(Some(method));
     }
@@ -309,6 +316,8 @@ impl Sweep<'_> {
                 covered_s: row.covered_s,
                 interpolated_s: row.interpolated_s,
                 expected_s: row.expected_s,
+                unseen_s: row.unseen_s,
+                unbound_j: row.unbound_j,
                 share_method: row.share_method.unwrap_or(ShareMethod::Remainder),
             });
         }

@@ -13,14 +13,15 @@ use super::{LedgerError, read_window, select};
 use crate::meter::catalog::Component;
 use crate::meter::inventory::NodeSeries;
 use crate::meter::stream::Scratch;
-use crate::power::calibration::{Calibrated, Calibration, Point, fit};
+use crate::power::calibration::{Calibrated, Calibration, Point, fit, fit_constant};
+use crate::power::watts_per_gb;
 use crate::source::Source;
 use crate::time::{Window, buckets};
 
 /// A device's known time in an interval has to be this much of it for the interval to count.
 const SEEN: f64 = 0.99;
 
-/// Points of each device, by component and hardware model.
+/// Points of each machine, by component and hardware model.
 type Points = BTreeMap<(Component, String), Vec<Vec<Point>>>;
 
 /// Curves of all hardware models of which some device has a utilisation and a meter, and what could not be fitted.
@@ -42,14 +43,15 @@ pub fn calibrate(source: &dyn Source, rules: &Rules) -> Result<(Calibration, Vec
         .collect();
     let mut all = Points::new();
     for points in found {
-        for (model, devices) in points? {
-            all.entry(model).or_default().extend(devices);
+        for (model, machines) in points? {
+            all.entry(model).or_default().extend(machines);
         }
     }
     let mut calibration = Calibration::default();
     let mut notes = Vec::new();
-    for ((component, model), devices) in all {
-        let Some(fit) = fit(&devices) else {
+    for ((component, model), machines) in all {
+        let fitted = if component == Component::Dram { fit_constant(&machines) } else { fit(&machines) };
+        let Some(fit) = fitted else {
             notes.push(format!("{component} `{model}`: too few points, or all at one utilisation"));
             continue;
         };
@@ -60,8 +62,10 @@ pub fn calibrate(source: &dyn Source, rules: &Rules) -> Result<(Calibration, Vec
             slope_w: fit.curve.slope_w,
             bend_w: fit.curve.bend_w,
             points: fit.points,
-            devices: fit.devices,
+            machines: fit.machines,
             error_percent: 100.0 * fit.error,
+            low_percent: Some(100.0 * (fit.spread.low() - 1.0)),
+            high_percent: Some(100.0 * (fit.spread.high() - 1.0)),
         });
     }
     Ok((calibration, notes))
@@ -94,6 +98,17 @@ fn of_node(
         .filter(|device| device.key.component == Component::Cpu && !series.machine.is_virtual)
         .collect();
     let model = series.machine.cpu_model.clone().unwrap_or_default();
+    let memory: Vec<&Device> =
+        measured.devices.iter().filter(|device| device.key.component == Component::Dram).collect();
+    let is_memory_known = !model.is_empty() && !memory.is_empty() && memory.iter().all(is_measured);
+    if let Some(bytes) = measured.memory_bytes.filter(|_| is_memory_known) {
+        let here = buckets.iter().filter_map(|bucket| {
+            let watts: Option<f64> = memory.iter().map(|device| power(device, *bucket)).sum();
+            let power_w = watts_per_gb(crate::units::Watts(watts?), bytes)?;
+            Some(Point { utilisation: 0.0, power_w, seconds: bucket.length_s() })
+        });
+        points.entry((Component::Dram, model.clone())).or_default().push(here.collect());
+    }
     if series.has_cpu_time() && !sockets.is_empty() && sockets.iter().all(is_measured) && !model.is_empty() {
         let loads = node_loads(series, &reading, scratch)?;
         // One device may be several sockets, or a die of one.
@@ -125,9 +140,12 @@ fn of_node(
             let power_w = power(device, window);
             here.extend(power_w.map(|power_w| Point { utilisation, power_w, seconds: window.length_s() }));
         }
-        points.entry((Component::Gpu, model)).or_default().push(here);
+        let of_machine = points.entry((Component::Gpu, model)).or_insert_with(|| vec![Vec::new()]);
+        if let Some(all) = of_machine.first_mut() {
+            all.extend(here);
+        }
     }
-    points.retain(|_, devices| devices.iter().any(|points| !points.is_empty()));
+    points.retain(|_, machines| machines.iter().any(|points| !points.is_empty()));
     Ok(points)
 }
 

@@ -4,15 +4,12 @@ use super::usage::ShareRule;
 use super::{Beneficiary, Books, Jobs, LedgerError, Rules, close_books};
 use crate::meter::catalog::Component;
 use crate::power::calibration::Calibration;
-use crate::power::{MemoryModel, UtilisationModel};
+use crate::power::{BOAVIZTA_MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
 use crate::source::Source;
 use crate::sum::Sum;
 
 /// Share of the expected time of which an approach has to know the energy of a run, or it has no figure.
 const ENOUGH: f64 = 0.9;
-/// Watts per GB of memory: Cloud Carbon Footprint and Boavizta.
-const CCF_MEMORY_W_PER_GB: f64 = 0.392;
-const BOAVIZTA_MEMORY_W_PER_GB: f64 = 0.284;
 
 /// A way to account: its name and what it is, as [`Account`] has them, and the rules for it.
 struct Approach {

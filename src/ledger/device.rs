@@ -9,6 +9,7 @@ use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
 use crate::time::Window;
+use crate::uncertainty::Spread;
 
 /// Share of the expected time that a method has to know to be good enough.
 const ENOUGH: f64 = 0.9;
@@ -26,6 +27,8 @@ pub struct MethodCurve {
     pub edge_errors: Vec<EdgeError>,
     /// What was read and what was dropped.
     pub tally: Tally,
+    /// How far off a model may be; `None` for what a meter saw, which its class tells.
+    pub model_spread: Option<Spread>,
     /// The known intervals between readings, before any was cut at a run edge.
     full: Vec<Window>,
 }
@@ -43,7 +46,12 @@ impl MethodCurve {
         let known = intervals.iter().filter(|interval| interval.is_known());
         let full = known.map(|interval| interval.window).collect();
         let (placed, edge_errors) = place(intervals, holders, rule);
-        Self { method, source, curve: Curve::new(placed), edge_errors, tally, full }
+        Self { method, source, curve: Curve::new(placed), edge_errors, tally, model_spread: None, full }
+    }
+
+    /// The same, of a model with this spread.
+    pub fn with_spread(self, spread: Spread) -> Self {
+        Self { model_spread: Some(spread), ..self }
     }
 
     /// True if two readings next to each other lie inside `window` (rule C6:
@@ -77,6 +85,8 @@ pub struct Device {
     pub static_w: f64,
     /// For each bucket the factor on the seconds: below 1 where the curve stands for less than its bucket (rule T1).
     pub coverage_scale: Vec<f64>,
+    /// For each bucket how far off the energy may be (rule U1).
+    pub spreads: Vec<Spread>,
 }
 
 impl Device {
@@ -90,7 +100,7 @@ impl Device {
         presence: &Presence,
     ) -> Self {
         let mut cursors: Vec<Cursor<'_>> = methods.iter().map(|method| method.curve.cursor()).collect();
-        let choice = buckets
+        let choice: Vec<Option<usize>> = buckets
             .iter()
             .map(|bucket| {
                 let enough_s = ENOUGH * presence.expected_s(*bucket);
@@ -109,8 +119,23 @@ impl Device {
             })
             .collect();
         drop(cursors);
+        let spread =
+            |method: &MethodCurve| method.model_spread.unwrap_or_else(|| method.method.spread(key.component));
+        let spreads = choice
+            .iter()
+            .map(|chosen| chosen.and_then(|index| methods.get(index)).map_or(Spread::NONE, spread))
+            .collect();
         let ones = vec![1.0; buckets.len()];
-        Self { key, model, methods, choice, static_w: 0.0, energy_scale: ones.clone(), coverage_scale: ones }
+        Self {
+            key,
+            model,
+            methods,
+            choice,
+            energy_scale: ones.clone(),
+            static_w: 0.0,
+            coverage_scale: ones,
+            spreads,
+        }
     }
 
     /// The method taken in a bucket.
@@ -179,6 +204,10 @@ pub struct DeviceBook {
     pub methods: Vec<MethodBook>,
     /// The method taken for each bucket.
     pub chosen: Vec<Method>,
+    /// For each bucket how far off the energy may be (rule U1).
+    pub spreads: Vec<Spread>,
+    /// Mean power over all that was seen, in watts; `None` of a device of which nothing was.
+    pub mean_w: Option<f64>,
     /// Seconds seen, over all buckets.
     pub covered_s: f64,
     /// Seconds whose energy is known but not how it was spread.
@@ -190,10 +219,12 @@ pub struct DeviceBook {
 impl DeviceBook {
     /// Closes the book of `device`.
     pub fn new(device: &Device, buckets: &[Window], presence: &Presence) -> Self {
-        let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
+        let (mut energy, mut covered, mut interpolated, mut expected) =
+            (Sum::new(), Sum::new(), Sum::new(), Sum::new());
         let mut reader = device.reader();
         for (index, bucket) in buckets.iter().enumerate() {
             let reading = reader.read(index, *bucket);
+            energy.add(reading.energy_j);
             covered.add(reading.covered_s);
             interpolated.add(reading.interpolated_s);
             expected.add(presence.expected_s(*bucket));
@@ -205,11 +236,14 @@ impl DeviceBook {
         });
         let chosen = (0..buckets.len())
             .map(|bucket| device.chosen(bucket).map_or(Method::None, |chosen| chosen.method));
+        let known_s = covered.value() + interpolated.value();
         Self {
             key: device.key.clone(),
             model: device.model.clone(),
             methods: methods.collect(),
             chosen: chosen.collect(),
+            spreads: device.spreads.clone(),
+            mean_w: (known_s > 0.0).then(|| energy.value() / known_s),
             covered_s: covered.value(),
             interpolated_s: interpolated.value(),
             expected_s: expected.value(),

@@ -46,6 +46,10 @@ pub struct Entry {
     pub interpolated_s: f64,
     /// Seconds that should have been seen.
     pub expected_s: f64,
+    /// Share × seconds that should have been seen and were not (rule U2).
+    pub unseen_s: f64,
+    /// How much of the energy may be another GPU's, where it is not known which GPU a run has, in joules (rule U3).
+    pub unbound_j: f64,
     /// How the share was found.
     pub share_method: ShareMethod,
 }

@@ -8,6 +8,7 @@ use super::entry::Beneficiary;
 use super::method::Method;
 use super::pricing::{Pricer, Prices};
 use crate::jobs::Run;
+use crate::uncertainty::Spread;
 
 /// Number of a run in the frame's `run` column; rows of nobody's run have none.
 fn run_number(beneficiary: Beneficiary) -> Option<u32> {
@@ -19,6 +20,9 @@ fn run_number(beneficiary: Beneficiary) -> Option<u32> {
 
 /// Below this share of the expected time nothing is extrapolated (rule C5).
 const EXTRAPOLATE_FROM: f64 = 0.5;
+
+/// Share of interpolated energy that may belong into another row (rule U3).
+const INTERPOLATED_OFF: f64 = 0.5;
 
 #[derive(Default)]
 struct Columns {
@@ -32,6 +36,11 @@ struct Columns {
     energy_j: Vec<f64>,
     energy_extrapolated_j: Vec<Option<f64>>,
     edge_error_j: Vec<f64>,
+    low_factor: Vec<f64>,
+    high_factor: Vec<f64>,
+    unseen_j: Vec<f64>,
+    placing_j: Vec<f64>,
+    unbound_j: Vec<f64>,
     covered_s: Vec<f64>,
     interpolated_s: Vec<f64>,
     expected_s: Vec<f64>,
@@ -79,6 +88,15 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.energy_j.push(entry.energy_j);
             columns.energy_extrapolated_j.push(extrapolated);
             columns.edge_error_j.push(entry.edge_error_j);
+            let spread = device.spreads.get(entry.bucket).copied().unwrap_or(Spread::NONE);
+            columns.low_factor.push(spread.low());
+            columns.high_factor.push(spread.high());
+            columns.unseen_j.push(device.mean_w.map_or(0.0, |watts| watts * entry.unseen_s));
+            let interpolated = if known_s > 0.0 { entry.interpolated_s / known_s } else { 0.0 };
+            columns.unbound_j.push(entry.unbound_j);
+            columns
+                .placing_j
+                .push(entry.edge_error_j.hypot(INTERPOLATED_OFF * entry.energy_j * interpolated));
             columns.covered_s.push(entry.covered_s);
             columns.interpolated_s.push(entry.interpolated_s);
             columns.expected_s.push(entry.expected_s);
@@ -116,6 +134,11 @@ impl Columns {
                 Column::new("energy_j".into(), self.energy_j),
                 Column::new("energy_extrapolated_j".into(), self.energy_extrapolated_j),
                 Column::new("edge_error_j".into(), self.edge_error_j),
+                Column::new("energy_low_factor".into(), self.low_factor),
+                Column::new("energy_high_factor".into(), self.high_factor),
+                Column::new("unseen_j".into(), self.unseen_j),
+                Column::new("placing_j".into(), self.placing_j),
+                Column::new("unbound_j".into(), self.unbound_j),
                 Column::new("covered_s".into(), self.covered_s),
                 Column::new("interpolated_s".into(), self.interpolated_s),
                 Column::new("expected_s".into(), self.expected_s),

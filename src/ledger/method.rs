@@ -1,5 +1,8 @@
 //! How a figure came about (rule C7).
 
+use crate::meter::catalog::Component;
+use crate::uncertainty::Spread;
+
 /// How the energy of a device in a bucket was found, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
@@ -27,6 +30,21 @@ impl Method {
             Self::ModelledUtilisation => "modelled:utilisation",
             Self::ModelledConstant => "modelled:constant",
             Self::None => "none",
+        }
+    }
+
+    /// How far off what a meter saw of a component may be (rule U1); what models say brings its own spread.
+    pub fn spread(self, component: Component) -> Spread {
+        match (self, component) {
+            // RAPL tells memory with an offset, and worst at rest (Desrochers et al., MEMSYS 2016).
+            (Self::MeasuredCounter | Self::MeasuredGauge, Component::Dram) => Spread::within(0.20),
+            // NVML states ± 5 %; processors since Haswell-EP are measured too (Hackenberg et al., IPDPSW 2015).
+            (Self::MeasuredCounter, _) | (Self::MeasuredGauge, Component::Node | Component::Other) => {
+                Spread::within(0.05)
+            }
+            // A gauge is looked at now and then: an A100's sensor sees a quarter of the time (Yang et al., SC24).
+            (Self::MeasuredGauge, _) => Spread::within(0.10),
+            _ => Spread::NONE,
         }
     }
 

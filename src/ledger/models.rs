@@ -3,7 +3,7 @@
 
 use super::claims::Timeline;
 use super::device::{Device, MethodCurve};
-use super::device_model::DeviceModel;
+use super::device_model::{DeviceModel, MemoryRule};
 use super::hardware::{Hardware, cpu_hardware, gpu_hardware};
 use super::measure::{MeasuredNode, Reading};
 use super::method::Method;
@@ -271,7 +271,7 @@ impl Builder<'_> {
         let of =
             if self.series.cpu_time.is_empty() { &self.series.cpu_time_sums } else { &self.series.cpu_time };
         let source = format!("{}, {}", sources(of), model.words);
-        Ok(Some(self.method(model.method, source, intervals, holders, tally)))
+        Ok(Some(self.method(model.method, source, intervals, holders, tally).with_spread(model.spread)))
     }
 
     /// Rule C4 for GPUs, and for processors without CPU time: utilisation gauge through the power model.
@@ -316,7 +316,8 @@ impl Builder<'_> {
             };
             let intervals = sums.intervals(energy_j, hardware.max_power_w, &mut tally);
             let source = format!("{}, {}", sources(summed), model.words);
-            return Ok(Some(self.method(model.method, source, intervals, holders, tally)));
+            let curve = self.method(model.method, source, intervals, holders, tally);
+            return Ok(Some(curve.with_spread(model.spread)));
         }
         let mut meter = read_meter(series, self.reading.window, scratch)?;
         node.uses.extend(meter.uses.iter().cloned());
@@ -336,28 +337,30 @@ impl Builder<'_> {
             &mut tally,
         );
         let source = format!("{}, {}", sources(series), model.words);
-        Ok(Some(self.method(model.method, source, intervals, holders, tally)))
+        Ok(Some(self.method(model.method, source, intervals, holders, tally).with_spread(model.spread)))
     }
 
-    /// Installed memory times watts per GB, while the node reported its memory.
+    /// Installed memory through its model, while the node reported its memory.
     fn memory_model(&self, holders: &Holders) -> Option<MethodCurve> {
-        let model = self.reading.rules.memory_model;
+        let rules = self.reading.rules;
+        let cpu_model = self.series.machine.cpu_model.as_deref().unwrap_or_default();
         let drams = self.series.devices.keys().filter(|key| key.component == Component::Dram).count().max(1);
+        let sampled = self.memory.samples.iter().map(|(_, bytes)| *bytes);
+        let summed = self.memory_sums.steps.iter().map(|step| step.sum / step.covered_s);
+        let most_bytes = sampled.chain(summed).reduce(f64::max)?;
+        let model = MemoryRule::of(rules, cpu_model, most_bytes);
+        let watts = |bytes: f64| model.power(bytes).value() / drams as f64;
         if self.series.memory.is_empty() {
             let series = self.series.memory_sums.first()?;
             let mut tally = self.memory_sums.tally.clone();
-            let energy_j =
-                |step: &Step| model.power(step.sum / step.covered_s).value() * step.covered_s / drams as f64;
+            let energy_j = |step: &Step| watts(step.sum / step.covered_s) * step.covered_s;
             let intervals = self.memory_sums.intervals(energy_j, f64::MAX, &mut tally);
-            let source = format!("{} × {model}", series.kind.metric);
-            return Some(self.method(Method::ModelledConstant, source, intervals, holders, tally));
+            let source = format!("{} × {}", series.kind.metric, model.words);
+            let curve = self.method(model.method, source, intervals, holders, tally);
+            return Some(curve.with_spread(model.spread));
         }
-        let powers: Vec<(i64, f64)> = self
-            .memory
-            .samples
-            .iter()
-            .map(|(at_ms, bytes)| (*at_ms, model.power(*bytes).value() / drams as f64))
-            .collect();
+        let powers: Vec<(i64, f64)> =
+            self.memory.samples.iter().map(|(at_ms, bytes)| (*at_ms, watts(*bytes))).collect();
         let mut tally = self.memory.tally.clone();
         let intervals = gauge::integrate(
             &powers,
@@ -367,8 +370,9 @@ impl Builder<'_> {
             (holders, self.reading.rules.edges),
             &mut tally,
         );
-        let source = format!("{} × {model}", sources(&self.series.memory));
-        Some(self.method(Method::ModelledConstant, source, intervals, holders, tally))
+        let source = format!("{} × {}", sources(&self.series.memory), model.words);
+        let curve = self.method(model.method, source, intervals, holders, tally);
+        Some(curve.with_spread(model.spread))
     }
 
     /// The node's utilisation, read once.

@@ -1,6 +1,7 @@
 //! What each device would get, and why not better: told from labels alone, for
 //! `inspect` and `--explain`.
 
+use super::device_model::MemoryRule;
 use super::method::Method;
 use super::rules::{GpuInNodeMeter, Rules};
 use crate::meter::catalog::{Component, Quantity};
@@ -102,7 +103,7 @@ fn calibrated(
     };
     let row = rules.calibration.find(kind, model).filter(|_| has_load && !is_stated)?;
     let source =
-        format!("utilisation, calibrated on {} devices, {:.1} % off", row.devices, row.error_percent);
+        format!("utilisation, calibrated on {} machines, {:.1} % off", row.machines, row.error_percent);
     Some((Method::ModelledCalibrated, source, NO_METER.to_owned()))
 }
 
@@ -150,8 +151,9 @@ fn modelled(
             }
         }
         Component::Dram if node.has_memory() => {
-            let source = format!("installed memory × {}", rules.memory_model);
-            (Method::ModelledConstant, source, no_meter)
+            let cpu_model = node.machine.cpu_model.as_deref().unwrap_or_default();
+            let rule = MemoryRule::of(rules, cpu_model, 0.0);
+            (rule.method, format!("installed memory × {}", rule.words), no_meter)
         }
         _ => none("no meter".to_owned()),
     }

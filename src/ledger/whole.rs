@@ -85,6 +85,8 @@ fn from_meter(
     let mut found = Vec::with_capacity(buckets.len());
     let mut intervals = Vec::with_capacity(buckets.len());
     let mut coverage_scale = Vec::with_capacity(buckets.len());
+    let mut spreads = Vec::with_capacity(buckets.len());
+    let meter_spread = meter.method.spread(Component::Node);
     let mut worst = meter.method;
     for (bucket, window) in buckets.iter().enumerate() {
         let joint = jointly_known(devices, &is_part, meter, bucket, *window);
@@ -127,6 +129,7 @@ fn from_meter(
             joint_s,
             unmatched_j: meter.curve.read(*window).energy_j - node_j,
         });
+        spreads.push(meter_spread.of_remainder(node_j, other_j));
         coverage_scale.push(if window.length_s() > 0.0 { joint_s / window.length_s() } else { 0.0 });
         intervals.push(if joint_s > 0.0 {
             Interval::flat(window.start_ms, window.end_ms, other_j, Coverage::Covered)
@@ -137,6 +140,7 @@ fn from_meter(
     let source = format!("{} − parts", meter.source);
     let mut device = other(worst, source, intervals, buckets, presence);
     device.coverage_scale = coverage_scale;
+    device.spreads = spreads;
     devices.push(device);
     WholeNode { buckets: found, note: None }
 }

@@ -8,13 +8,23 @@ use serde::Deserialize;
 
 use super::model::DeviceKind;
 use crate::sum::Sum;
+use crate::uncertainty::Spread;
 use crate::units::Watts;
 
 /// Fewer points than this are not fitted.
 const FEWEST_POINTS: usize = 10;
 /// A bent curve has to beat the line by this much of its error, or the line is taken.
 const WORTH_BENDING: f64 = 0.95;
-/// Parts into which the points of fewer than three devices are cut, in order of time.
+/// Of so many machines their differences tell how far off yet another may be.
+const ENOUGH_MACHINES: usize = 3;
+/// How far apart machines of one model are taken to be where fewer were seen.
+const BETWEEN_MACHINES: f64 = 0.20;
+/// Share of the energy that lies below a spread, and above it.
+const OUTSIDE: f64 = 0.05;
+/// Widths of a spread in mean errors, where the file tells no spread: two standard deviations are 2.5 mean errors of a normal distribution, of
+/// which a device's own are a part.
+const MEAN_ERRORS: f64 = 2.0;
+/// Parts into which the points of fewer than three machines are cut, in order of time.
 const FOLDS: usize = 5;
 
 /// What a device was seen to draw at a utilisation.
@@ -56,93 +66,172 @@ impl PowerCurve {
 }
 
 /// A curve and how far off it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
     /// The curve.
     pub curve: PowerCurve,
     /// Points that it was fitted to.
     pub points: usize,
-    /// Devices that the points are of.
-    pub devices: usize,
-    /// Mean absolute error of devices (or times, of fewer than three devices) that were left out of the fit in turn, as
+    /// Machines that the points are of.
+    pub machines: usize,
+    /// Mean absolute error of machines (or times, of fewer than three machines) that were left out of the fit in turn, as
     /// a share of the mean power.
     pub error: f64,
+    /// Between which factors of the curve 95 % of the energy lay that was left out of the fit in turn.
+    pub spread: Spread,
 }
 
 /// Fits a line and a bent curve by weighted least squares, and takes the line unless the curve's cross-validated
-/// error is clearly less. `devices` holds the points of each device in order of time. `None` where there are
+/// error is clearly less. `machines` holds the points of each machine's devices, of each in order of time. `None` where there are
 /// too few points, or all at one utilisation.
-pub fn fit(devices: &[Vec<Point>]) -> Option<Fit> {
-    let devices: Vec<&[Point]> =
-        devices.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
-    let points = devices.iter().map(|points| points.len()).sum();
+pub fn fit(machines: &[Vec<Point>]) -> Option<Fit> {
+    let machines: Vec<&[Point]> =
+        machines.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
+    let points = machines.iter().map(|points| points.len()).sum();
     if points < FEWEST_POINTS {
         return None;
     }
-    let folds = folds(&devices);
+    let folds = folds(&machines);
     let sums: Vec<NormalSums> = folds.iter().map(|fold| NormalSums::of(fold)).collect();
     let all = NormalSums::of_all(&sums);
     let line = all.solve(false)?;
-    let line_error = cross_validated(&folds, &sums, false);
-    let bent = all.solve(true).zip(cross_validated(&folds, &sums, true));
-    let (curve, error) = match (line_error, bent) {
-        (Some(line_error), Some((bent, bent_error))) if bent_error < WORTH_BENDING * line_error => {
-            (bent, bent_error)
-        }
-        (Some(line_error), _) => (line, line_error),
+    let relative =
+        |(curve, off): (PowerCurve, Deviation)| Some((curve, off.relative()?, off.spread(machines.len())));
+    let straight = cross_validated(&folds, &sums, false).and_then(|off| relative((line, off)));
+    let bent = all.solve(true).zip(cross_validated(&folds, &sums, true)).and_then(relative);
+    let (curve, error, spread) = match (straight, bent) {
+        (Some(straight), Some(bent)) if bent.1 < WORTH_BENDING * straight.1 => bent,
+        (Some(straight), _) => straight,
         // Each fold alone is needed for the fit: the error is that of the fit itself, which is less than the true one.
         (None, _) => {
             let mut off = Deviation::default();
-            devices.iter().for_each(|points| off.add(&line, points));
-            (line, off.relative()?)
+            machines.iter().for_each(|points| off.add(&line, points));
+            relative((line, off))?
         }
     };
-    Some(Fit { curve, points, devices: devices.len(), error })
+    Some(Fit { curve, points, machines: machines.len(), error, spread })
 }
 
-/// What is left out of a fit together: a device, or a piece of time of each of fewer than three devices.
+/// Fits a power that does not depend on the utilisation: the mean over time. `machines` as for [`fit`]; `None` where there
+/// are too few points, or nothing was drawn.
+pub fn fit_constant(machines: &[Vec<Point>]) -> Option<Fit> {
+    let machines: Vec<&[Point]> =
+        machines.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
+    let points = machines.iter().map(|points| points.len()).sum();
+    if points < FEWEST_POINTS {
+        return None;
+    }
+    // Joules and seconds.
+    let sums_of = |fold: &Fold<'_>| -> (f64, f64) {
+        let points = || fold.iter().copied().flatten();
+        (
+            points().map(|point| point.power_w * point.seconds).collect::<Sum>().value(),
+            points().map(|point| point.seconds).collect::<Sum>().value(),
+        )
+    };
+    let constant = |sums: &[(f64, f64)], left_out: Option<usize>| -> Option<PowerCurve> {
+        let kept = || sums.iter().enumerate().filter(|(at, _)| Some(*at) != left_out);
+        let joules = kept().map(|(_, sums)| sums.0).collect::<Sum>().value();
+        let seconds = kept().map(|(_, sums)| sums.1).collect::<Sum>().value();
+        (joules > 0.0 && seconds > 0.0)
+            .then(|| PowerCurve { idle_w: joules / seconds, ..PowerCurve::default() })
+    };
+    let folds = folds(&machines);
+    let sums: Vec<(f64, f64)> = folds.iter().map(sums_of).collect();
+    let mut off = Deviation::default();
+    for (left_out, fold) in folds.iter().enumerate() {
+        let curve = constant(&sums, Some(left_out))?;
+        fold.iter().for_each(|points| off.add(&curve, points));
+    }
+    let error = off.relative()?;
+    Some(Fit {
+        curve: constant(&sums, None)?,
+        points,
+        machines: machines.len(),
+        error,
+        spread: off.spread(machines.len()),
+    })
+}
+
+/// What is left out of a fit together: a machine, or a piece of time of each of fewer than three machines.
 type Fold<'p> = Vec<&'p [Point]>;
 
-fn folds<'p>(devices: &[&'p [Point]]) -> Vec<Fold<'p>> {
-    if devices.len() >= 3 {
-        return devices.iter().map(|points| vec![*points]).collect();
+fn folds<'p>(machines: &[&'p [Point]]) -> Vec<Fold<'p>> {
+    if machines.len() >= ENOUGH_MACHINES {
+        return machines.iter().map(|points| vec![*points]).collect();
     }
     let piece = |points: &'p [Point], fold: usize| {
         let start = |fold: usize| (fold * points.len()).div_ceil(FOLDS);
         points.get(start(fold)..start(fold + 1)).unwrap_or_default()
     };
-    (0..FOLDS).map(|fold| devices.iter().map(|points| piece(points, fold)).collect()).collect()
+    (0..FOLDS).map(|fold| machines.iter().map(|points| piece(points, fold)).collect()).collect()
 }
 
 /// The error of each fold under the curve that is fitted to all others, together.
-fn cross_validated(folds: &[Fold<'_>], sums: &[NormalSums], bent: bool) -> Option<f64> {
+fn cross_validated(folds: &[Fold<'_>], sums: &[NormalSums], bent: bool) -> Option<Deviation> {
     let mut off = Deviation::default();
     for (left_out, fold) in folds.iter().enumerate() {
         let others = sums.iter().enumerate().filter(|(other, _)| *other != left_out);
         let curve = NormalSums::of_all(others.map(|(_, sums)| sums)).solve(bent)?;
         fold.iter().for_each(|points| off.add(&curve, points));
     }
-    off.relative()
+    Some(off)
 }
 
-/// Mean absolute error as a share of the mean power.
+/// How far points are from curves.
 #[derive(Default)]
 struct Deviation {
     off_j: Sum,
     all_j: Sum,
+    /// True power ÷ the curve's, and the joules of which that was so.
+    ratios: Vec<(f64, f64)>,
 }
 
 impl Deviation {
     fn add(&mut self, curve: &PowerCurve, points: &[Point]) {
         for point in points {
-            let off_w = (curve.power(point.utilisation).value() - point.power_w).abs();
+            let curve_w = curve.power(point.utilisation).value();
+            let off_w = (curve_w - point.power_w).abs();
+            if curve_w > 0.0 {
+                self.ratios.push((point.power_w / curve_w, point.power_w * point.seconds));
+            }
             self.off_j.add(point.seconds * off_w);
             self.all_j.add(point.seconds * point.power_w);
         }
     }
 
+    /// Mean absolute error as a share of the mean power.
     fn relative(&self) -> Option<f64> {
         (self.all_j.value() > 0.0).then(|| self.off_j.value() / self.all_j.value())
+    }
+}
+
+impl Deviation {
+    /// The quantiles that leave out [`OUTSIDE`] of the energy on either side.
+    fn spread(mut self, machines: usize) -> Spread {
+        self.ratios.sort_by(|left, right| left.0.total_cmp(&right.0));
+        let whole_j = self.ratios.iter().map(|(_, energy_j)| *energy_j).collect::<Sum>().value();
+        let mut below_j = Sum::new();
+        let (mut low, mut high) = (1.0, 1.0);
+        let mut is_low_found = false;
+        for (ratio, energy_j) in self.ratios {
+            if !is_low_found && below_j.value() + energy_j > OUTSIDE * whole_j {
+                (low, is_low_found) = (ratio, true);
+            }
+            if below_j.value() < (1.0 - OUTSIDE) * whole_j {
+                high = ratio;
+            }
+            below_j.add(energy_j);
+        }
+        let spread = Spread::new(low, high);
+        if machines < ENOUGH_MACHINES {
+            return spread.and_within(BETWEEN_MACHINES);
+        }
+        // A machine that was not seen is one more of the same kind: the prediction interval of a normal distribution, with
+        // Student's factor for so few (95 %, ν = n − 1, within 2 % of the table from ν = 2 on) against that for many.
+        let (count, freedom) = (machines as f64, (machines - 1) as f64);
+        let student = 1.0 + 0.95 / freedom + 1.2 / (freedom * freedom);
+        spread.times(student * (1.0 + 1.0 / count).sqrt())
     }
 }
 
@@ -222,9 +311,9 @@ impl NormalSums {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
-    /// `cpu` (one socket) or `gpu`.
+    /// `cpu` (one socket), `gpu`, or `dram` (10⁹ bytes of memory).
     pub component: String,
-    /// Model name as the kernel or the driver prints it.
+    /// Model name as the kernel or the driver prints it; of memory, that of the processors beside it.
     pub model: String,
     /// See [`PowerCurve`].
     pub idle_w: f64,
@@ -235,16 +324,29 @@ pub struct Calibrated {
     pub bend_w: f64,
     /// See [`Fit::points`].
     pub points: usize,
-    /// See [`Fit::devices`].
-    pub devices: usize,
+    /// See [`Fit::machines`].
+    pub machines: usize,
     /// See [`Fit::error`], in percent.
     pub error_percent: f64,
+    /// See [`Fit::spread`]: the least true power against the curve's, in percent below it (negative).
+    #[serde(default)]
+    pub low_percent: Option<f64>,
+    /// The most, in percent above it.
+    #[serde(default)]
+    pub high_percent: Option<f64>,
 }
 
 impl Calibrated {
     /// The curve.
     pub fn curve(&self) -> PowerCurve {
         PowerCurve { idle_w: self.idle_w, slope_w: self.slope_w, bend_w: self.bend_w }
+    }
+
+    /// How far off the curve may be.
+    pub fn spread(&self) -> Spread {
+        let within = MEAN_ERRORS * self.error_percent;
+        let factor = |percent: f64| 1.0 + percent / 100.0;
+        Spread::new(factor(self.low_percent.unwrap_or(-within)), factor(self.high_percent.unwrap_or(within)))
     }
 }
 
@@ -291,11 +393,14 @@ impl Calibration {
         let read: Self =
             toml::from_str(&text).map_err(|error| wrong(error.message().trim().replace('\n', ", ")))?;
         for model in &read.calibrated {
-            let figures = [model.idle_w, model.slope_w, model.bend_w, model.error_percent];
-            if !matches!(model.component.as_str(), "cpu" | "gpu") {
-                return Err(wrong(format!("component `{}` is neither `cpu` nor `gpu`", model.component)));
+            let spread = [model.low_percent, model.high_percent].map(Option::unwrap_or_default);
+            let curve = [model.idle_w, model.slope_w, model.bend_w, model.error_percent];
+            let mut figures = curve.into_iter().chain(spread);
+            if !matches!(model.component.as_str(), "cpu" | "dram" | "gpu") {
+                let reason = format!("component `{}` is not `cpu`, `dram` or `gpu`", model.component);
+                return Err(wrong(reason));
             }
-            if figures.iter().any(|figure| !figure.is_finite()) || model.slope_w < 0.0 || model.idle_w < 0.0 {
+            if figures.any(|figure| !figure.is_finite()) || model.slope_w < 0.0 || model.idle_w < 0.0 {
                 return Err(wrong(format!("the curve of `{}` has figures that cannot be", model.model)));
             }
         }
@@ -312,16 +417,20 @@ impl Calibration {
             let _ = write!(
                 text,
                 "\n[[calibrated]]\ncomponent = \"{}\"\nmodel = {}\nidle_w = {:?}\nslope_w = {:?}\nbend_w = {:?}\n\
-                 points = {}\ndevices = {}\nerror_percent = {:?}\n",
+                 points = {}\nmachines = {}\nerror_percent = {:?}\n",
                 model.component,
                 quoted(&model.model),
                 model.idle_w,
                 model.slope_w,
                 model.bend_w,
                 model.points,
-                model.devices,
+                model.machines,
                 model.error_percent
             );
+            let spread = [("low_percent", model.low_percent), ("high_percent", model.high_percent)];
+            for (name, percent) in spread.into_iter().filter_map(|(name, percent)| Some((name, percent?))) {
+                let _ = writeln!(text, "{name} = {percent:?}");
+            }
         }
         text
     }
@@ -332,6 +441,15 @@ impl Calibration {
             DeviceKind::CpuSocket => "cpu",
             DeviceKind::Gpu => "gpu",
         };
+        self.row(component, model)
+    }
+
+    /// Watts of 10⁹ bytes of memory, as `idle_w`, beside processors of this very name.
+    pub fn find_memory(&self, cpu_model: &str) -> Option<&Calibrated> {
+        self.row("dram", cpu_model)
+    }
+
+    fn row(&self, component: &str, model: &str) -> Option<&Calibrated> {
         self.calibrated.iter().find(|row| row.component == component && row.model == model)
     }
 }
@@ -371,9 +489,46 @@ mod tests {
     fn a_line_and_a_parabola_are_found_again() {
         let found = fit(&[points(|u| 40.0 + 110.0 * u)]).unwrap();
         assert!((found.curve.idle_w - 40.0).abs() < 1e-9 && (found.curve.slope_w - 110.0).abs() < 1e-9);
-        assert!(found.error < 1e-12 && found.points == 41 && found.devices == 1);
+        assert!(found.error < 1e-12 && found.points == 41 && found.machines == 1);
         let found = fit(&[points(|u| 40.0 + 110.0 * u + 60.0 * u * (1.0 - u))]).unwrap();
         assert!((found.curve.bend_w - 60.0).abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn a_spread_leaves_out_the_same_energy_on_either_side() {
+        // A joule each: the true powers are 0.51 to 1.50 of the curve, by hundredths.
+        let mut off = Deviation::default();
+        let curve = PowerCurve { idle_w: 1.0, slope_w: 0.0, bend_w: 0.0 };
+        let points: Vec<Point> = (0..100)
+            .map(|nth| 0.51 + 0.01 * f64::from(nth * 37 % 100))
+            .map(|power_w| Point { utilisation: 0.5, power_w, seconds: 1.0 / power_w })
+            .collect();
+        off.add(&curve, &points);
+        let spread = off.spread(1_000_000);
+        // Five points of a hundred lie below and above.
+        assert!((spread.low() - 0.56).abs() < 1e-5 && (spread.high() - 1.45).abs() < 1e-5, "{spread:?}");
+    }
+
+    #[test]
+    fn a_file_without_a_spread_has_twice_the_mean_error() {
+        let text = "component = \"gpu\"\nmodel = \"x\"\nidle_w = 1.0\nslope_w = 1.0\npoints = 1\nmachines = 1\nerror_percent = 4.0";
+        let row: Calibrated = toml::from_str(text).unwrap();
+        assert_eq!(row.spread(), Spread::new(0.92, 1.08));
+    }
+
+    #[test]
+    fn a_constant_is_the_mean_over_time() {
+        let device = |power_w: f64, seconds: f64| vec![Point { utilisation: 0.0, power_w, seconds }; 5];
+        // 0.1 W for 30 s, 0.2 W for 10 s, 0.3 W for 10 s: 8 J in 50 s.
+        let found = fit_constant(&[device(0.1, 30.0), device(0.2, 10.0), device(0.3, 10.0)]).unwrap();
+        assert!((found.curve.power(0.7).value() - 0.16).abs() < 1e-12);
+        // Left out in turn they are told as 0.25, 0.15 and 0.125 W.
+        // Of three machines Student's 2.92 against 1.645, and √(1 + 1/3).
+        let times = 2.92 / 1.645 * (4.0_f64 / 3.0).sqrt();
+        assert_eq!(found.spread.low(), (1.0 - times * 0.6_f64).max(0.0));
+        assert!((found.spread.high() - (1.0 + times * 1.4)).abs() < 0.01, "{found:?}");
+        assert_eq!(fit_constant(&[device(0.0, 30.0), device(0.0, 30.0)]), None);
+        assert_eq!(fit_constant(&[device(1.0, 30.0)]), None);
     }
 
     #[test]
@@ -393,8 +548,10 @@ mod tests {
             slope_w: 0.1 + 0.2,
             bend_w: -3.0,
             points: 7,
-            devices: 2,
+            machines: 2,
             error_percent: 4.5,
+            low_percent: Some(-8.25),
+            high_percent: None,
         };
         let written = Calibration { calibrated: vec![row] };
         let directory = tempfile::tempdir().unwrap();

@@ -13,8 +13,9 @@ mod rating;
 
 pub use hardware::{CpuMatch, GpuMatch, find_cpu, find_gpu};
 pub use model::{
-    DeviceKind, MEMORY_W_PER_GB, MemoryModel, P_MAX_DRAM, P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel,
-    UtilisationModel, p_max,
+    BOAVIZTA_MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, DeviceKind, MEMORY_W_PER_GB, MemoryModel, P_MAX_DRAM,
+    P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel, UtilisationModel, p_max, watts_of_memory,
+    watts_per_gb,
 };
 pub use nearest::{nearest_cpus, nearest_gpus};
 pub use rating::Rating;

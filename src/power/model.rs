@@ -5,13 +5,20 @@ use std::str::FromStr;
 
 use super::ccf;
 use super::rating::Rating;
+use crate::uncertainty::Spread;
 use crate::units::Watts;
 
 /// Watts per installed gigabyte (10⁹ bytes) of memory, in use or not: Green
 /// Algorithms (Lannelongue et al. 2021), after Karyakin and Salem 2017.
 pub const MEMORY_W_PER_GB: f64 = 0.3725;
+/// What other tools take: Cloud Carbon Footprint and Boavizta.
+pub const CCF_MEMORY_W_PER_GB: f64 = 0.392;
+/// See [`CCF_MEMORY_W_PER_GB`].
+pub const BOAVIZTA_MEMORY_W_PER_GB: f64 = 0.284;
 /// Bytes in a gigabyte as [`MEMORY_W_PER_GB`] counts it.
 const BYTES_PER_GB: f64 = 1e9;
+/// Bytes in a gibibyte, by which modules are sold.
+const BYTES_PER_GIB: f64 = 1_073_741_824.0;
 
 /// The power that the memory of one socket is taken never to exceed: 16 modules of 12 W.
 pub const P_MAX_DRAM: Watts = Watts(200.0);
@@ -109,6 +116,24 @@ impl UtilisationModel {
         })
     }
 
+    /// Between which factors of the model's power the true one lies: of processors the 2.5 and 97.5 % quantiles over
+    /// the measured machines of docs/models.md (`tests/model_errors.rs`).
+    pub const fn spread(self, kind: DeviceKind) -> Spread {
+        if matches!(kind, DeviceKind::Gpu) {
+            // Training took 16 to 100 % of the limit (Zeus, NSDI 2023); at rest the GPUs of the table take up to 1.2 × the
+            // 12 % of the curve.
+            return Spread::new(0.16, 1.20);
+        }
+        match self {
+            Self::TdpCurve => Spread::new(0.30, 1.61),
+            Self::TdpLinear | Self::GreenAlgorithms => Spread::new(0.52, 7.16),
+            // None of the measured processors is in the tables of `Ccf`; it is a line between two powers too.
+            Self::IdleToTdp | Self::Ccf => Spread::new(0.43, 2.23),
+            Self::CodeCarbonCubic => Spread::new(0.60, 5.38),
+            Self::Boavizta => Spread::new(0.29, 1.54),
+        }
+    }
+
     /// The name by which the model is chosen.
     pub const fn name(self) -> &'static str {
         match self {
@@ -171,6 +196,16 @@ fn on_curve(utilisation: f64) -> f64 {
     f64::NAN
 }
 
+/// Watts for each 10⁹ bytes as the total of `installed_bytes`.
+pub fn watts_of_memory(watts_per_gb: f64, installed_bytes: f64) -> Watts {
+    Watts(installed_bytes / BYTES_PER_GB * watts_per_gb)
+}
+
+/// Watts for each 10⁹ bytes of `installed_bytes` that draw `power` together; `None` where nothing is installed.
+pub fn watts_per_gb(power: Watts, installed_bytes: f64) -> Option<f64> {
+    (installed_bytes > 0.0).then(|| power.value() / (installed_bytes / BYTES_PER_GB))
+}
+
 /// How the power of memory without a meter is worked out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemoryModel {
@@ -184,9 +219,27 @@ impl MemoryModel {
     /// Power of `installed_bytes` of memory.
     pub fn power(self, installed_bytes: f64) -> Watts {
         match self {
-            Self::PerGigabyte(watts) => Watts(installed_bytes / BYTES_PER_GB * watts),
+            Self::PerGigabyte(watts) => watts_of_memory(watts, installed_bytes),
             Self::PerModule => by_module(installed_bytes),
         }
+    }
+
+    /// From the least to the most that the published rules say of the same memory, against this rule: the figures per GB,
+    /// and CodeCarbon's watts of modules of 128 and of 8 GB, for nobody tells how many there are.
+    pub fn spread(self, installed_bytes: f64) -> Spread {
+        let own = self.power(installed_bytes).value();
+        if own <= 0.0 || !own.is_finite() {
+            return Spread::NONE;
+        }
+        let gigabytes = installed_bytes / BYTES_PER_GB;
+        let per_gb = [MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, BOAVIZTA_MEMORY_W_PER_GB];
+        let by_module = [128.0, 8.0].map(|size_gib| {
+            let modules = (installed_bytes / BYTES_PER_GIB / size_gib).ceil();
+            of_modules(modules.clamp(1.0, MOST_MODULES))
+        });
+        let rules = per_gb.map(|watts| gigabytes * watts).into_iter().chain(by_module);
+        let (low, high) = rules.fold((own, own), |(low, high), watts| (low.min(watts), high.max(watts)));
+        Spread::new(low / own, high / own)
     }
 }
 
@@ -217,8 +270,16 @@ fn by_module(installed_bytes: f64) -> Watts {
         ..=32.0 => ((gigabytes / 8.0).floor() + 1.0).clamp(2.0, 4.0),
         ..=128.0 => ((gigabytes / 16.0).floor() + 1.0).clamp(4.0, 8.0),
         // Modules of 128 GB, in 8 to 32 slots.
-        _ => (gigabytes / 128.0).ceil().clamp(8.0, 32.0),
+        _ => (gigabytes / 128.0).ceil().clamp(8.0, MOST_MODULES),
     };
+    Watts(of_modules(modules).max(10.0))
+}
+
+/// Slots that CodeCarbon takes a machine to have at most.
+const MOST_MODULES: f64 = 32.0;
+
+/// CodeCarbon's watts of so many modules.
+fn of_modules(modules: f64) -> f64 {
     // Watts of a module, and how many modules draw that.
     const TIERS: [(f64, f64); 4] = [(5.0, 4.0), (4.5, 4.0), (4.0, 8.0), (3.5, f64::INFINITY)];
     let mut left = modules;
@@ -228,7 +289,7 @@ fn by_module(installed_bytes: f64) -> Watts {
         watts += each * here;
         left -= here;
     }
-    Watts(watts.max(10.0))
+    watts
 }
 
 /// What a rated power is the rating of.

@@ -3,6 +3,7 @@
 //! [`Report::new`] groups the ledger's rows into tables; [`Report::write`]
 //! writes them, the summary and the charts, each file whole or not at all.
 
+mod bounds;
 pub mod chart;
 mod comparison;
 mod group;
@@ -22,6 +23,7 @@ pub use summary::{InputFile, Provenance};
 
 use crate::jobs::Run;
 use crate::ledger::{Books, Prices, entries_frame};
+use bounds::RowWidths;
 use chart::ChartError;
 
 /// Why a report could not be made.
@@ -59,6 +61,7 @@ pub struct Subject<'a> {
 /// All tables of a report.
 pub struct Report<'a> {
     subject: Subject<'a>,
+    widths: RowWidths,
     /// The ledger's rows.
     pub entries: DataFrame,
     /// A row for each run.
@@ -85,15 +88,19 @@ impl<'a> Report<'a> {
     /// Only if Polars refuses a table.
     pub fn new(subject: Subject<'a>) -> Result<Self, ReportError> {
         let entries = entries_frame(subject.books, subject.runs, subject.prices)?;
+        let bucket_ms = subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
+        let widths = RowWidths::new(&entries, bucket_ms)?;
+        let rows = (&entries, &widths);
         Ok(Self {
-            runs: tables::runs(&entries, subject.books, subject.runs)?,
-            hourly: tables::hourly(&entries)?,
-            by_user: tables::by_run_text(&entries, subject.runs, "user", |run| &run.user)?,
-            by_account: tables::by_run_text(&entries, subject.runs, "account", |run| &run.account)?,
-            by_stage: tables::by_run_text(&entries, subject.runs, "stage", |run| &run.stage)?,
-            by_node: tables::by_node(&entries, subject.books)?,
+            runs: tables::runs(rows, subject.books, subject.runs)?,
+            hourly: tables::hourly(&entries, &widths)?,
+            by_user: tables::by_run_text(rows, subject.runs, "user", |run| &run.user)?,
+            by_account: tables::by_run_text(rows, subject.runs, "account", |run| &run.account)?,
+            by_stage: tables::by_run_text(rows, subject.runs, "stage", |run| &run.stage)?,
+            by_node: tables::by_node(rows, subject.books)?,
             meters: meters::table(subject.books)?,
             entries,
+            widths,
             subject,
         })
     }
@@ -104,7 +111,7 @@ impl<'a> Report<'a> {
     ///
     /// Only if Polars refuses a grouping.
     pub fn summary(&self) -> Result<serde_json::Value, ReportError> {
-        Ok(summary::summary(&self.entries, &self.subject)?)
+        Ok(summary::summary(&self.entries, &self.widths, &self.subject)?)
     }
 
     /// Writes everything into the directory `out`. Where a balance does not

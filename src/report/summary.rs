@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Subject;
+use super::bounds::{Figure, RowWidths};
 use super::group::Grouped;
 use super::tables::{BENEFICIARIES, COMPONENTS};
 use crate::carbon::{self, equivalents};
@@ -105,7 +106,7 @@ fn shares(parts: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
 }
 
 /// The whole of `summary.json`.
-pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResult<Value> {
+pub(super) fn summary(entries: &DataFrame, widths: &RowWidths, subject: &Subject<'_>) -> PolarsResult<Value> {
     let Subject { books, runs, prices, provenance } = *subject;
     let total = |column: &str| -> PolarsResult<f64> {
         Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
@@ -136,7 +137,7 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
     };
     let tallies = tallies(subject);
     let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
-    Ok(json!({
+    let mut all = json!({
         "title": provenance.title,
         "simulated": provenance.simulated,
         "wattledger_version": env!("CARGO_PKG_VERSION"),
@@ -185,6 +186,38 @@ pub(super) fn summary(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResul
         "inputs": provenance.inputs,
         "notes": provenance.notes,
         "attributions": provenance.attributions,
+    });
+    if let (Value::Object(all), Value::Object(bounds)) = (&mut all, bounds(entries, widths)?) {
+        all.extend(bounds);
+    }
+    Ok(all)
+}
+
+/// How far off the totals may be.
+fn bounds(entries: &DataFrame, widths: &RowWidths) -> PolarsResult<Value> {
+    let kwh = |joules: f64| Joules(joules).to_kwh().value();
+    let of_energy = widths.of_all(Figure::Energy, |_| true).unwrap_or_default();
+    let of_facility = widths.of_all(Figure::Facility, |_| true).unwrap_or_default();
+    let of_emissions = widths.of_all(Figure::Emissions, |_| true);
+    let parts = |column: &str, names: &[&str]| -> PolarsResult<BTreeMap<String, [f64; 2]>> {
+        let values = entries.column(column)?.str()?;
+        let of = |name: &&str| {
+            let is_this = |row: usize| values.get(row) == Some(*name);
+            let (low, high) = widths.of_all(Figure::Energy, is_this).unwrap_or_default();
+            ((*name).to_owned(), [kwh(low), kwh(high)])
+        };
+        Ok(names.iter().map(of).collect())
+    };
+    let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
+    Ok(json!({
+        "energy_kwh_low": kwh(of_energy.0),
+        "energy_kwh_high": kwh(of_energy.1),
+        "facility_energy_kwh_low": kwh(of_facility.0),
+        "facility_energy_kwh_high": kwh(of_facility.1),
+        "emissions_gco2e_low": of_emissions.map(|bounds| bounds.0),
+        "emissions_gco2e_high": of_emissions.map(|bounds| bounds.1),
+        "energy_kwh_bounds_by_beneficiary": parts("beneficiary", &BENEFICIARIES)?,
+        "energy_kwh_bounds_by_component": parts("component", &components)?,
     }))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, PolarsResult, SerWriter as _};
 
+use super::bounds::{Figure, RowWidths};
 use super::group::Grouped;
 use crate::carbon::equivalents;
 use crate::jobs::Run;
@@ -90,16 +91,32 @@ struct Totals {
     carbon: Vec<Column>,
 }
 
-fn totals(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Totals> {
+fn in_kwh(joules: f64) -> f64 {
+    Joules(joules).to_kwh().value()
+}
+
+/// A group's energy where `keep` holds, with its bounds, in kWh.
+fn energy_where(
+    (grouped, entries, widths): (&Grouped, &DataFrame, &RowWidths),
+    name: &str,
+    keep: impl Fn(usize) -> bool,
+) -> PolarsResult<Vec<Column>> {
+    let mut columns = vec![kwh(&grouped.sum_where(entries, "energy_j", name, &keep)?, name)?];
+    columns.extend(widths.columns(grouped, Figure::Energy, name, in_kwh, keep));
+    Ok(columns)
+}
+
+fn totals(grouped: &Grouped, entries: &DataFrame, widths: &RowWidths) -> PolarsResult<Totals> {
     let components = entries.column("component")?.str()?;
-    let mut energy = vec![kwh(&grouped.sum(entries, "energy_j")?, "energy_kwh")?];
+    let group = (grouped, entries, widths);
+    let mut energy = energy_where(group, "energy_kwh", |_| true)?;
     for component in COMPONENTS {
-        let name = format!("{component}_energy_kwh");
         let is_this = |row: usize| components.get(row) == Some(component.as_str());
-        energy.push(kwh(&grouped.sum_where(entries, "energy_j", &name, is_this)?, &name)?);
+        energy.extend(energy_where(group, &format!("{component}_energy_kwh"), is_this)?);
     }
     let facility = grouped.sum(entries, "facility_energy_j")?;
     energy.push(kwh(&facility, "facility_energy_kwh")?);
+    energy.extend(widths.columns(grouped, Figure::Facility, "facility_energy_kwh", in_kwh, |_| true));
     let covered = grouped.sum(entries, "covered_s")?;
     let interpolated = grouped.sum(entries, "interpolated_s")?;
     let expected = grouped.sum(entries, "expected_s")?;
@@ -123,13 +140,14 @@ fn totals(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Totals> {
     let is_priced = |row: usize| priced.get(row).is_some();
     let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
     let unpriced = grouped.sum_where(entries, "energy_j", "unpriced", |row| !is_priced(row))?;
-    let carbon = vec![
+    let mut carbon = vec![
         mean_intensity(&emissions, &priced_facility)?,
         grouped.words(entries, "intensity_tier")?,
         grouped.words(entries, "zone")?,
         emissions,
-        kwh(&unpriced, "unpriced_energy_kwh")?,
     ];
+    carbon.extend(widths.columns(grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
+    carbon.push(kwh(&unpriced, "unpriced_energy_kwh")?);
     Ok(Totals { energy, coverage, carbon })
 }
 
@@ -156,11 +174,20 @@ fn extrapolated(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Column> 
 }
 
 /// `hourly.csv`.
-pub(super) fn hourly(entries: &DataFrame) -> PolarsResult<DataFrame> {
+pub(super) fn hourly(entries: &DataFrame, widths: &RowWidths) -> PolarsResult<DataFrame> {
     let keys = ["bucket_start_ms", "node", "component", "beneficiary"];
     let grouped = Grouped::new(entries, &keys)?;
     let mut columns = vec![grouped.sum(entries, "energy_j")?];
-    for name in ["facility_energy_j", "covered_s", "interpolated_s", "expected_s"] {
+    columns.extend(widths.columns(&grouped, Figure::Energy, "energy_j", |joules| joules, |_| true));
+    columns.push(grouped.sum(entries, "facility_energy_j")?);
+    columns.extend(widths.columns(
+        &grouped,
+        Figure::Facility,
+        "facility_energy_j",
+        |joules| joules,
+        |_| true,
+    ));
+    for name in ["covered_s", "interpolated_s", "expected_s"] {
         columns.push(grouped.sum(entries, name)?);
     }
     let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
@@ -174,6 +201,7 @@ pub(super) fn hourly(entries: &DataFrame) -> PolarsResult<DataFrame> {
         columns.push(grouped.words(entries, name)?);
     }
     columns.push(emissions);
+    columns.extend(widths.columns(&grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
     with_instants(grouped.table(columns)?, "bucket_start_ms", "bucket_start")
 }
 
@@ -197,7 +225,7 @@ fn with_instants(table: DataFrame, from: &str, to: &str) -> PolarsResult<DataFra
 /// `by_user.csv`, `by_account.csv`, `by_stage.csv`: a row for each text that
 /// runs have, and rows for what no run used, so that the column adds up to the cluster.
 pub(super) fn by_run_text<'r>(
-    entries: &DataFrame,
+    (entries, widths): (&DataFrame, &RowWidths),
     runs: &'r [Run],
     name: &str,
     text: impl Fn(&'r Run) -> &'r String,
@@ -218,7 +246,7 @@ pub(super) fn by_run_text<'r>(
             distinct.len() as u64
         })
         .collect();
-    let totals = totals(&grouped, &keyed)?;
+    let totals = totals(&grouped, &keyed, widths)?;
     let mut columns = vec![Column::new("runs".into(), counts)];
     columns.extend(totals.energy);
     columns.extend(totals.carbon);
@@ -227,15 +255,14 @@ pub(super) fn by_run_text<'r>(
 }
 
 /// `by_node.csv`.
-pub(super) fn by_node(entries: &DataFrame, books: &Books) -> PolarsResult<DataFrame> {
+pub(super) fn by_node((entries, widths): (&DataFrame, &RowWidths), books: &Books) -> PolarsResult<DataFrame> {
     let grouped = Grouped::new(entries, &["node"])?;
-    let totals = totals(&grouped, entries)?;
+    let totals = totals(&grouped, entries, widths)?;
     let kinds = entries.column("beneficiary")?.str()?;
     let mut columns = totals.energy;
     for kind in BENEFICIARIES {
-        let name = format!("{kind}_energy_kwh");
         let is_this = |row: usize| kinds.get(row) == Some(kind);
-        columns.push(kwh(&grouped.sum_where(entries, "energy_j", &name, is_this)?, &name)?);
+        columns.extend(energy_where((&grouped, entries, widths), &format!("{kind}_energy_kwh"), is_this)?);
     }
     columns.extend(totals.carbon);
     columns.extend(totals.coverage);
@@ -296,9 +323,13 @@ fn peaks(books: &Books) -> BTreeMap<usize, f64> {
 }
 
 /// `runs.csv`: every run of the log that lies in the window, also those without energy.
-pub(super) fn runs(entries: &DataFrame, books: &Books, runs: &[Run]) -> PolarsResult<DataFrame> {
+pub(super) fn runs(
+    (entries, widths): (&DataFrame, &RowWidths),
+    books: &Books,
+    runs: &[Run],
+) -> PolarsResult<DataFrame> {
     let of_runs = Grouped::new(entries, &["run"])?;
-    let totals = totals(&of_runs, entries)?;
+    let totals = totals(&of_runs, entries, widths)?;
     let mut columns = totals.energy;
     columns.push(of_runs.sum(entries, "edge_error_j")?);
     columns.push(of_runs.words(entries, "share_method")?);

@@ -122,7 +122,7 @@ fn node_curves(
             }
             for (&held, profile) in part.gpus.iter().zip(&load.gpu) {
                 if let Some(loads) = gpu.get_mut(held as usize) {
-                    let factor = node.gpu_model.tdp_w - node.gpu_model.idle_w;
+                    let factor = node.gpu_span_w();
                     loads.push(Load { profile: Arc::clone(profile), factor });
                 }
             }

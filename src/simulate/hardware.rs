@@ -119,6 +119,9 @@ pub(super) struct Node {
     pub(super) replicated: bool,
     /// Idle power of one package, one package's memory, and all the rest, in watts.
     pub(super) cpu_idle_w: f64,
+    /// Power of one package and of one GPU at full load, in watts.
+    pub(super) cpu_full_w: f64,
+    pub(super) gpu_full_w: f64,
     pub(super) dram_idle_w: f64,
     pub(super) other_w: f64,
     /// Boot times, ascending; the first is before the window.
@@ -136,9 +139,14 @@ impl Node {
         (cpu / self.cores_per_socket().max(1)).min(SOCKETS - 1)
     }
 
+    /// Power that full load adds to one GPU, in watts.
+    pub(super) fn gpu_span_w(&self) -> f64 {
+        self.gpu_full_w - self.gpu_model.idle_w
+    }
+
     /// Power that one busy core adds to its package, in watts.
     pub(super) fn core_w(&self) -> f64 {
-        (self.cpu_model.tdp_w - self.cpu_idle_w) / f64::from(self.cores_per_socket().max(1))
+        (self.cpu_full_w - self.cpu_idle_w) / f64::from(self.cores_per_socket().max(1))
     }
 
     /// Power that memory in full use adds in one package's DRAM, in watts.
@@ -197,23 +205,35 @@ fn node(
         from_ms = outage.end_ms;
     }
     on.push(Window::new(from_ms, window.end_ms));
-    Node {
+    let gpu_model = if dcgm { A100 } else { L40S };
+    let mut node = Node {
         nodename: if nth % 5 == 2 { format!("{name}.cluster.example") } else { name.clone() },
         name,
         scheduled,
         cpus: scenario.cpus,
         memory_mib: 8192 * u64::from(scenario.cpus),
         cpu_model,
-        gpu_model: if dcgm { A100 } else { L40S },
+        gpu_model,
         gpus: (0..gpus).map(|_| Gpu { uuid: uuid(&mut chance) }).collect(),
         rapl,
         gpu_exporter: if dcgm { GpuExporter::Dcgm } else { GpuExporter::NvidiaSmi },
         ipmi,
         replicated: scheduled && nth.is_multiple_of(8),
         cpu_idle_w: cpu_model.tdp_w * chance.random_range(0.22..0.30),
+        cpu_full_w: cpu_model.tdp_w,
+        gpu_full_w: gpu_model.tdp_w,
         dram_idle_w: f64::from(scenario.cpus) * chance.random_range(0.16..0.22),
         other_w: chance.random_range(90.0..140.0) + 12.0 * f64::from(gpus),
         boots_ms: std::iter::once(first_boot_ms).chain(off.iter().map(|outage| outage.end_ms)).collect(),
         on: on.into(),
+    };
+    if scenario.unlike {
+        // Ranges of the machines in CodeCarbon's load profiles of 2025-01 and of Zeus (NSDI 2023).
+        node.cpu_idle_w = cpu_model.tdp_w * chance.random_range(0.08..0.30);
+        node.cpu_full_w = cpu_model.tdp_w * chance.random_range(0.55..1.40);
+        node.gpu_full_w = gpu_model.tdp_w * chance.random_range(0.75..1.00);
+        let socket_gb = f64::from(scenario.cpus * 8) / f64::from(SOCKETS);
+        node.dram_idle_w = socket_gb * chance.random_range(0.03..0.12);
     }
+    node
 }

@@ -208,7 +208,7 @@ fn own_energy(cluster: &Cluster, nth: usize, energies: &mut [RunEnergy; 4]) {
         let memory = part.memory_mib as f64 / node.memory_mib as f64;
         dram.own.add(f64::from(SOCKETS) * node.dram_span_w() * memory * load.dram.integral(run.window));
         for profile in &load.gpu {
-            gpu.own.add((node.gpu_model.tdp_w - node.gpu_model.idle_w) * profile.integral(run.window));
+            gpu.own.add(node.gpu_span_w() * profile.integral(run.window));
         }
     }
 }

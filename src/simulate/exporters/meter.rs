@@ -157,7 +157,7 @@ impl Meter {
             Self::GpuUse { index, full } => {
                 let Some(curve) = curves.gpu.get(*index) else { return };
                 let mut cursor = curve.cursor();
-                let span_w = node.gpu_model.tdp_w - node.gpu_model.idle_w;
+                let span_w = node.gpu_span_w();
                 fill(&mut |at_ms| {
                     let above_w = cursor.mean_of_last_second(at_ms) - node.gpu_model.idle_w;
                     (100.0 * above_w / span_w).round().clamp(0.0, 100.0) * full / 100.0
