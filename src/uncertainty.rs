@@ -24,6 +24,11 @@ impl Spread {
         Self::new(1.0 - share, 1.0 + share)
     }
 
+    /// Of a figure that was multiplied by another which is off by `other`.
+    pub fn and_factor(self, other: Self) -> Self {
+        Self::new(self.low * other.low, self.high * other.high)
+    }
+
     /// So many times as wide.
     pub fn times(self, factor: f64) -> Self {
         Self::new(1.0 - (1.0 - self.low) * factor, 1.0 + (self.high - 1.0) * factor)

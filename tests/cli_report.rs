@@ -439,6 +439,7 @@ fn explain_prints_the_plan_and_does_nothing() {
     setting    gpu_in_node_meter = unknown
     setting    jobs_tz = UTC
     setting    memory_model = 0.3725 W/GB
+    setting    model_unseen_nodes = false
     setting    power_model = tdp-curve/1
     setting    pue = 1
     setting    share = usage

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let file = ConfigFile::read(&args.out.join("wattledger.toml"))?;
     let request = Request { zone: Some("DE".to_owned()), pue: Some(1.2), ..Request::default() };
     let inputs = Inputs {
-        snapshot: snapshot.clone(),
+        snapshot: Some(snapshot.clone()),
         jobs: JobsArgs::of_file(args.out.join("sacct.txt")),
         config: Some(args.out.join("wattledger.toml")),
         out: args.out.join("report"),

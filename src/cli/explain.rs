@@ -7,12 +7,12 @@ use super::report::Inputs;
 use crate::config::Plan;
 use crate::jobs::JobLog;
 use crate::ledger;
-use crate::source::{Snapshot, Source};
+use crate::source::Source;
 use crate::time::format_instant;
 
 /// The plan as text: sources, window, nodes matched and not, methods.
 pub(super) fn explain(
-    source: &Snapshot,
+    source: &dyn Source,
     plan: &Plan,
     log: Option<&JobLog>,
     inputs: &Inputs,
@@ -23,12 +23,7 @@ pub(super) fn explain(
         let _ = writeln!(text, "{words}");
     };
     line(format!("window     {}", plan.rules.window));
-    line(format!(
-        "snapshot   {} ({} series, {} blocks)",
-        source.name(),
-        source.series_count(),
-        source.database().blocks().len()
-    ));
+    line(format!("snapshot   {} ({})", source.name(), source.describe()));
     match log {
         Some(log) => {
             for input in &log.inputs {
@@ -69,7 +64,9 @@ pub(super) fn explain(
         }
     }
     for name in in_log.iter().filter(|name| !survey.inventory.nodes.contains_key(*name)) {
-        line(format!("missing    node `{name}` of the job log has no series"));
+        let how =
+            if plan.rules.model_unseen_nodes { ": modelled from the log (modelled:joblog)" } else { "" };
+        line(format!("missing    node `{name}` of the job log has no series{how}"));
     }
     for words in plan.notes.iter().chain(&source.notes()) {
         line(format!("note       {words}"));

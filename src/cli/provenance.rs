@@ -9,11 +9,11 @@ use crate::jobs::JobLog;
 use crate::ledger::Books;
 use crate::meter::catalog::Component;
 use crate::report::{InputFile, Provenance};
-use crate::source::{Snapshot, Source};
+use crate::source::Source;
 
 /// What went in, and what of it could not be used.
 pub(super) fn provenance(
-    source: &Snapshot,
+    source: &dyn Source,
     plan: &Plan,
     log: Option<&JobLog>,
     books: &Books,
@@ -57,7 +57,11 @@ pub(super) fn provenance(
         notes.push("SIMULATED: nothing in this report was measured".to_owned());
     }
     if books.nodes.is_empty() {
-        notes.push("no meter was found: none of the series is in the meter catalog".to_owned());
+        notes.push(if source.series_count() == 0 {
+            "no series, and no node in the job log".to_owned()
+        } else {
+            "no meter was found: none of the series is in the meter catalog".to_owned()
+        });
     }
     match log {
         None => notes.push("no job log: all energy is unattributed".to_owned()),
@@ -80,7 +84,7 @@ pub(super) fn provenance(
             plan.jobs_tz.name()
         )
     }));
-    notes.extend(node_notes(books));
+    notes.extend(node_notes(books, plan.rules.model_unseen_nodes));
     if plan.rules.hardware.iter().all(|stated| stated.other_w.is_none())
         && books.nodes.iter().any(|node| node.node_meter.is_none())
     {
@@ -127,7 +131,7 @@ fn unknown_zones(log: &JobLog, plan: &Plan) -> Vec<String> {
 }
 
 /// Notes of nodes, each once with the nodes that it holds for.
-fn node_notes(books: &Books) -> Vec<String> {
+fn node_notes(books: &Books, models_unseen: bool) -> Vec<String> {
     let mut by_note: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in &books.nodes {
         for note in &node.notes {
@@ -152,7 +156,7 @@ fn node_notes(books: &Books) -> Vec<String> {
             shorten(&boards)
         ));
     }
-    if !books.nodes_without_series.is_empty() {
+    if !books.nodes_without_series.is_empty() && !models_unseen {
         let names: Vec<&str> = books.nodes_without_series.iter().map(|(name, _)| name.as_str()).collect();
         let hint = books
             .nodes_without_series

@@ -13,12 +13,13 @@ use super::summary::print_summary;
 use super::{Failure, Outcome};
 use crate::config::{
     ConfigError, ConfigFile, Defaults, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
+    log_time_zone,
 };
 use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
 use crate::meter::edges::EdgeRule;
 use crate::report::{Report, Subject};
-use crate::source::{Snapshot, Source};
+use crate::source::{NoSeries, Snapshot, Source};
 use crate::time::format_instant;
 
 /// Energy and emissions of every run, user and node: CSV tables and PNG charts.
@@ -40,11 +41,15 @@ use crate::time::format_instant;
   Last week, from a running server:
   wattledger report --prometheus http://localhost:9090 --last 7d --jobs sacct.txt --zone DE --out report
 
+  Without any series, from the job log alone (wattledger.toml says which processors and GPUs the nodes have):
+  wattledger report --jobs sacct.txt --zone DE --out report
+
   What would be done, and with which method for each device:
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --explain")]
 pub(super) struct Args {
-    /// Prometheus snapshot, data directory, folder of TSDB blocks, or one block.
-    #[arg(long, value_name = "DIR", required_unless_present = "prometheus", conflicts_with = "prometheus")]
+    /// Prometheus snapshot, data directory, folder of TSDB blocks, or one block; without one, and without --prometheus,
+    /// nodes are modelled from the job log alone.
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["prometheus", "files"], conflicts_with = "prometheus")]
     snapshot: Option<PathBuf>,
     /// Address of a server to fetch the series from, into a cache; with --last or --from.
     #[arg(long, value_name = "URL", help_heading = "Server")]
@@ -143,7 +148,8 @@ enum Answer {
 
 /// The files of one report.
 pub(super) struct Inputs {
-    pub(super) snapshot: PathBuf,
+    /// `None` to model everything from the job log.
+    pub(super) snapshot: Option<PathBuf>,
     pub(super) jobs: JobsArgs,
     pub(super) config: Option<PathBuf>,
     pub(super) out: PathBuf,
@@ -156,8 +162,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let (file, config) = find_file(args.config.as_deref())?;
     let time = TimeFlags { last: args.last.clone(), from: args.from.clone(), to: args.to.clone() };
     let (snapshot, time, lossy) = match (&args.snapshot, &args.prometheus) {
-        (None, Some(server)) => fetched(args, server, &time, &file)?,
-        (snapshot, _) => (snapshot.clone().unwrap_or_default(), time, false),
+        (None, Some(server)) => {
+            let (fetched, time, lossy) = fetched(args, server, &time, &file)?;
+            (Some(fetched), time, lossy)
+        }
+        (snapshot, _) => (snapshot.clone(), time, false),
     };
     let request = Request {
         from: time.from,
@@ -182,6 +191,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
             Answer::No => ledger::GpuInNodeMeter::No,
             Answer::Unknown => ledger::GpuInNodeMeter::Unknown,
         }),
+        from_job_log: snapshot.is_none(),
         jobs_tz: args.jobs.zone_name().cloned(),
         jobs_from: args.jobs_from.clone(),
         jobs_to: args.jobs_to.clone(),
@@ -229,22 +239,30 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     if !inputs.explain {
         can_be_written(&inputs.out)?;
     }
-    let source = Snapshot::open(&inputs.snapshot)?;
-    let plan = Plan::new(request, file, source.time_range())?;
-    let log = inputs.jobs.read(plan.jobs_tz)?;
+    let source: Box<dyn Source> = match &inputs.snapshot {
+        Some(path) => Box::new(Snapshot::open(path)?),
+        None => Box::new(NoSeries),
+    };
+    let source = source.as_ref();
+    let log = inputs.jobs.read(log_time_zone(request, file)?)?;
+    let of_log = log.as_ref().and_then(|log| log.covered).filter(|_| inputs.snapshot.is_none());
+    if inputs.snapshot.is_none() && of_log.is_none() {
+        return Err(nothing_to_report().into());
+    }
+    let plan = Plan::new(request, file, source.time_range().or(of_log))?;
     if inputs.explain {
-        data(&explain(&source, &plan, log.as_ref(), inputs)?)?;
+        data(&explain(source, &plan, log.as_ref(), inputs)?)?;
         return Ok(Outcome::Done);
     }
     let jobs = Jobs::of(log.as_ref());
     let bar = bar("reading nodes");
-    let books = close_books(&source, jobs, &plan.rules, &|done, total| {
+    let books = close_books(source, jobs, &plan.rules, &|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
     let books = books?;
-    let provenance = provenance(&source, &plan, log.as_ref(), &books, inputs);
+    let provenance = provenance(source, &plan, log.as_ref(), &books, inputs);
     let prices = Prices { intensity: &plan.intensity, zone: plan.zone.as_ref(), pue: &plan.pue };
     let report = Report::new(Subject { books: &books, runs: jobs.runs, prices, provenance: &provenance })?;
     let written = report.write(&inputs.out, inputs.charts)?;
@@ -252,11 +270,20 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     wrote(&inputs.out, &written);
     Ok(if !books.balances.close() {
         Outcome::Unbalanced
-    } else if inputs.strict && has_left_out(&source, log.as_ref(), &books, &plan) {
+    } else if inputs.strict && has_left_out(source, log.as_ref(), &books, &plan) {
         Outcome::LeftOut
     } else {
         Outcome::Done
     })
+}
+
+/// Neither series nor runs.
+fn nothing_to_report() -> ConfigError {
+    ConfigError::Value {
+        setting: "--jobs".to_owned(),
+        reason: "no run in the job log, and there are no series".to_owned(),
+        hint: Some("name a snapshot with `--snapshot`, or a log with runs".to_owned()),
+    }
 }
 
 /// Before any work, not after it: refuses a file where the directory for the output should be.
@@ -271,7 +298,7 @@ pub(super) fn can_be_written(out: &Path) -> Result<(), ConfigError> {
     })
 }
 
-fn has_left_out(source: &Snapshot, log: Option<&JobLog>, books: &Books, plan: &Plan) -> bool {
+fn has_left_out(source: &dyn Source, log: Option<&JobLog>, books: &Books, plan: &Plan) -> bool {
     source.left_out().iter().any(|left| left.is_problem)
         || log.is_some_and(|log| log.rejected_total > 0)
         || books.read.chunks_damaged > 0

@@ -18,7 +18,7 @@ pub use fetch::{
     cached_request, fetch_request,
 };
 pub(crate) use plan::find_file;
-pub use plan::{Defaults, Plan, Request, jobs_time_zone};
+pub use plan::{Defaults, Plan, Request, jobs_time_zone, log_time_zone};
 
 use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};
@@ -132,6 +132,7 @@ pub(crate) struct Power {
     memory_w_per_gb: Option<f64>,
     memory_model: Option<MemoryRule>,
     calibration: Option<PathBuf>,
+    model_unseen_nodes: Option<bool>,
     default_cpu_tdp_w: Option<f64>,
     default_gpu_tdp_w: Option<f64>,
 }
@@ -152,6 +153,9 @@ pub(crate) struct Hardware {
     cpus: Option<f64>,
     memory: Option<String>,
     sockets: Option<u32>,
+    cpu_model: Option<String>,
+    gpus: Option<u32>,
+    gpu_model: Option<String>,
     cpu_tdp_w: Option<f64>,
     cpu_idle_w: Option<f64>,
     dram_idle_w: Option<f64>,

@@ -55,6 +55,8 @@ pub struct Request {
     pub share: Option<ShareRule>,
     /// `--gpu-in-node-meter`.
     pub gpu_in_node_meter: Option<GpuInNodeMeter>,
+    /// True if there is no source of series: the job log is all there is.
+    pub from_job_log: bool,
     /// `--jobs-tz`.
     pub jobs_tz: Option<String>,
     /// `--jobs-from`.
@@ -87,11 +89,7 @@ impl Plan {
     /// For any value that cannot be, naming the flag or key.
     pub fn new(request: &Request, file: &ConfigFile, available: Option<Window>) -> Result<Self, ConfigError> {
         let mut notes = Vec::new();
-        let jobs_tz =
-            match stated("--jobs-tz", &request.jobs_tz, "scheduler.jobs_tz", &file.scheduler.jobs_tz) {
-                Some((setting, name)) => time_zone(setting, name)?,
-                None => Defaults::JOBS_TZ,
-            };
+        let jobs_tz = log_time_zone(request, file)?;
         let window = window(request, available, &mut notes)?;
         let pue = pue(request, file, window, &mut notes)?;
         let (intensity, zone) = intensity(request, file)?;
@@ -128,6 +126,7 @@ impl Plan {
             memory_model: memory_model(&file.power)?,
             default_cpu_tdp_w: optional("power.default_cpu_tdp_w", file.power.default_cpu_tdp_w)?,
             default_gpu_tdp_w: optional("power.default_gpu_tdp_w", file.power.default_gpu_tdp_w)?,
+            model_unseen_nodes: request.from_job_log || file.power.model_unseen_nodes.unwrap_or(false),
             share: request.share.or(file.scheduler.share).unwrap_or_default(),
             gpu_in_node_meter: request.gpu_in_node_meter.or(file.site.gpu_in_node_meter).unwrap_or_default(),
             aliases: Aliases::new(
@@ -192,6 +191,7 @@ impl Plan {
             ("gpu_in_node_meter", gpu.to_owned()),
             ("jobs_tz", self.jobs_tz.to_string()),
             ("share", share.to_owned()),
+            ("model_unseen_nodes", rules.model_unseen_nodes.to_string()),
         ]
         .into_iter()
         .collect()
@@ -275,6 +275,18 @@ fn memory_model(power: &Power) -> Result<MemoryModel, ConfigError> {
             let watts = stated.unwrap_or(MEMORY_W_PER_GB);
             Ok(MemoryModel::PerGigabyte(checked("power.memory_w_per_gb", watts)?))
         }
+    }
+}
+
+/// The zone of the job log's times without an offset, by flag, file or default.
+///
+/// # Errors
+///
+/// Where it is no time zone.
+pub fn log_time_zone(request: &Request, file: &ConfigFile) -> Result<Tz, ConfigError> {
+    match stated("--jobs-tz", &request.jobs_tz, "scheduler.jobs_tz", &file.scheduler.jobs_tz) {
+        Some((setting, name)) => time_zone(setting, name),
+        None => Ok(Defaults::JOBS_TZ),
     }
 }
 
@@ -379,6 +391,9 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         cpus: optional("hardware.cpus", stated.cpus)?,
         memory_bytes,
         sockets: stated.sockets,
+        cpu_model: stated.cpu_model.clone(),
+        gpus: stated.gpus,
+        gpu_model: stated.gpu_model.clone(),
         cpu_tdp_w: optional("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
         cpu_idle_w: optional("hardware.cpu_idle_w", stated.cpu_idle_w)?,
         dram_idle_w: optional("hardware.dram_idle_w", stated.dram_idle_w)?,

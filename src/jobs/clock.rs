@@ -138,10 +138,32 @@ pub(super) fn parse_elapsed(text: &str) -> Option<i64> {
     days.checked_mul(86_400)?.checked_add(seconds)?.checked_mul(1000)
 }
 
+/// The same in seconds with the fraction: Slurm's `TotalCPU`, PBS' `cput`.
+pub(super) fn parse_cpu_time_s(text: &str) -> Option<f64> {
+    let whole_ms = parse_elapsed(text)?;
+    let fraction = match text.trim().split_once('.') {
+        Some((_, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("0.{digits}").parse().ok()?
+        }
+        Some(_) => return None,
+        None => 0.0,
+    };
+    super::plausible_cpu_time_s(whole_ms as f64 / 1000.0 + fraction)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn cpu_times_have_fractions_and_nought_is_unknown() {
+        assert_eq!(parse_cpu_time_s("01:02.250"), Some(62.25));
+        assert_eq!(parse_cpu_time_s("1-02:03:04"), Some(93_784.0));
+        for unknown in ["00:00:00", "", "x", "00:00.x1"] {
+            assert_eq!(parse_cpu_time_s(unknown), None, "{unknown}");
+        }
+    }
 
     fn at(text: &str, zone: Tz) -> Instant {
         match parse(text, zone) {

@@ -10,7 +10,7 @@ use crate::time::TimeError;
 /// runs too, times that need no zone, and the only free text in the last columns.
 pub const SACCT_COMMAND: &str = "SLURM_TIME_FORMAT=%s sacct --allusers --duplicates --parsable2 \
     --starttime=2024-05-01 --endtime=2024-06-01 --format=JobID,JobIDRaw,User,Account,Partition,State,Submit,Start,End,\
-    ElapsedRaw,NNodes,NodeList,AllocCPUS,AllocTRES,ReqMem,ConsumedEnergyRaw,Comment,JobName";
+    ElapsedRaw,NNodes,NodeList,AllocCPUS,AllocTRES,ReqMem,ConsumedEnergyRaw,TotalCPU,Comment,JobName";
 
 /// A job log that cannot be read at all.
 #[derive(Debug, thiserror::Error)]

@@ -173,6 +173,9 @@ fn take_job(collector: &mut Collector, job: &BTreeMap<String, String>) -> Result
             state: state.to_owned(),
             start_ms,
             end_ms,
+            cpu_time_s: number("remoteusercpu")
+                .map(|user| user + number("remotesyscpu").unwrap_or(0.0))
+                .and_then(super::plausible_cpu_time_s),
             ..Run::default()
         },
         nodes: node.into_iter().collect(),
@@ -221,6 +224,9 @@ pub(super) fn read_apel(
                 state: "COMPLETED".to_owned(),
                 start_ms,
                 end_ms: Some(end_ms),
+                cpu_time_s: tres::plain_number(get(3))
+                    .zip(tres::plain_number(get(4)))
+                    .and_then(|(user, system)| super::plausible_cpu_time_s(user + system)),
                 ..Run::default()
             },
             cpus: tres::plain_number(get(9)),

@@ -148,9 +148,13 @@ fn take_record(collector: &mut Collector, record: &str) -> Result<(), RejectReas
     fields.next("hostFactor", false)?;
     let name = fields.text("jobName")?;
     fields.text("command")?;
-    // Nineteen figures of the operating system's accounting.
-    for _ in 0..19 {
-        fields.next("resource usage", false)?;
+    // Nineteen figures of the operating system's accounting, -1 where it has none: user and system time first.
+    let mut cpu_time_s = 0.0;
+    for nth in 0..19 {
+        let figure = fields.next("resource usage", false)?;
+        if nth < 2 {
+            cpu_time_s += figure.parse::<f64>().unwrap_or(0.0).max(0.0);
+        }
     }
     fields.text("mailUser")?;
     let project = fields.text("projectName")?;
@@ -186,6 +190,7 @@ fn take_record(collector: &mut Collector, record: &str) -> Result<(), RejectReas
             },
             start_ms: at_ms(start, "startTime")?,
             end_ms: Some(at_ms(event, "event time")?),
+            cpu_time_s: super::plausible_cpu_time_s(cpu_time_s),
             ..Run::default()
         },
         nodes: per_node.iter().map(|allocation| allocation.node.clone()).collect(),

@@ -73,8 +73,15 @@ pub struct Run {
     pub end_ms: Option<i64>,
     /// What it held on each node.
     pub allocations: Vec<Allocation>,
+    /// CPU time used on all nodes together, in seconds, of a run that has ended; `None` if the log does not tell, or tells nought.
+    pub cpu_time_s: Option<f64>,
     /// Energy the scheduler itself recorded for the whole job (`ConsumedEnergyRaw`), in joules.
     pub recorded_energy_j: Option<f64>,
+}
+
+/// A CPU time that a log can mean: schedulers that do not gather it write nought.
+fn plausible_cpu_time_s(seconds: f64) -> Option<f64> {
+    (seconds > 0.0 && seconds < 1e12).then_some(seconds)
 }
 
 /// What a run held on one node. `None` means that the log does not say.

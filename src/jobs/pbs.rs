@@ -222,6 +222,7 @@ fn job(id: &str, pairs: &BTreeMap<&str, String>) -> Result<Option<Record>, Rejec
             state: state.to_owned(),
             start_ms,
             end_ms,
+            cpu_time_s: clock::parse_cpu_time_s(get("resources_used.cput")),
             ..Run::default()
         },
         nodes: per_node.iter().map(|allocation| allocation.node.clone()).collect(),

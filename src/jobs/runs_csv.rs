@@ -20,7 +20,7 @@ use crate::parquet_file::Table;
 use crate::time::{DAY_MS, format_instant};
 
 /// Columns that are read; `country` is another name for `zone`.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "run_id",
     "start",
     "end",
@@ -34,6 +34,7 @@ const COLUMNS: [&str; 16] = [
     "stage",
     "zone",
     "cpus",
+    "cpu_time_s",
     "memory",
     "gpus",
     "gpu_ids",
@@ -299,6 +300,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
             zone: (!zone.is_empty()).then(|| zone.to_owned()),
             start_ms,
             end_ms,
+            cpu_time_s: row.count("cpu_time_s")?.and_then(super::plausible_cpu_time_s),
             ..Run::default()
         },
         nodes,

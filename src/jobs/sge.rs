@@ -122,6 +122,10 @@ fn row(line: &str) -> Result<Option<Row>, RejectReason> {
             state: if failed == 0 && exit == 0 { "COMPLETED" } else { "FAILED" }.to_owned(),
             start_ms,
             end_ms: Some(end_ms),
+            // Tasks of a parallel job have lines of their own.
+            cpu_time_s: tres::plain_number(get(36))
+                .filter(|_| none(get(33)))
+                .and_then(super::plausible_cpu_time_s),
             ..Run::default()
         },
         nodes: vec![get(1).to_owned()],

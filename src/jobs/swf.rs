@@ -94,6 +94,10 @@ fn take_line(collector: &mut Collector, line: &str, epoch_s: Option<i64>) -> Res
             .to_owned(),
             start_ms,
             end_ms: Some(start_ms.saturating_add((run * 1000.0).round() as i64)),
+            // The mean over the processors.
+            cpu_time_s: number(5, "average CPU time")?
+                .zip(processors)
+                .and_then(|(each, processors)| super::plausible_cpu_time_s(each * processors)),
             ..Run::default()
         },
         totals: Tres {

@@ -121,6 +121,10 @@ impl Split {
     /// The same where a part was used by what is no run.
     pub(super) fn with_outside(mut shares: Vec<Share>, mut outside: f64) -> Self {
         shares.retain(|share| share.share > 0.0);
+        // Parts that add up to all but a rounding error leave nothing outside.
+        if outside < 1e-12 {
+            outside = 0.0;
+        }
         let total = crate::sum::sum(shares.iter().map(|share| share.share).chain([outside]));
         if total > 1.0 {
             for share in &mut shares {

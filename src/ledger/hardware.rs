@@ -2,7 +2,7 @@
 //! machine's own description, the shipped tables.
 
 use super::rules::NodeHardware;
-use crate::meter::inventory::{DeviceSeries, Machine};
+use crate::meter::inventory::Machine;
 use crate::power::{self, DeviceKind, Rating};
 use crate::units::Watts;
 
@@ -49,7 +49,7 @@ pub(super) fn cpu_hardware(
     default_tdp_w: Option<f64>,
     devices: usize,
 ) -> Hardware {
-    let named = machine.cpu_model.as_deref();
+    let named = stated.cpu_model.as_deref().or(machine.cpu_model.as_deref());
     let found = named.and_then(power::find_cpu);
     let table_w = found.as_ref().map(|found| found.tdp.value());
     let tdp_w = stated.cpu_tdp_w.or(table_w).or(default_tdp_w);
@@ -83,12 +83,13 @@ pub(super) fn cpu_hardware(
 }
 
 pub(super) fn gpu_hardware(
-    device: &DeviceSeries<'_>,
+    reported_model: Option<&str>,
     stated: &NodeHardware,
     default_tdp_w: Option<f64>,
     limit_w: Option<f64>,
 ) -> Hardware {
-    let found = device.model.as_deref().and_then(power::find_gpu);
+    let named = stated.gpu_model.as_deref().or(reported_model);
+    let found = named.and_then(power::find_gpu);
     let table_w = found.as_ref().map(|found| found.tdp.value());
     let (tdp_w, origin) = match (stated.gpu_tdp_w, limit_w, &found) {
         (Some(stated), _, _) => (Some(stated), "config".to_owned()),
@@ -99,7 +100,7 @@ pub(super) fn gpu_hardware(
     // A cap may be lowered while the window runs; the table's figure bounds what was drawn before.
     let most_w = [tdp_w, table_w].into_iter().flatten().reduce(f64::max);
     Hardware {
-        model: device.model.clone().unwrap_or_default(),
+        model: named.unwrap_or_default().to_owned(),
         tdp_w,
         origin,
         scale: 1.0,

@@ -14,6 +14,8 @@ pub enum Method {
     ModelledCalibrated,
     /// A power model applied to measured utilisation.
     ModelledUtilisation,
+    /// A power model applied to what the job log tells of a node without series.
+    ModelledJobLog,
     /// A power that the site states, or that follows from installed hardware alone.
     ModelledConstant,
     /// Nothing measures or models it.
@@ -28,6 +30,7 @@ impl Method {
             Self::MeasuredGauge => "measured:gauge",
             Self::ModelledCalibrated => "modelled:calibrated",
             Self::ModelledUtilisation => "modelled:utilisation",
+            Self::ModelledJobLog => "modelled:joblog",
             Self::ModelledConstant => "modelled:constant",
             Self::None => "none",
         }

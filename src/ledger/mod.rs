@@ -14,6 +14,7 @@ mod device_model;
 mod entry;
 mod frame;
 mod hardware;
+mod joblog;
 mod measure;
 mod method;
 mod models;
@@ -198,10 +199,17 @@ pub fn close_books(
         jobs.nodes.iter().map(|node| (names.aliases().canonical(&node.name), node)).collect();
     known.extend(described.keys().cloned());
     let done = AtomicUsize::new(0);
-    let total = inventory.nodes.len();
+    let unseen: Vec<&String> =
+        known.iter().filter(|name| !inventory.nodes.contains_key(name.as_str())).collect();
     let context =
         Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.is_given, described };
-    let nodes: Vec<(&String, &NodeSeries<'_>)> = inventory.nodes.iter().collect();
+    let mut nodes: Vec<(&String, Option<&NodeSeries<'_>>)> =
+        inventory.nodes.iter().map(|(name, series)| (name, Some(series))).collect();
+    if rules.model_unseen_nodes {
+        nodes.extend(unseen.iter().map(|name| (*name, None)));
+        nodes.sort_by_key(|(name, _)| *name);
+    }
+    let total = nodes.len();
     let results: Vec<Result<_, LedgerError>> = nodes
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (name, series)| {
@@ -220,9 +228,8 @@ pub fn close_books(
         books.read.merge(read);
         books.nodes.push(node);
     }
-    books.nodes_without_series = known
-        .iter()
-        .filter(|name| !inventory.nodes.contains_key(*name))
+    books.nodes_without_series = unseen
+        .into_iter()
         .map(|name| {
             let partner = nearest(name, inventory.nodes.keys().map(String::as_str));
             (name.clone(), partner.map(str::to_owned))
@@ -236,6 +243,17 @@ pub fn close_books(
     let activity: Vec<shift::Activity> = activity.collect();
     books.time_shift = covered.and_then(|covered| shift::better(&activity, &books.buckets, covered));
     Ok(books)
+}
+
+/// A node before anything is attributed.
+struct ReadNode {
+    measured: measure::MeasuredNode,
+    claims: Vec<Claim>,
+    size: NodeSize,
+    size_origin: String,
+    machine: Machine,
+    /// True of a node without series.
+    is_unseen: bool,
 }
 
 /// What a run holds on a node, before its GPUs are matched with devices.
@@ -311,24 +329,60 @@ impl Context<'_> {
     fn node(
         &self,
         name: &str,
-        series: &NodeSeries<'_>,
+        series: Option<&NodeSeries<'_>>,
         holds: &[Hold],
         known: bool,
         scratch: &mut Scratch,
     ) -> Result<(NodeBooks, Balances), LedgerError> {
         let stated = self.rules.hardware_of(name);
+        let described = self.described.get(name).copied();
+        let read = match series {
+            Some(series) => self.read_node(series, holds, (&stated, described), scratch)?,
+            None => self.unseen_node(holds, &stated, described),
+        };
+        Ok(self.close(name, read, stated, known))
+    }
+
+    /// A node without series, as far as the job log tells.
+    fn unseen_node(
+        &self,
+        holds: &[Hold],
+        stated: &NodeHardware,
+        described: Option<&SchedulerNode>,
+    ) -> ReadNode {
+        let (rules, buckets, runs, covered) = (self.rules, self.buckets, self.runs, self.covered);
+        joblog::UnseenNode { rules, stated, described, buckets, holds, runs, covered }.model()
+    }
+
+    /// Reads a node's series.
+    fn read_node(
+        &self,
+        series: &NodeSeries<'_>,
+        holds: &[Hold],
+        (stated, described): (&NodeHardware, Option<&SchedulerNode>),
+        scratch: &mut Scratch,
+    ) -> Result<ReadNode, LedgerError> {
         let numbers = gpu_job_numbers(series, read_window(self.rules), scratch)?;
         let claims: Vec<Claim> = holds.iter().map(|hold| self.claim(hold, series, &numbers)).collect();
         let job_ids: Vec<Vec<&str>> = holds.iter().map(|hold| self.job_ids(hold)).collect();
         let reading = measure::Reading {
             rules: self.rules,
-            stated: &stated,
+            stated,
             window: read_window(self.rules),
             buckets: self.buckets,
             claims: &claims,
             job_ids: &job_ids,
         };
-        let mut measured = measure::measure(series, &reading, scratch)?;
+        let measured = measure::measure(series, &reading, scratch)?;
+        let (size, size_origin) =
+            node_size(&series.machine, (stated, described), &claims, measured.memory_bytes, series);
+        let machine = series.machine.clone();
+        Ok(ReadNode { measured, claims, size, size_origin, machine, is_unseen: false })
+    }
+
+    /// Attributes what a node used, and proves it.
+    fn close(&self, name: &str, read: ReadNode, stated: NodeHardware, known: bool) -> (NodeBooks, Balances) {
+        let ReadNode { mut measured, claims, size, size_origin, machine, is_unseen } = read;
         let whole = whole::add_other(
             &mut measured.devices,
             measured.node_meter.as_ref(),
@@ -343,9 +397,6 @@ impl Context<'_> {
                 "no exporter tells what jobs used: shares are by allocation, not by the rules of CEEMS";
             measured.notes.push(note.to_owned());
         }
-        let described = self.described.get(name).copied();
-        let (size, size_origin) =
-            node_size(&series.machine, (&stated, described), &claims, measured.memory_bytes, series);
         let node = attribute::Node {
             devices: &measured.devices,
             presence: &measured.presence,
@@ -358,7 +409,7 @@ impl Context<'_> {
             share: self.rules.share,
         };
         let mut attributed = attribute::attribute(&node, self.buckets);
-        if attributed.fell_back {
+        if attributed.fell_back && !is_unseen {
             let note = "at times a run was here of which no exporter told what it used: processors and memory are \
                         shared by allocation then (`share_method` says of whom)";
             measured.notes.push(note.to_owned());
@@ -387,7 +438,7 @@ impl Context<'_> {
             runs_that_shared: shared(&claims),
             runs_with_full_interval,
             name: name.to_owned(),
-            machine: series.machine.clone(),
+            machine,
             known: known || !self.has_log,
             size: Some(size),
             size_origin,
@@ -401,7 +452,7 @@ impl Context<'_> {
             uses: measured.uses,
             notes: measured.notes,
         };
-        Ok((books, balances))
+        (books, balances)
     }
 
     /// What exporters may call the job of a hold.

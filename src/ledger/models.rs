@@ -411,7 +411,7 @@ impl Builder<'_> {
                     .map(|(_, watts)| *watts)
                     .filter(|watts| *watts > 0.0)
                     .reduce(f64::max);
-                Ok(gpu_hardware(device, stated, rules.default_gpu_tdp_w, limit_w))
+                Ok(gpu_hardware(device.model.as_deref(), stated, rules.default_gpu_tdp_w, limit_w))
             }
             _ => Ok(Hardware { max_power_w: power::P_MAX_DRAM.value(), ..Hardware::default() }),
         }

@@ -36,6 +36,12 @@ pub struct NodeHardware {
     pub memory_bytes: Option<f64>,
     /// Processor packages.
     pub sockets: Option<u32>,
+    /// Model of the processors, as the kernel prints it.
+    pub cpu_model: Option<String>,
+    /// GPUs.
+    pub gpus: Option<u32>,
+    /// Model of the GPUs, as the driver prints it.
+    pub gpu_model: Option<String>,
     /// Thermal design power of one processor, in watts.
     pub cpu_tdp_w: Option<f64>,
     /// Power of one processor at rest, in watts (rule S2).
@@ -73,6 +79,8 @@ pub struct Rules {
     pub default_cpu_tdp_w: Option<f64>,
     /// Rated power of GPUs that are in no table, in watts.
     pub default_gpu_tdp_w: Option<f64>,
+    /// True to model nodes of the job log without any series by what the log tells.
+    pub model_unseen_nodes: bool,
     /// Whether node meters see the GPUs.
     pub gpu_in_node_meter: GpuInNodeMeter,
     /// How shared processors and memory are given to runs.
@@ -102,6 +110,9 @@ impl Rules {
                 merged.cpus = merged.cpus.or(stated.cpus);
                 merged.memory_bytes = merged.memory_bytes.or(stated.memory_bytes);
                 merged.sockets = merged.sockets.or(stated.sockets);
+                merged.cpu_model = merged.cpu_model.or_else(|| stated.cpu_model.clone());
+                merged.gpus = merged.gpus.or(stated.gpus);
+                merged.gpu_model = merged.gpu_model.or_else(|| stated.gpu_model.clone());
                 merged.cpu_tdp_w = merged.cpu_tdp_w.or(stated.cpu_tdp_w);
                 merged.cpu_idle_w = merged.cpu_idle_w.or(stated.cpu_idle_w);
                 merged.dram_idle_w = merged.dram_idle_w.or(stated.dram_idle_w);

@@ -4,6 +4,7 @@ use super::claims::{Claim, NodeSize};
 use super::rules::NodeHardware;
 use crate::jobs::SchedulerNode;
 use crate::meter::inventory::{Machine, NodeSeries};
+use crate::time::Window;
 
 /// Share of the time for which an amount must have been held to be believed.
 const HELD_SHARE: f64 = 0.01;
@@ -23,6 +24,22 @@ fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
     0.0
 }
 
+/// The most that was held together: see [`most_held`].
+pub(super) fn most_at_once(amounts: impl Iterator<Item = (Window, f64)>) -> f64 {
+    let mut edges: Vec<(i64, f64)> =
+        amounts.flat_map(|(window, amount)| [(window.start_ms, amount), (window.end_ms, -amount)]).collect();
+    // At one instant what ends is given back before what starts is taken.
+    edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
+    let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
+    for (at_ms, change) in edges {
+        if held > 0.0 {
+            steps.push((held, at_ms - since_ms));
+        }
+        (held, since_ms) = (held + change, at_ms);
+    }
+    most_held(steps)
+}
+
 /// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
 /// logical CPUs ÷ threads per core.
 pub(super) fn node_size(
@@ -33,24 +50,9 @@ pub(super) fn node_size(
     series: &NodeSeries<'_>,
 ) -> (NodeSize, String) {
     let gpus = series.gpus().count();
-    let mut edges: Vec<(i64, f64)> = claims
-        .iter()
-        .flat_map(|claim| {
-            let cpus = claim.cpus.unwrap_or(0.0);
-            [(claim.window.start_ms, cpus), (claim.window.end_ms, -cpus)]
-        })
-        .collect();
-    // At one instant what ends is given back before what starts is taken.
-    edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
-    let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
-    for (at_ms, change) in edges {
-        if held > 0.0 {
-            steps.push((held, at_ms - since_ms));
-        }
-        (held, since_ms) = (held + change, at_ms);
-    }
     let largest = claims.iter().filter_map(|claim| claim.cpus).fold(0.0, f64::max);
-    let most = most_held(steps).max(largest);
+    let most =
+        most_at_once(claims.iter().map(|claim| (claim.window, claim.cpus.unwrap_or(0.0)))).max(largest);
     let cores = machine
         .logical_cpus
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
@@ -78,7 +80,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::time::Window;
 
     #[test]
     fn rounding_does_not_make_a_node_larger() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use crate::uncertainty::Spread;
 use crate::units::Watts;
 
 const CPU_TABLE: &str = include_str!("../../data/cpu_tdp.csv");
@@ -69,6 +70,15 @@ pub(super) fn every_gpu() -> impl Iterator<Item = GpuMatch> {
         names.split('|').map(move |name| GpuMatch { name, tdp, idle, score: EXACT, source })
     })
 }
+
+/// Watts of a core of processors that nothing names: the median of Xeon and EPYC in the shipped tables.
+pub const UNKNOWN_CORE_W: f64 = 8.75;
+/// Between which factors of that 90 % of them lie.
+pub const UNKNOWN_CORE_SPREAD: Spread = Spread::new(0.48, 2.48);
+/// Watts of a GPU that nothing names: the median of the shipped table.
+pub const UNKNOWN_GPU_W: f64 = 260.0;
+/// Between which factors of that 90 % of them lie.
+pub const UNKNOWN_GPU_SPREAD: Spread = Spread::new(0.28, 2.69);
 
 /// The GPU of that name, as drivers print it: `NVIDIA A100-SXM4-80GB`,
 /// `Tesla T4`. Where the size of the memory does not matter to the rated
@@ -195,6 +205,27 @@ fn without_marks(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hardware_of_which_nothing_is_known_is_the_middle_of_the_tables() {
+        let spread = |mut watts: Vec<f64>| {
+            watts.sort_by(f64::total_cmp);
+            let at = |share: f64| watts[(share * (watts.len() - 1) as f64).round() as usize];
+            (at(0.5), at(0.05) / at(0.5), at(0.95) / at(0.5))
+        };
+        let servers = every_cpu().filter(|cpu| cpu.name.contains("Xeon") || cpu.name.contains("EPYC"));
+        let (middle, low, high) =
+            spread(servers.filter_map(|cpu| Some(cpu.tdp.value() / f64::from(cpu.cores?))).collect());
+        assert_eq!(middle, UNKNOWN_CORE_W);
+        let is = |spread: Spread, low: f64, high: f64| {
+            (spread.low() - low).abs() < 0.006 && (spread.high() - high).abs() < 0.006
+        };
+        assert!(is(UNKNOWN_CORE_SPREAD, low, high), "{low} {high}");
+        let cards = rows(GPU_TABLE).map(|row| gpu_row(&row).unwrap().1.value());
+        let (middle, low, high) = spread(cards.collect());
+        assert_eq!(middle, UNKNOWN_GPU_W);
+        assert!(is(UNKNOWN_GPU_SPREAD, low, high), "{low} {high}");
+    }
 
     #[test]
     fn every_row_of_every_table_is_whole_and_found_by_its_own_name() {

@@ -8,13 +8,13 @@ use std::fmt::Write;
 
 /// The columns.
 const HEADER: &str = "JobID|JobIDRaw|JobName|User|Account|Partition|State|Submit|Start|End|Elapsed|AllocCPUS|NNodes|\
-                      NodeList|ReqMem|AllocTRES|ConsumedEnergyRaw|Comment";
+                      NodeList|ReqMem|AllocTRES|ConsumedEnergyRaw|TotalCPU|Comment";
 
 /// The whole log: a line for each job, and one for each of its steps.
 pub(super) fn log(cluster: &Cluster) -> String {
     let mut text = format!("{HEADER}\n");
-    for run in &cluster.runs {
-        job(&mut text, cluster, run);
+    for (nth, run) in cluster.runs.iter().enumerate() {
+        job(&mut text, cluster, (nth, run));
         if run.started() {
             steps(&mut text, cluster, run);
         }
@@ -35,11 +35,13 @@ struct Line<'a> {
     memory: String,
     tres: String,
     cpus: u32,
+    /// CPU time used; empty where nothing was gathered.
+    total_cpu: String,
     nodes: usize,
     node_list: String,
 }
 
-fn job(text: &mut String, cluster: &Cluster, run: &Run) {
+fn job(text: &mut String, cluster: &Cluster, (nth, run): (usize, &Run)) {
     let state = match run.state {
         State::Completed => "COMPLETED",
         State::Failed => "FAILED",
@@ -65,6 +67,11 @@ fn job(text: &mut String, cluster: &Cluster, run: &Run) {
         memory: if run.started() { memory_text(memory_mib) } else { "16G".to_owned() },
         tres: if run.started() { format!("billing={cpus},{}", tres(&run.parts)) } else { String::new() },
         cpus,
+        total_cpu: if run.started() {
+            cpu_time_text(cpu_time_s(cluster, nth))
+        } else {
+            "00:00:00".to_owned()
+        },
         nodes: run.parts.len().max(1),
         node_list: if run.started() { node_list(cluster, &run.parts) } else { "None assigned".to_owned() },
     };
@@ -112,6 +119,7 @@ fn steps(text: &mut String, cluster: &Cluster, run: &Run) {
             memory: String::new(),
             tres: tres(parts),
             cpus: parts.iter().map(|part| part.cpus.len() as u32).sum(),
+            total_cpu: "00:00:00".to_owned(),
             nodes: parts.len(),
             node_list: node_list(cluster, parts),
         };
@@ -145,6 +153,7 @@ fn write_line(text: &mut String, run: &Run, line: &Line<'_>) {
         &line.memory,
         &line.tres,
         energy,
+        &line.total_cpu,
         line.comment,
     ];
     // Writing into a string does not fail.
@@ -173,6 +182,23 @@ fn elapsed_text(seconds: i64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let clock = format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
     if days > 0 { format!("{days}-{clock}") } else { clock }
+}
+
+/// CPU seconds that the run used on all its nodes.
+fn cpu_time_s(cluster: &Cluster, nth: usize) -> f64 {
+    let (Some(run), Some(loads)) = (cluster.runs.get(nth), cluster.loads.get(nth)) else { return 0.0 };
+    let used = run.parts.iter().zip(loads);
+    crate::sum::sum(used.map(|(part, load)| part.cpus.len() as f64 * load.cpu.integral(run.window)))
+}
+
+/// `minutes:seconds.milliseconds`, or from an hour on whole seconds as [`elapsed_text`].
+fn cpu_time_text(seconds: f64) -> String {
+    if seconds >= 3600.0 {
+        return elapsed_text(seconds.round() as i64);
+    }
+    let milliseconds = (seconds * 1000.0).round() as i64;
+    let whole = milliseconds / 1000;
+    format!("{:02}:{:02}.{:03}", whole / 60, whole % 60, milliseconds % 1000)
 }
 
 fn node_list(cluster: &Cluster, parts: &[Part]) -> String {
@@ -230,6 +256,8 @@ mod tests {
     fn lengths_print_as_sacct_prints_them() {
         assert_eq!(elapsed_text(26), "00:00:26");
         assert_eq!(elapsed_text(86_400 + 2 * 3600 + 3 * 60 + 4), "1-02:03:04");
+        assert_eq!(cpu_time_text(62.25), "01:02.250");
+        assert_eq!(cpu_time_text(3600.4), "01:00:00");
         assert_eq!(memory_text(65_536), "64G");
         assert_eq!(memory_text(1500), "1500M");
     }

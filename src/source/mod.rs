@@ -75,6 +75,11 @@ pub trait Source: Sync {
     /// Number of series entries, over all blocks.
     fn series_count(&self) -> u64;
 
+    /// What it holds, in words.
+    fn describe(&self) -> String {
+        format!("{} series", self.series_count())
+    }
+
     /// Values of a label, in order.
     fn label_values(&self, label: &str) -> Vec<String>;
 
@@ -107,4 +112,42 @@ pub trait Source: Sync {
 
     /// True for the output of `wattledger simulate`.
     fn is_simulated(&self) -> bool;
+}
+
+/// No series at all: the job log is all that there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSeries;
+
+impl Source for NoSeries {
+    fn name(&self) -> String {
+        "none".to_owned()
+    }
+
+    fn time_range(&self) -> Option<Window> {
+        None
+    }
+
+    fn series_count(&self) -> u64 {
+        0
+    }
+
+    fn label_values(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn select<'a>(&'a self, _: &[&str], _: Window) -> Result<Vec<Box<dyn Series + 'a>>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        Vec::new()
+    }
+
+    fn identity(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn is_simulated(&self) -> bool {
+        false
+    }
 }

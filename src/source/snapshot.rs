@@ -79,6 +79,10 @@ impl Source for Snapshot {
         self.database.series_count() as u64
     }
 
+    fn describe(&self) -> String {
+        format!("{} series, {} blocks", self.series_count(), self.database.blocks().len())
+    }
+
     fn label_values(&self, label: &str) -> Vec<String> {
         self.database.label_values(label).into_iter().collect()
     }

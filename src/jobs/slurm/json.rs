@@ -17,7 +17,7 @@ use crate::jobs::clock::Instant;
 use crate::jobs::collect::Collector;
 use crate::jobs::json::{at, each_entry, integer, number, text};
 use crate::jobs::tres::{MIB, RequestedMemory, Tres};
-use crate::jobs::{JobsError, RejectReason, Run, expand_nodes};
+use crate::jobs::{JobsError, RejectReason, Run, expand_nodes, plausible_cpu_time_s};
 
 /// Reads every job.
 pub(crate) fn read(collector: &mut Collector, reader: impl BufRead, path: &Path) -> Result<(), JobsError> {
@@ -63,6 +63,7 @@ fn take_job(collector: &mut Collector, entry: &Value) -> Result<(), RejectReason
                 .find_map(|who| stage_in(text(entry, &["comment", who])))
                 .unwrap_or_default()
                 .to_owned(),
+            cpu_time_s: cpu_time_s(entry),
             recorded_energy_j: energy_j(entry),
             ..Run::default()
         },
@@ -119,6 +120,21 @@ fn state(entry: &Value) -> &str {
         Value::Array(states) => states.first().and_then(Value::as_str).unwrap_or_default(),
         _ => "",
     }
+}
+
+/// The job's own CPU time, which some versions leave at nought, else that of its steps together: `TotalCPU` of the text.
+fn cpu_time_s(entry: &Value) -> Option<f64> {
+    // Whole seconds, and the microseconds beyond them.
+    let total = |of: &Value| {
+        let seconds = number(of, &["time", "total", "seconds"])?;
+        let microseconds = number(of, &["time", "total", "microseconds"]).unwrap_or(0.0);
+        Some(seconds + microseconds / 1e6)
+    };
+    let of_steps = || {
+        let steps = entry.get("steps").and_then(Value::as_array)?;
+        Some(crate::sum::sum(steps.iter().filter_map(total)))
+    };
+    total(entry).and_then(plausible_cpu_time_s).or_else(|| of_steps().and_then(plausible_cpu_time_s))
 }
 
 /// The greatest of the steps' energies: `extern` spans the others, so they are never added up.

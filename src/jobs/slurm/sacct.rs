@@ -234,6 +234,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
             partition: row.get("partition").to_owned(),
             state: row.get("state").split(' ').next().unwrap_or_default().trim_end_matches('+').to_owned(),
             stage: row.stage(),
+            cpu_time_s: clock::parse_cpu_time_s(row.get("totalcpu")),
             recorded_energy_j: row.energy_j(),
             ..Run::default()
         },
