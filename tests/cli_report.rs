@@ -447,7 +447,7 @@ fn explain_prints_the_plan_and_does_nothing() {
     setting    zone = DE
     intensity  393.984 gCO2e/kWh at 2026-11-23T23:05:49.183Z, tier annual-profile, Electricity Maps yearly 2025, CO2.js 0.19.0; shape of 2021 to 2024, release 2025-01-27
     node       vm
-      cpu 0 (Intel(R) Xeon(R) Processor): modelled:utilisation from node_cpu_seconds_total, tdp-curve/1 × 100 W; no energy counter and no power gauge
+      cpu 0 (Intel(R) Xeon(R) Processor): modelled:utilisation from node_cpu_seconds_total, tdp-curve/1 × 100 W (config); no energy counter and no power gauge
       dram all: modelled:constant from installed memory × 0.3725 W/GB; no energy counter and no power gauge
       other: none; no node meter and no `other_w` stated: 0 W
     note       no PUE stated: 1 is used, so facility energy is IT energy

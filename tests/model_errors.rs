@@ -60,6 +60,7 @@ fn processors_under_known_loads() {
         UtilisationModel::CodeCarbonCubic,
         UtilisationModel::Boavizta,
     ];
+    wall(&profiles, &models);
     let (mut within, mut tested, mut widths) = (0, 0, 0.0);
     let mut machines: Vec<Vec<Point>> = Vec::new();
     for (folder, name, tdp, sockets) in [
@@ -70,22 +71,10 @@ fn processors_under_known_loads() {
         ("E5-2620", "two Xeon E5-2620 v3", 85.0, 2.0),
     ] {
         let mut points = Vec::new();
-        let entries = std::fs::read_dir(profiles.join(folder)).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        for path in files {
-            if path.to_string_lossy().contains("-tasks") {
-                continue;
-            }
-            let mut reader = csv::Reader::from_path(path).unwrap();
-            let headers = reader.headers().unwrap().clone();
-            for record in reader.records() {
-                let record = record.unwrap();
-                let of = |column| number(&record, &headers, column);
-                // `rapl_power` is wrong at rest.
-                let watts = of("rapl_energy") * 3.6e6 / of("duration");
-                points.push(((of("cpu_load") / 100.0).min(1.0), tdp, watts));
-            }
+        for of in records(&profiles.join(folder)) {
+            // `rapl_power` is wrong at rest.
+            let watts = of("rapl_energy") * 3.6e6 / of("duration");
+            points.push(((of("cpu_load") / 100.0).min(1.0), tdp, watts));
         }
         let cells = row(name);
         assert_eq!(cells[1], points.len().to_string(), "{name}");
@@ -123,6 +112,49 @@ fn processors_under_known_loads() {
     println!("{within} of {tested} points within, mean width {:.0} %", 100.0 * widths / tested);
     assert!((0.85..0.97).contains(&share), "{share}");
     spreads_of_tables(&machines);
+}
+
+/// The one machine with a meter at the wall.
+fn wall(profiles: &Path, models: &[UtilisationModel]) {
+    let mut points: Vec<Point> = Vec::new();
+    for record in records(&profiles.join("AMD_Threadripper")) {
+        points.push(((record("cpu_load") / 100.0).min(1.0), 180.0, record("tapo_power")));
+    }
+    let cells = row("Threadripper 1950X at the wall");
+    assert_eq!(cells[1], points.len().to_string());
+    for (model, cell) in models.iter().zip(&cells[3..]) {
+        assert_eq!(errors(*model, &points, 1.0), *cell, "{model}");
+    }
+    let half = |rest: usize| points.iter().enumerate().filter(move |(nth, _)| nth % 2 == rest);
+    let fitted = half(0).map(|(_, (utilisation, _, power_w))| calibration::Point {
+        utilisation: *utilisation,
+        power_w: *power_w,
+        seconds: 30.0,
+    });
+    let fit = calibration::fit(&[fitted.collect()]).unwrap();
+    let others: Vec<Point> = half(1).map(|(_, point)| *point).collect();
+    assert_eq!(errors_by(&|point| fit.curve.power(point.0).value(), &others), cells[8], "{fit:?}");
+}
+
+/// A record's numbers by column.
+type Record = Box<dyn Fn(&str) -> f64>;
+
+/// Every record of a machine's load profiles, in order of the files.
+fn records(folder: &Path) -> Vec<Record> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.retain(|path| !path.to_string_lossy().contains("-tasks"));
+    let mut records: Vec<Record> = Vec::new();
+    for path in files {
+        let mut reader = csv::Reader::from_path(path).unwrap();
+        let headers = reader.headers().unwrap().clone();
+        for record in reader.records() {
+            let (record, headers) = (record.unwrap(), headers.clone());
+            records.push(Box::new(move |column| number(&record, &headers, column)));
+        }
+    }
+    records
 }
 
 /// The value that a share of the sorted values lies below, linear between them.

@@ -1,9 +1,12 @@
 //! `wattledger hardware`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::output::data;
 use super::{Failure, Outcome};
+use crate::config::{Plan, Request, find_file};
+use crate::ledger::hardware_model;
 use crate::power::{DeviceKind, Rating, UtilisationModel, find_cpu, find_gpu, nearest_cpus, nearest_gpus};
 
 /// What the hardware tables know of a processor or GPU, by the name that the kernel or the driver prints: the match,
@@ -15,6 +18,7 @@ use crate::power::{DeviceKind, Rating, UtilisationModel, find_cpu, find_gpu, nea
 #[command(after_help = "Examples:
   wattledger hardware \"Intel(R) Xeon(R) CPU E5-2678 v3 @ 2.50GHz\"
   wattledger hardware \"NVIDIA H100 80GB HBM3\"
+  wattledger hardware \"NVIDIA L40S\" --config wattledger.toml --node gpu007
   wattledger hardware \"$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)\"
 
 Exit status: 0 found, 1 in no table, 2 wrong usage.")]
@@ -25,6 +29,12 @@ pub(super) struct Args {
     /// Runners-up to list.
     #[arg(long, value_name = "COUNT", default_value_t = 4)]
     next: usize,
+    /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Node whose [[hardware]] applies; default: those without `nodes`.
+    #[arg(long, value_name = "NODE", default_value = "")]
+    node: String,
 }
 
 /// Utilisations that are shown.
@@ -69,8 +79,34 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     next.sort_by(|left, right| right.score.total_cmp(&left.score));
     next.retain(|row| found.as_ref().is_none_or(|found| found.name != row.name));
     next.truncate(args.next);
-    data(&text(&args.name, found.as_ref(), &next))?;
+    let kind = found.as_ref().or(next.first()).map_or(DeviceKind::CpuSocket, |row| row.rating.kind);
+    let in_report = in_report(args, kind)?;
+    data(&format!("{}{in_report}", text(&args.name, found.as_ref(), &next)))?;
     Ok(if found.is_some() { Outcome::Done } else { Outcome::NotFound })
+}
+
+/// What a report here takes, with all that wattledger.toml says.
+fn in_report(args: &Args, kind: DeviceKind) -> Result<String, Failure> {
+    let (file, config) = find_file(args.config.as_deref())?;
+    let Some(config) = config else { return Ok(String::new()) };
+    let rules = Plan::new(&Request::default(), &file, None)?.rules;
+    let stated = rules.hardware_of(&args.node);
+    let found = hardware_model(&rules, &stated, (kind, &args.name), &SHOWN);
+    Ok(match found {
+        Some(model) => {
+            let watts: String = model.watts.iter().map(|watts| format!("{watts:9.1}")).collect();
+            let percent = |factor: f64| 100.0 * (factor - 1.0);
+            format!(
+                "{:<10} {watts}  {}: {}, true power {:+.0} to {:+.0} %\n",
+                format!("with {}", config.display()),
+                model.method,
+                model.words,
+                percent(model.spread.low()),
+                percent(model.spread.high())
+            )
+        }
+        None => format!("with {}: not modelled\n", config.display()),
+    })
 }
 
 fn text(name: &str, found: Option<&Found>, next: &[Found]) -> String {

@@ -157,6 +157,8 @@ pub(crate) struct Hardware {
     gpus: Option<u32>,
     gpu_model: Option<String>,
     cpu_tdp_w: Option<f64>,
+    cpu_curve_w: Option<Vec<f64>>,
+    gpu_curve_w: Option<Vec<f64>>,
     cpu_idle_w: Option<f64>,
     dram_idle_w: Option<f64>,
     gpu_idle_w: Option<f64>,

@@ -12,7 +12,7 @@ use crate::ledger::{GpuInNodeMeter, NodeHardware, Pue, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::{Aliases, reason_of};
 use crate::power::calibration::Calibration;
-use crate::power::{MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
+use crate::power::{LoadCurve, MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
 use crate::time::{Window, format_instant, parse_instant};
 
 /// What holds where neither a flag nor the file says otherwise.
@@ -395,6 +395,8 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         gpus: stated.gpus,
         gpu_model: stated.gpu_model.clone(),
         cpu_tdp_w: optional("hardware.cpu_tdp_w", stated.cpu_tdp_w)?,
+        cpu_curve_w: curve("hardware.cpu_curve_w", stated.cpu_curve_w.as_deref())?,
+        gpu_curve_w: curve("hardware.gpu_curve_w", stated.gpu_curve_w.as_deref())?,
         cpu_idle_w: optional("hardware.cpu_idle_w", stated.cpu_idle_w)?,
         dram_idle_w: optional("hardware.dram_idle_w", stated.dram_idle_w)?,
         gpu_idle_w: optional("hardware.gpu_idle_w", stated.gpu_idle_w)?,
@@ -403,6 +405,15 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         psu_efficiency: psu_efficiency(stated.psu_efficiency)?,
         zone: stated.zone.clone(),
     })
+}
+
+/// Watts at evenly spaced loads.
+fn curve(setting: &str, watts: Option<&[f64]>) -> Result<Option<LoadCurve>, ConfigError> {
+    let hint =
+        || Some("watts at 0 %, 10 %, … 100 % load, as SPECpower has them, or at 0 % and 100 %".to_owned());
+    watts
+        .map(|watts| LoadCurve::new(watts).map_err(|error| value(setting, error.to_string(), hint())))
+        .transpose()
 }
 
 fn psu_efficiency(stated: Option<f64>) -> Result<Option<f64>, ConfigError> {

@@ -3,7 +3,7 @@
 
 use super::rules::NodeHardware;
 use crate::meter::inventory::Machine;
-use crate::power::{self, DeviceKind, Rating};
+use crate::power::{self, DeviceKind, LoadCurve, Rating};
 use crate::units::Watts;
 
 /// What a power model needs to know of a device.
@@ -12,6 +12,8 @@ pub(super) struct Hardware {
     pub(super) model: String,
     /// Thermal design power or cap of one device, in watts.
     pub(super) tdp_w: Option<f64>,
+    /// Power by load, where the site states it.
+    pub(super) curve: Option<LoadCurve>,
     /// True if the site states that figure.
     pub(super) is_stated: bool,
     /// Where that figure is from.
@@ -75,6 +77,7 @@ pub(super) fn cpu_hardware(
         tdp_w,
         origin,
         scale,
+        curve: stated.cpu_curve_w.clone(),
         is_stated: stated.cpu_tdp_w.is_some(),
         idle_w: stated.cpu_idle_w,
         threads: found.as_ref().and_then(|found| found.threads),
@@ -104,6 +107,7 @@ pub(super) fn gpu_hardware(
         tdp_w,
         origin,
         scale: 1.0,
+        curve: stated.gpu_curve_w.clone(),
         is_stated: stated.gpu_tdp_w.is_some(),
         idle_w: stated.gpu_idle_w.or(found.as_ref().and_then(|found| found.idle).map(Watts::value)),
         threads: None,

@@ -172,7 +172,7 @@ impl UnseenNode<'_> {
         notes: &mut Vec<String>,
     ) -> (Option<MethodCurve>, f64) {
         let fallback;
-        let unknown_cpus = cpus.filter(|_| hardware.tdp_w.is_none());
+        let unknown_cpus = cpus.filter(|_| hardware.tdp_w.is_none() && hardware.curve.is_none());
         let hardware = match unknown_cpus {
             Some(cpus) => {
                 fallback = unknown_hardware(hardware, UNKNOWN_CORE_W * cpus, "median of the table by core");
@@ -238,7 +238,7 @@ impl UnseenNode<'_> {
             }
         };
         let fallback;
-        let is_unknown = hardware.tdp_w.is_none();
+        let is_unknown = hardware.tdp_w.is_none() && hardware.curve.is_none();
         let hardware = if is_unknown {
             fallback = unknown_hardware(hardware, UNKNOWN_GPU_W, "median of the table");
             note_once(format!(

@@ -40,6 +40,7 @@ pub use calibrate::calibrate;
 pub use claims::{Claim, NodeSize, ShareMethod};
 pub use compare::{Account, ComponentEnergy, compare};
 pub use device::{DeviceBook, MethodBook};
+pub use device_model::{HardwareModel, hardware_model};
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
 pub use method::Method;

@@ -1,12 +1,13 @@
 //! What each device would get, and why not better: told from labels alone, for
 //! `inspect` and `--explain`.
 
-use super::device_model::MemoryRule;
+use super::device_model::{DeviceModel, MemoryRule};
+use super::hardware::{cpu_hardware, gpu_hardware};
 use super::method::Method;
 use super::rules::{GpuInNodeMeter, Rules};
 use crate::meter::catalog::{Component, Quantity};
 use crate::meter::inventory::{DeviceKey, DeviceSeries, NodeSeries};
-use crate::power;
+use crate::power::DeviceKind;
 
 /// The expected method of one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +72,7 @@ fn device_outlook(
     } else if let Some(metric) = metric(Quantity::PowerSum) {
         (Method::MeasuredGauge, metric, "the server's sums, no samples; no energy counter".to_owned())
     } else {
-        let calibrated = calibrated(key, device, node, stated, rules, &model);
-        calibrated.unwrap_or_else(|| modelled(key, device, node, stated, rules, &model))
+        modelled(key, device, node, stated, rules, &model)
     };
     Outlook { key: key.clone(), model, method, source, why }
 }
@@ -84,29 +84,7 @@ fn has_gauge(device: &DeviceSeries<'_>) -> bool {
     [Quantity::Utilisation, Quantity::UtilisationSum].iter().any(|quantity| !device.of(*quantity).is_empty())
 }
 
-/// By a curve of siblings, where the site states no rated power.
-fn calibrated(
-    key: &DeviceKey,
-    device: &DeviceSeries<'_>,
-    node: &NodeSeries<'_>,
-    stated: &super::NodeHardware,
-    rules: &Rules,
-    model: &str,
-) -> Option<(Method, String, String)> {
-    let has_gauge = has_gauge(device);
-    let (kind, is_stated, has_load) = match key.component {
-        Component::Cpu => {
-            (power::DeviceKind::CpuSocket, stated.cpu_tdp_w.is_some(), node.has_cpu_time() || has_gauge)
-        }
-        Component::Gpu => (power::DeviceKind::Gpu, stated.gpu_tdp_w.is_some(), has_gauge),
-        _ => return None,
-    };
-    let row = rules.calibration.find(kind, model).filter(|_| has_load && !is_stated)?;
-    let source =
-        format!("utilisation, calibrated on {} machines, {:.1} % off", row.machines, row.error_percent);
-    Some((Method::ModelledCalibrated, source, NO_METER.to_owned()))
-}
-
+/// By a model: the very one that the report would use.
 fn modelled(
     key: &DeviceKey,
     device: &DeviceSeries<'_>,
@@ -115,46 +93,51 @@ fn modelled(
     rules: &Rules,
     model: &str,
 ) -> (Method, String, String) {
-    let no_meter = NO_METER.to_owned();
     let none = |why: String| (Method::None, String::new(), why);
+    let by = |source: &str, found: DeviceModel| {
+        (found.method, format!("{source}, {}", found.words), NO_METER.to_owned())
+    };
     match key.component {
         Component::Cpu => {
-            let table_w = || power::find_cpu(model).map(|found| found.tdp.value());
-            match stated.cpu_tdp_w.or_else(table_w).or(rules.default_cpu_tdp_w) {
-                Some(tdp) => {
-                    let gauge = device.of(Quantity::Utilisation).first().filter(|_| !node.has_cpu_time());
-                    let metric = gauge.map_or("node_cpu_seconds_total", |meter| meter.kind.metric.as_str());
-                    let source = format!("{metric}, {} × {tdp} W", rules.power_model);
-                    (Method::ModelledUtilisation, source, no_meter)
-                }
+            let gauge = device.of(Quantity::Utilisation).first().filter(|_| !node.has_cpu_time());
+            let metric = gauge.map_or("node_cpu_seconds_total", |meter| meter.kind.metric.as_str());
+            let cpus = node.devices.keys().filter(|key| key.component == Component::Cpu).count();
+            let hardware = cpu_hardware(&node.machine, stated, rules.default_cpu_tdp_w, cpus);
+            match DeviceModel::of(rules, DeviceKind::CpuSocket, &hardware) {
+                Some(found) => by(metric, found),
+                None if hardware.tdp_w.is_some() => none(no_figure(rules, &hardware.model)),
                 None if model.is_empty() => none(
                     "no RAPL, and no `node_cpu_info` that names the processor: state `cpu_tdp_w`".to_owned(),
                 ),
                 None => none(format!("no RAPL, and `{model}` is in no table: state `cpu_tdp_w`")),
             }
         }
+        Component::Gpu if !has_gauge(device) => none("neither power nor utilisation".to_owned()),
         Component::Gpu => {
-            let has_limit = !device.of(Quantity::PowerLimit).is_empty();
-            let table_w = || power::find_gpu(model).map(|found| found.tdp.value());
-            let tdp = stated.gpu_tdp_w.or_else(table_w).or(rules.default_gpu_tdp_w);
-            if !has_gauge(device) {
-                none("neither power nor utilisation".to_owned())
-            } else if has_limit || tdp.is_some() {
-                let rated = tdp.map_or_else(|| "power limit".to_owned(), |tdp| format!("{tdp} W"));
-                (
-                    Method::ModelledUtilisation,
-                    format!("utilisation, {} × {rated}", rules.power_model),
-                    no_meter,
-                )
-            } else {
-                none(format!("`{model}` is in no table: state `gpu_tdp_w`"))
+            let hardware = gpu_hardware(device.model.as_deref(), stated, rules.default_gpu_tdp_w, None);
+            let found = DeviceModel::of(rules, DeviceKind::Gpu, &hardware);
+            // The limit itself is in no label.
+            let is_limited = !device.of(Quantity::PowerLimit).is_empty() && !hardware.is_stated;
+            match found {
+                Some(found) if found.method == Method::ModelledCalibrated => by("utilisation", found),
+                _ if is_limited && hardware.curve.is_none() => {
+                    let source = format!("utilisation, {} × power limit", rules.power_model);
+                    (Method::ModelledUtilisation, source, NO_METER.to_owned())
+                }
+                Some(found) => by("utilisation", found),
+                None if hardware.tdp_w.is_some() => none(no_figure(rules, &hardware.model)),
+                None => none(format!("`{model}` is in no table: state `gpu_tdp_w`")),
             }
         }
         Component::Dram if node.has_memory() => {
             let cpu_model = node.machine.cpu_model.as_deref().unwrap_or_default();
             let rule = MemoryRule::of(rules, cpu_model, 0.0);
-            (rule.method, format!("installed memory × {}", rule.words), no_meter)
+            (rule.method, format!("installed memory × {}", rule.words), NO_METER.to_owned())
         }
         _ => none("no meter".to_owned()),
     }
+}
+
+fn no_figure(rules: &Rules, model: &str) -> String {
+    format!("power model `{}` has no figure for `{model}`", rules.power_model.name())
 }

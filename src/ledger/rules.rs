@@ -8,7 +8,7 @@ use crate::meter::catalog::Catalog;
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
 use crate::power::calibration::Calibration;
-use crate::power::{MemoryModel, UtilisationModel};
+use crate::power::{LoadCurve, MemoryModel, UtilisationModel};
 use crate::time::Window;
 
 /// Whether a whole-node power meter sees the GPUs (rule T1).
@@ -44,6 +44,10 @@ pub struct NodeHardware {
     pub gpu_model: Option<String>,
     /// Thermal design power of one processor, in watts.
     pub cpu_tdp_w: Option<f64>,
+    /// Power of one processor by load, in watts.
+    pub cpu_curve_w: Option<LoadCurve>,
+    /// Power of one GPU by load, in watts.
+    pub gpu_curve_w: Option<LoadCurve>,
     /// Power of one processor at rest, in watts (rule S2).
     pub cpu_idle_w: Option<f64>,
     /// Power of one socket's memory at rest, in watts (rule S3).
@@ -114,6 +118,8 @@ impl Rules {
                 merged.gpus = merged.gpus.or(stated.gpus);
                 merged.gpu_model = merged.gpu_model.or_else(|| stated.gpu_model.clone());
                 merged.cpu_tdp_w = merged.cpu_tdp_w.or(stated.cpu_tdp_w);
+                merged.cpu_curve_w = merged.cpu_curve_w.or_else(|| stated.cpu_curve_w.clone());
+                merged.gpu_curve_w = merged.gpu_curve_w.or_else(|| stated.gpu_curve_w.clone());
                 merged.cpu_idle_w = merged.cpu_idle_w.or(stated.cpu_idle_w);
                 merged.dram_idle_w = merged.dram_idle_w.or(stated.dram_idle_w);
                 merged.gpu_idle_w = merged.gpu_idle_w.or(stated.gpu_idle_w);

@@ -7,6 +7,7 @@
 pub mod calibration;
 mod ccf;
 mod hardware;
+mod load_curve;
 mod model;
 mod nearest;
 mod rating;
@@ -15,6 +16,7 @@ pub use hardware::{
     CpuMatch, GpuMatch, UNKNOWN_CORE_SPREAD, UNKNOWN_CORE_W, UNKNOWN_GPU_SPREAD, UNKNOWN_GPU_W, find_cpu,
     find_gpu,
 };
+pub use load_curve::{LoadCurve, LoadCurveError};
 pub use model::{
     BOAVIZTA_MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, DeviceKind, MEMORY_W_PER_GB, MemoryModel, P_MAX_DRAM,
     P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel, UtilisationModel, p_max, watts_of_memory,
