@@ -330,6 +330,23 @@ fn alumets_differences_are_no_counter() {
     assert!(reported.status("rapl_consumed_energy_J_alumet")[0].contains("last reading"));
 }
 
+/// A row for all metrics whose names fit, with the device in the name.
+#[test]
+fn a_pattern_reads_every_metric_that_fits_it() {
+    let config = "[[meter]]\nmetric = \"socket(\\\\d+)_consumed_joules_total\"\nexporter = \"own\"\ncomponent = \"cpu\"\n\
+                  quantity = \"energy\"\nscale = 1.0\n\
+                  device = [{ label = \"__name__\", pattern = \"socket(\\\\d+)_.*\" }]\n";
+    let reported = Case::default()
+        .counter("socket0_consumed_joules_total{instance=\"n:9100\"}", 120.0, 1.0)
+        .counter("socket1_consumed_joules_total{instance=\"n:9100\"}", 90.0, 1.0)
+        .counter("socketx_consumed_joules_total{instance=\"n:9100\"}", 500.0, 1.0)
+        .config(config)
+        .report();
+    close(reported.watts("n", "cpu"), 210.0);
+    // What no row reads is not listed as a meter.
+    assert!(reported.status("socketx_consumed_joules_total").is_empty());
+}
+
 /// A site's own meter, by its configuration alone.
 #[test]
 fn a_site_adds_a_meter_without_building() {

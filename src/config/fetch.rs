@@ -139,6 +139,12 @@ fn default_cache(variable: Variables<'_>) -> Result<PathBuf, ConfigError> {
         .ok_or_else(|| value("--cache", "neither XDG_CACHE_HOME nor HOME is set".to_owned(), None))
 }
 
+/// The series whose name fits the whole of a pattern.
+fn by_name(pattern: &str) -> String {
+    let escaped = pattern.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{{__name__=~\"{escaped}\"}}")
+}
+
 fn request(
     server: &ServerFlags,
     catalog: &Catalog,
@@ -147,6 +153,10 @@ fn request(
     variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
     let pushdown = server.pushdown.as_deref().map(|step| pushdown(step, catalog)).transpose()?;
+    if pushdown.is_some() && catalog.has_patterns() {
+        let reason = "rows of `[[meter]]` with a pattern for `metric` have no sums".to_owned();
+        return Err(value("--pushdown", reason, Some("name the metrics")));
+    }
     let window = match &pushdown {
         Some(pushdown) if !selectors.is_empty() => {
             let reason = format!("sums of {} s are made for the catalog only", pushdown.step_ms / 1000);
@@ -171,7 +181,7 @@ fn request(
         access,
         window,
         metrics: catalog.metrics().map(str::to_owned).collect(),
-        selectors,
+        selectors: selectors.into_iter().chain(catalog.patterns().map(by_name)).collect(),
         out,
         protocol: server.protocol,
         pushdown,
@@ -342,6 +352,14 @@ fn headers(flags: &ServerFlags) -> Result<Vec<(String, Secret)>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_of_names_becomes_a_selector() {
+        assert_eq!(by_name(r"socket(\d+)_joules"), r#"{__name__=~"socket(\\d+)_joules"}"#);
+        let matchers = crate::tsdb::Matcher::parse_selector(&by_name(r"socket(\d+)_joules")).unwrap();
+        let fits = |name: &str| matchers.iter().all(|matcher| matcher.matches(name));
+        assert!(fits("socket12_joules") && !fits("socketx_joules"));
+    }
 
     /// 2026-11-24 04:30:59.5 UTC.
     const NOW_MS: i64 = 1_795_494_659_500;

@@ -63,7 +63,7 @@ use crate::meter::presence::Presence;
 use crate::meter::stream::{Scratch, SeriesUse};
 use crate::source::{Series, Source, SourceError};
 use crate::time::{HOUR_MS, Window, buckets};
-use crate::tsdb::ReadStats;
+use crate::tsdb::{METRIC_NAME, ReadStats};
 
 /// Read beyond the window on either side, so that the intervals at its edges
 /// and the power beside run edges are known.
@@ -166,7 +166,8 @@ pub struct Books {
 ///
 /// Where the source cannot be searched.
 pub fn select<'a>(source: &'a dyn Source, rules: &Rules) -> Result<Vec<Box<dyn Series + 'a>>, LedgerError> {
-    let metrics: Vec<&str> = rules.catalog.readable().collect();
+    let names = if rules.catalog.has_patterns() { source.label_values(METRIC_NAME) } else { Vec::new() };
+    let metrics: Vec<&str> = rules.catalog.readable().chain(rules.catalog.fitting(&names)).collect();
     Ok(source.select(&metrics, read_window(rules))?)
 }
 

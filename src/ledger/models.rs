@@ -99,7 +99,12 @@ impl Builder<'_> {
             methods.extend(self.modelled(key, device, &hardware, &holders, scratch, node)?);
         }
         let buckets = self.reading.buckets;
-        let static_w = self.static_w(key.component, &hardware);
+        let at_rest = device.by_quantity.values().flatten().find_map(|meter| meter.kind.at_rest);
+        let static_w = match at_rest {
+            Some(true) => f64::MAX,
+            Some(false) => 0.0,
+            None => self.static_w(key.component, &hardware),
+        };
         let mut built = Device::new(key.clone(), hardware.model, methods, buckets, &self.presence);
         built.static_w = static_w;
         Ok(built)

@@ -180,7 +180,7 @@ impl TryFrom<String> for Whole {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeterKind {
-    /// Name of the series.
+    /// Name of the series; in a site's own rows also a regular expression for the whole name.
     pub metric: String,
     /// Who exposes it.
     pub exporter: String,
@@ -204,6 +204,9 @@ pub struct MeterKind {
     /// True if it names devices in its own way: it counts only where no other exporter measures the component on the node.
     #[serde(default)]
     pub fallback: bool,
+    /// True if it counts only what the device uses at rest, false if only what it uses on top.
+    #[serde(default)]
+    pub at_rest: Option<bool>,
     /// Hardware models on which this counts a whole module: GPU and processor.
     #[serde(default)]
     module: Option<Whole>,
@@ -334,6 +337,13 @@ pub struct Catalog {
     /// For each meter that can be added up: its sums, made by a server.
     sums: BTreeMap<String, Vec<MeterKind>>,
     facts: BTreeMap<String, Role>,
+    /// A site's rows for all metrics whose names fit, in the order in which they stand.
+    patterns: Vec<(Whole, MeterKind)>,
+}
+
+/// True if `metric` is no name of a metric, so that it is an expression for several.
+fn is_pattern(metric: &str) -> bool {
+    metric.contains(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '_' | ':'))
 }
 
 impl Catalog {
@@ -363,7 +373,8 @@ impl Catalog {
     }
 
     fn new(rows: Vec<MeterKind>, facts: BTreeMap<String, Role>) -> Self {
-        let mut catalog = Self { meters: BTreeMap::new(), sums: BTreeMap::new(), facts };
+        let mut catalog =
+            Self { meters: BTreeMap::new(), sums: BTreeMap::new(), facts, patterns: Vec::new() };
         for kind in rows {
             if let Some(quantity) = kind.quantity.summed() {
                 let metric = format!("{SUM_PREFIX}{}", kind.metric);
@@ -409,8 +420,15 @@ impl Catalog {
                 return Err(wrong("`other` is what a node meter sees beyond the parts: no meter of its own"));
             }
         }
+        let (patterns, named): (Vec<&MeterKind>, Vec<&MeterKind>) =
+            rows.iter().partition(|row| is_pattern(&row.metric));
         let shipped = self.meters.values().flatten();
-        Ok(Self::new(rows.iter().chain(shipped).cloned().collect(), self.facts.clone()))
+        let mut catalog = Self::new(named.into_iter().chain(shipped).cloned().collect(), self.facts.clone());
+        for row in patterns {
+            let wrong = |reason| RowError { metric: row.metric.clone(), reason };
+            catalog.patterns.push((Whole::try_from(row.metric.clone()).map_err(wrong)?, row.clone()));
+        }
+        Ok(catalog)
     }
 
     /// What the series with these labels stands for, if its metric is in the table.
@@ -419,8 +437,34 @@ impl Catalog {
         if let Some(role) = self.facts.get(metric) {
             return Some(Entry::Fact(*role));
         }
-        let rows = self.meters.get(metric).or_else(|| self.sums.get(metric))?;
+        let Some(rows) = self.meters.get(metric).or_else(|| self.sums.get(metric)) else {
+            let mut fitting =
+                self.patterns.iter().filter(|(pattern, _)| pattern.0.is_match(metric)).peekable();
+            fitting.peek()?;
+            let row = fitting.find(|(_, kind)| kind.applies(labels));
+            return Some(row.map_or(Entry::NoRow, |(_, kind)| Entry::Meter(kind)));
+        };
         Some(rows.iter().find(|kind| kind.applies(labels)).map_or(Entry::NoRow, Entry::Meter))
+    }
+
+    /// Of all `names` of metrics those that only a pattern of the site's own rows fits.
+    pub fn fitting<'n>(&self, names: &'n [String]) -> impl Iterator<Item = &'n str> {
+        names.iter().map(String::as_str).filter(|name| {
+            !self.meters.contains_key(*name)
+                && !self.sums.contains_key(*name)
+                && !self.facts.contains_key(*name)
+                && self.patterns.iter().any(|(pattern, _)| pattern.0.is_match(name))
+        })
+    }
+
+    /// True if there are rows with patterns, so that names have to be asked for.
+    pub fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
+    /// The patterns of the site's own rows, each a regular expression for the whole name.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(|(_, kind)| kind.metric.as_str())
     }
 
     /// The rows of a metric, first that counts first.
