@@ -49,9 +49,21 @@ impl Spread {
         self.high
     }
 
-    /// The spread of what is left of a whole when parts are taken from it: the whole's error falls on `left` alone.
-    pub fn of_remainder(self, whole: f64, left: f64) -> Self {
-        if left > 0.0 && whole >= left { self.times(whole / left) } else { self }
+    /// The spread of what is `left` of a whole when parts are taken from it: the whole's error falls on it alone, and in
+    /// quadrature what the parts may be `less` and `more`, which it would then have or lack.
+    pub fn of_remainder(self, whole: f64, left: f64, (less, more): (f64, f64)) -> Self {
+        if left > 0.0 && whole >= left {
+            let below = ((1.0 - self.low) * whole).hypot(more) / left;
+            let above = ((self.high - 1.0) * whole).hypot(less) / left;
+            Self::new(1.0 - below, 1.0 + above)
+        } else {
+            self
+        }
+    }
+
+    /// The least and the most true value against the figure, in percent above it.
+    pub fn percent(self) -> (f64, f64) {
+        (100.0 * (self.low - 1.0), 100.0 * (self.high - 1.0))
     }
 
     /// What a mean over `hours` of factors of `tier` may be off by: quantiles of true ÷ factor over 157 zones
@@ -185,10 +197,13 @@ mod tests {
     #[test]
     fn a_whole_meters_error_falls_on_what_is_left() {
         // 5 % of 600 W are 30 W: of 100 W left that is 30 %.
-        let spread = Spread::within(0.05).of_remainder(600.0, 100.0);
+        let spread = Spread::within(0.05).of_remainder(600.0, 100.0, (0.0, 0.0));
         assert!((spread.low() - 0.7).abs() < 1e-12 && (spread.high() - 1.3).abs() < 1e-12);
+        // 40 W that a modelled part may be less are 40 W more of what is left: √(30² + 40²) of 100.
+        let spread = Spread::within(0.05).of_remainder(600.0, 100.0, (40.0, 0.0));
+        assert!((spread.low() - 0.7).abs() < 1e-12 && (spread.high() - 1.5).abs() < 1e-12);
         // Never below nothing.
-        assert_eq!(Spread::within(0.05).of_remainder(600.0, 10.0).low(), 0.0);
+        assert_eq!(Spread::within(0.05).of_remainder(600.0, 10.0, (0.0, 0.0)).low(), 0.0);
     }
 
     #[test]

@@ -166,6 +166,46 @@ fn simulated_runs_lie_within_the_bounds_of_what_their_log_says() {
     assert!(all > 50 && within as f64 > 0.85 * all as f64, "{within} of {all}");
 }
 
+/// The whole's energy of a component, in joules.
+fn component_j(whole: &serde_json::Value, component: &str) -> f64 {
+    whole["energy_kwh_by_component"][component].as_f64().unwrap() * 3.6e6
+}
+
+#[test]
+fn runs_of_which_no_gpus_are_told_have_as_many_as_their_share_of_the_cores() {
+    let directory = fresh("joblog-no-gpus");
+    let log = "run_id,start,end,nodes,cpus\na,2026-11-16T00:00:00Z,2026-11-16T01:00:00Z,n1,8\n";
+    std::fs::write(directory.join("runs.csv"), log).unwrap();
+    std::fs::write(directory.join("site.toml"), SITE).unwrap();
+    let out = directory.join("report");
+    let mut command = wattledger();
+    command.arg("report").arg("--jobs").arg(directory.join("runs.csv")).arg("--no-charts");
+    command.arg("--config").arg(directory.join("site.toml")).arg("--out").arg(&out).assert().success();
+    let whole = summary(&out);
+    // Half of 16 cores: two of four GPUs.
+    close(component_j(&whole, "gpu"), 3600.0 * 2.0 * (306.0 + 36.0));
+    assert!(whole["notes"].to_string().contains("does not say which GPUs"));
+}
+
+#[test]
+fn what_no_node_has_is_not_believed() {
+    let odd = "1|x|y|COMPLETED|2026-11-16T00:00:00|2026-11-16T01:00:00|n1|1e300|cpu=1e300,gres/gpu=1e300|99999999-00:00:00\n";
+    let out = report("odd", &format!("{LOG}{odd}"), "", &[]);
+    let whole = summary(&out);
+    let high = whole["energy_kwh_high"].as_f64().unwrap();
+    assert!(high.is_finite() && high < 1000.0, "{high}");
+    assert_eq!(whole["balances"]["closes"], true);
+}
+
+#[test]
+fn what_the_log_covers_can_be_stated_beyond_its_records() {
+    let flags = ["--jobs-from", "2026-11-15T22:00:00", "--jobs-to", "2026-11-16T02:00:00"];
+    let out = report("stated-cover", LOG, SITE, &flags);
+    let whole = summary(&out);
+    assert_eq!(whole["window"]["start"], "2026-11-15T22:00:00Z");
+    close(component_j(&whole, "other"), 50.0 * 4.0 * 3600.0);
+}
+
 #[test]
 fn the_window_is_what_the_log_covers_or_a_part_of_it() {
     let out = report("part", LOG, SITE, &["--from", "2026-11-16T01:00:00Z", "--to", "2026-11-16T01:30:00Z"]);

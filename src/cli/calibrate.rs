@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let comment = format!(
         "Power curves by wattledger calibrate, fitted to {} over {}.\n\
          P(u) = idle_w + slope_w·u + bend_w·u·(1 − u), of one socket or GPU. error_percent: mean error on machines left out in turn;\n\
-         low_percent and high_percent: what 95 % of their energy lay between, against the curve.",
+         low_percent and high_percent: what 90 % of their energy lay between, against the curve, widened for one more machine. dram: of 10⁹ bytes, beside processors of that name.",
         source.name(),
         plan.rules.window
     );
@@ -64,6 +64,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
             std::fs::write(path, &text)
                 .map_err(|source| Failure::Io { doing: format!("write `{}`", path.display()), source })?;
             for row in &calibration.calibrated {
+                if row.component == "dram" {
+                    note(format_args!(
+                        "dram beside {}: {:.4} W/GB, {:.1} % off ({} points of {} machines)",
+                        row.model, row.idle_w, row.error_percent, row.points, row.machines
+                    ));
+                    continue;
+                }
                 note(format_args!(
                     "{} {}: {:.1} W at rest, {:.1} W at full load, {:.1} % off ({} points of {} machines)",
                     row.component,

@@ -78,8 +78,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     next.extend(nearest_gpus(&args.name, count).into_iter().map(gpu));
     next.sort_by(|left, right| right.score.total_cmp(&left.score));
     next.retain(|row| found.as_ref().is_none_or(|found| found.name != row.name));
-    next.truncate(args.next);
     let kind = found.as_ref().or(next.first()).map_or(DeviceKind::CpuSocket, |row| row.rating.kind);
+    next.truncate(args.next);
     let in_report = in_report(args, kind)?;
     data(&format!("{}{in_report}", text(&args.name, found.as_ref(), &next)))?;
     Ok(if found.is_some() { Outcome::Done } else { Outcome::NotFound })
@@ -89,20 +89,23 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 fn in_report(args: &Args, kind: DeviceKind) -> Result<String, Failure> {
     let (file, config) = find_file(args.config.as_deref())?;
     let Some(config) = config else { return Ok(String::new()) };
-    let rules = Plan::new(&Request::default(), &file, None)?.rules;
+    let rules = match Plan::new(&Request::default(), &file, None) {
+        Ok(plan) => plan.rules,
+        // The tables answer whatever else is wrong with a file that nobody named.
+        Err(error) if args.config.is_none() => return Ok(format!("with {}: {error}\n", config.display())),
+        Err(error) => return Err(error.into()),
+    };
     let stated = rules.hardware_of(&args.node);
     let found = hardware_model(&rules, &stated, (kind, &args.name), &SHOWN);
     Ok(match found {
         Some(model) => {
             let watts: String = model.watts.iter().map(|watts| format!("{watts:9.1}")).collect();
-            let percent = |factor: f64| 100.0 * (factor - 1.0);
+            let (low, high) = model.spread.percent();
             format!(
-                "{:<10} {watts}  {}: {}, true power {:+.0} to {:+.0} %\n",
+                "{:<10} {watts}  {}: {}, true power {low:+.0} to {high:+.0} %\n",
                 format!("with {}", config.display()),
                 model.method,
                 model.words,
-                percent(model.spread.low()),
-                percent(model.spread.high())
             )
         }
         None => format!("with {}: not modelled\n", config.display()),

@@ -156,7 +156,7 @@ fn node_notes(books: &Books, models_unseen: bool) -> Vec<String> {
             shorten(&boards)
         ));
     }
-    if !books.nodes_without_series.is_empty() && !models_unseen {
+    if !books.nodes_without_series.is_empty() {
         let names: Vec<&str> = books.nodes_without_series.iter().map(|(name, _)| name.as_str()).collect();
         let hint = books
             .nodes_without_series
@@ -170,7 +170,15 @@ fn node_notes(books: &Books, models_unseen: bool) -> Vec<String> {
         } else {
             ""
         };
-        notes.push(format!("in the job log but without series: {}{hint}{all}", shorten(&names)));
+        if !models_unseen {
+            notes.push(format!("in the job log but without series: {}{hint}{all}", shorten(&names)));
+        } else if !hint.is_empty() {
+            notes.push(format!(
+                "modelled from the job log, for they have no series: {}{hint} If they are one machine its energy is counted \
+                 twice until `[nodes.alias]` says so",
+                shorten(&names)
+            ));
+        }
     }
     notes
 }

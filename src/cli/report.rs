@@ -13,7 +13,7 @@ use super::summary::print_summary;
 use super::{Failure, Outcome};
 use crate::config::{
     ConfigError, ConfigFile, Defaults, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
-    log_time_zone,
+    log_time_zone, log_window,
 };
 use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, Prices, close_books};
@@ -245,7 +245,8 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     };
     let source = source.as_ref();
     let log = inputs.jobs.read(log_time_zone(request, file)?)?;
-    let of_log = log.as_ref().and_then(|log| log.covered).filter(|_| inputs.snapshot.is_none());
+    let records = log.as_ref().and_then(|log| log.covered).filter(|_| inputs.snapshot.is_none());
+    let of_log = log_window(request, file, records)?;
     if inputs.snapshot.is_none() && of_log.is_none() {
         return Err(nothing_to_report().into());
     }
@@ -281,8 +282,11 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
 fn nothing_to_report() -> ConfigError {
     ConfigError::Value {
         setting: "--jobs".to_owned(),
-        reason: "no run in the job log, and there are no series".to_owned(),
-        hint: Some("name a snapshot with `--snapshot`, or a log with runs".to_owned()),
+        reason: "no run in the job log, or none that has ended, and there are no series".to_owned(),
+        hint: Some(
+            "name a snapshot with `--snapshot`, a log with runs, or what the log covers with `--jobs-from` and `--jobs-to`"
+                .to_owned(),
+        ),
     }
 }
 

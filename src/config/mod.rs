@@ -18,7 +18,7 @@ pub use fetch::{
     cached_request, fetch_request,
 };
 pub(crate) use plan::find_file;
-pub use plan::{Defaults, Plan, Request, jobs_time_zone, log_time_zone};
+pub use plan::{Defaults, Plan, Request, jobs_time_zone, log_time_zone, log_window};
 
 use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};

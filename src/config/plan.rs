@@ -109,14 +109,7 @@ impl Plan {
                     .map_err(|error: crate::power::UnknownModel| value(setting, error.to_string(), None))?,
                 None => UtilisationModel::default(),
             };
-        let instant = |found: Option<(&str, &String)>| {
-            found
-                .map(|(setting, text)| {
-                    parse_instant(text, jobs_tz).map_err(|error| value(setting, error.to_string(), None))
-                })
-                .transpose()
-        };
-        let scheduler = &file.scheduler;
+        let (jobs_from_ms, jobs_to_ms) = stated_coverage(request, file, jobs_tz)?;
         let rules = Rules {
             catalog: file.catalog()?,
             ignore_meters: false,
@@ -134,18 +127,8 @@ impl Plan {
             )?,
             hardware: file.hardware.iter().map(hardware).collect::<Result<_, _>>()?,
             scheduler_nodes: scheduler_nodes(file)?,
-            jobs_from_ms: instant(stated(
-                "--jobs-from",
-                &request.jobs_from,
-                "scheduler.jobs_from",
-                &scheduler.jobs_from,
-            ))?,
-            jobs_to_ms: instant(stated(
-                "--jobs-to",
-                &request.jobs_to,
-                "scheduler.jobs_to",
-                &scheduler.jobs_to,
-            ))?,
+            jobs_from_ms,
+            jobs_to_ms,
             window,
             bucket_ms: intensity.finest_step_ms(),
         };
@@ -288,6 +271,44 @@ pub fn log_time_zone(request: &Request, file: &ConfigFile) -> Result<Tz, ConfigE
         Some((setting, name)) => time_zone(setting, name),
         None => Ok(Defaults::JOBS_TZ),
     }
+}
+
+/// The time that the job log covers: by its records, but for what flag or file states. `None` if that is no time at all.
+///
+/// # Errors
+///
+/// Where a stated instant cannot be read.
+pub fn log_window(
+    request: &Request,
+    file: &ConfigFile,
+    records: Option<Window>,
+) -> Result<Option<Window>, ConfigError> {
+    let zone = log_time_zone(request, file)?;
+    let (from_ms, to_ms) = stated_coverage(request, file, zone)?;
+    let from_ms = from_ms.or(records.map(|records| records.start_ms));
+    let to_ms = to_ms.or(records.map(|records| records.end_ms));
+    let window = from_ms.zip(to_ms).filter(|_| records.is_some());
+    Ok(window.filter(|(from_ms, to_ms)| from_ms < to_ms).map(|(from_ms, to_ms)| Window::new(from_ms, to_ms)))
+}
+
+/// `--jobs-from` and `--jobs-to`.
+fn stated_coverage(
+    request: &Request,
+    file: &ConfigFile,
+    zone: Tz,
+) -> Result<(Option<i64>, Option<i64>), ConfigError> {
+    let instant = |found: Option<(&str, &String)>| {
+        found
+            .map(|(setting, text)| {
+                parse_instant(text, zone).map_err(|error| value(setting, error.to_string(), None))
+            })
+            .transpose()
+    };
+    let scheduler = &file.scheduler;
+    Ok((
+        instant(stated("--jobs-from", &request.jobs_from, "scheduler.jobs_from", &scheduler.jobs_from))?,
+        instant(stated("--jobs-to", &request.jobs_to, "scheduler.jobs_to", &scheduler.jobs_to))?,
+    ))
 }
 
 /// The zone typed as `--jobs-tz`, or the default.

@@ -272,6 +272,7 @@ impl Record {
             self.totals = other.totals;
             self.lists_resources = other.lists_resources;
         }
+        self.run.cpu_time_s = self.run.cpu_time_s.or(other.run.cpu_time_s);
         let energies = [self.run.recorded_energy_j, other.run.recorded_energy_j];
         self.run.recorded_energy_j = energies.into_iter().flatten().reduce(f64::max);
         let texts = [

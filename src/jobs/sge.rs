@@ -52,6 +52,12 @@ pub(super) fn read(
     for mut job in jobs {
         for part in parts.get(&job.run.run_id).into_iter().flatten() {
             let is_within = part.run.start_ms >= job.run.start_ms && part.run.end_ms <= job.run.end_ms;
+            // The job's own line has the time of its first task alone.
+            if let (Some(whole), Some(more), true) =
+                (job.run.cpu_time_s.as_mut(), part.run.cpu_time_s, is_within)
+            {
+                *whole += more;
+            }
             for node in part.nodes.iter().filter(|_| is_within) {
                 if !job.nodes.contains(node) {
                     job.nodes.push(node.clone());
@@ -122,10 +128,7 @@ fn row(line: &str) -> Result<Option<Row>, RejectReason> {
             state: if failed == 0 && exit == 0 { "COMPLETED" } else { "FAILED" }.to_owned(),
             start_ms,
             end_ms: Some(end_ms),
-            // Tasks of a parallel job have lines of their own.
-            cpu_time_s: tres::plain_number(get(36))
-                .filter(|_| none(get(33)))
-                .and_then(super::plausible_cpu_time_s),
+            cpu_time_s: tres::plain_number(get(36)).and_then(super::plausible_cpu_time_s),
             ..Run::default()
         },
         nodes: vec![get(1).to_owned()],

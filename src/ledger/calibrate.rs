@@ -64,8 +64,8 @@ pub fn calibrate(source: &dyn Source, rules: &Rules) -> Result<(Calibration, Vec
             points: fit.points,
             machines: fit.machines,
             error_percent: 100.0 * fit.error,
-            low_percent: Some(100.0 * (fit.spread.low() - 1.0)),
-            high_percent: Some(100.0 * (fit.spread.high() - 1.0)),
+            low_percent: Some(fit.spread.percent().0),
+            high_percent: Some(fit.spread.percent().1),
         });
     }
     Ok((calibration, notes))
@@ -126,6 +126,7 @@ fn of_node(
         }
         points.entry((Component::Cpu, model)).or_default().push(here);
     }
+    let mut gpus: BTreeMap<String, Vec<Vec<Point>>> = BTreeMap::new();
     for (key, gpu) in series.gpus() {
         let device = measured.devices.iter().find(|device| device.key == *key).filter(is_measured);
         let (Some(device), Some(model)) = (device, gpu.model.clone()) else { continue };
@@ -140,13 +141,19 @@ fn of_node(
             let power_w = power(device, window);
             here.extend(power_w.map(|power_w| Point { utilisation, power_w, seconds: window.length_s() }));
         }
-        let of_machine = points.entry((Component::Gpu, model)).or_insert_with(|| vec![Vec::new()]);
-        if let Some(all) = of_machine.first_mut() {
-            all.extend(here);
-        }
+        gpus.entry(model).or_default().push(here);
+    }
+    for (model, devices) in gpus {
+        points.entry((Component::Gpu, model)).or_default().push(in_turn(&devices));
     }
     points.retain(|_, machines| machines.iter().any(|points| !points.is_empty()));
     Ok(points)
+}
+
+/// The points of a machine's devices, one of each in turn: in order of time, so that pieces of them are pieces of time.
+fn in_turn(devices: &[Vec<Point>]) -> Vec<Point> {
+    let longest = devices.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest).flat_map(|nth| devices.iter().filter_map(move |points| points.get(nth).copied())).collect()
 }
 
 fn inside(outer: Window, inner: Window) -> bool {

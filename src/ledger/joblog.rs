@@ -1,7 +1,5 @@
 //! Nodes without any series, modelled from the job log alone (`modelled:joblog`, section 4 of the accounting page).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::claims::{Claim, NodeSize};
 use super::device::{Device, MethodCurve};
 use super::device_model::{DeviceModel, MemoryRule};
@@ -17,10 +15,11 @@ use crate::meter::catalog::Component;
 use crate::meter::counter::Tally;
 use crate::meter::curve::{Coverage, Curve, Interval};
 use crate::meter::edges::{EdgeRule, Holders};
-use crate::meter::inventory::{DeviceKey, Machine};
+use crate::meter::inventory::{DeviceKey, GpuPart, Machine};
 use crate::meter::job_use::JobUse;
 use crate::meter::presence::Presence;
 use crate::power::{DeviceKind, UNKNOWN_CORE_SPREAD, UNKNOWN_CORE_W, UNKNOWN_GPU_SPREAD, UNKNOWN_GPU_W};
+use crate::sum::Sum;
 use crate::time::Window;
 use crate::uncertainty::Spread;
 
@@ -37,15 +36,20 @@ pub(super) struct UnseenNode<'a> {
     pub(super) described: Option<&'a SchedulerNode>,
     pub(super) buckets: &'a [Window],
     pub(super) holds: &'a [Hold],
-    pub(super) runs: &'a [Run],
+    /// By run: share of its allocated CPUs that it kept busy; `None` if the log does not tell.
+    pub(super) efficiencies: &'a [Option<f64>],
     /// Time for which the log tells who was there.
     pub(super) covered: Option<Window>,
 }
 
-/// A time between two edges of runs, with the holds that are there.
-struct Piece {
-    window: Window,
-    active: Vec<usize>,
+/// CPU time ÷ (length × cores) of each run.
+pub(super) fn efficiencies(runs: &[Run]) -> Vec<Option<f64>> {
+    let of = |run: &Run| {
+        let cpus: f64 = run.allocations.iter().map(|part| part.cpus).sum::<Option<f64>>()?;
+        let held_s = Window::new(run.start_ms, run.end_ms?).length_s() * cpus;
+        (held_s > 0.0).then_some(run.cpu_time_s? / held_s)
+    };
+    runs.iter().map(of).collect()
 }
 
 impl UnseenNode<'_> {
@@ -53,7 +57,8 @@ impl UnseenNode<'_> {
     pub(super) fn model(&self) -> ReadNode {
         let (cpus, size_origin) = self.cpus();
         let gpus = self.gpus();
-        let bound = assign(self.holds, gpus);
+        let wanted: Vec<f64> = self.holds.iter().map(|hold| self.wanted_gpus(hold, cpus, gpus)).collect();
+        let bound = assign(self.holds, &wanted, gpus);
         let claims = self.claims(&bound);
         let machine = Machine {
             cpu_model: self.stated.cpu_model.clone(),
@@ -70,7 +75,6 @@ impl UnseenNode<'_> {
         let memory_bytes = installed.or_else(held);
         let mut measured = MeasuredNode { memory_bytes, ..MeasuredNode::default() };
         measured.notes.push(HOW.to_owned());
-        let pieces = span.map(|span| pieces(self.holds, span)).unwrap_or_default();
         let add = |key: DeviceKey, model: &str, curve: Option<MethodCurve>, static_w: f64| {
             let methods = curve.into_iter().collect();
             let mut device = Device::new(key, model.to_owned(), methods, self.buckets, &presence);
@@ -79,14 +83,18 @@ impl UnseenNode<'_> {
         };
 
         let processors = cpu_hardware(&machine, self.stated, self.rules.default_cpu_tdp_w, 1);
-        let (curve, static_w) = self.processors(&processors, cpus, &pieces, &mut measured.notes);
+        let (curve, static_w) = self.processors(&processors, (cpus, &size_origin), span, &mut measured.notes);
         measured.devices.push(add(key(Component::Cpu, "all"), &processors.model, curve, static_w));
 
         let memory = memory_bytes.zip(span).map(|(bytes, span)| {
             let rule = MemoryRule::of(self.rules, &processors.model, bytes);
             let energy_j = rule.power(bytes).value() * span.length_s();
             let interval = Interval::flat(span.start_ms, span.end_ms, energy_j, Coverage::Covered);
-            curve_of(format!("installed memory × {}", rule.words), vec![interval], rule.spread)
+            let spread = match installed {
+                Some(_) => rule.spread,
+                None => rule.spread.and_factor(INFERRED_MEMORY),
+            };
+            curve_of(format!("installed memory × {}", rule.words), vec![interval], spread)
         });
         if installed.is_none() {
             let instead = match memory_bytes {
@@ -97,12 +105,19 @@ impl UnseenNode<'_> {
                 "installed memory not known, {instead}: state `memory`, or give `scontrol show node` as a job log"
             ));
         }
+        if gpus > 0 && self.holds.iter().any(|hold| hold.gpus.is_none() && hold.gpu_ids.is_empty()) {
+            let note = "the log does not say which GPUs some runs had: as many as their share of the cores";
+            measured.notes.push(note.to_owned());
+        }
+        if self.holds.iter().any(|hold| hold.gpus.is_some_and(|gpus| plausible(gpus, MOST_GPUS).is_none())) {
+            measured.notes.push("the log has numbers of GPUs that no node has: not believed".to_owned());
+        }
         let memory_static_w = self.stated.dram_idle_w.unwrap_or(0.0);
         measured.devices.push(add(key(Component::Dram, "all"), "", memory, memory_static_w));
 
         let gpu = gpu_hardware(None, self.stated, self.rules.default_gpu_tdp_w, None);
         for position in 0..gpus {
-            let curve = self.gpu(&gpu, position, &bound, &pieces, &mut measured.notes);
+            let curve = self.gpu(&gpu, position, &bound, span, &mut measured.notes);
             measured.devices.push(add(key(Component::Gpu, &position.to_string()), &gpu.model, curve, 0.0));
         }
         measured.usage = self.usage(&claims);
@@ -114,13 +129,13 @@ impl UnseenNode<'_> {
     /// The node's CPUs as the scheduler counts them, and how that is known (rule W4).
     fn cpus(&self) -> (Option<f64>, String) {
         let held = || {
-            let holds = self.holds.iter().filter_map(|hold| Some((hold.window, hold.cpus?)));
+            let holds = self.holds.iter().filter_map(|hold| Some((hold.window, held_cpus(hold)?)));
             Some(most_at_once(holds)).filter(|most| *most > 0.0)
         };
         let ways = [
             (self.stated.cpus, "stated"),
             (self.described.and_then(|node| node.cpus), "scontrol show node"),
-            (held(), "most that was allocated at once"),
+            (held(), BY_ALLOCATION),
         ];
         let known = ways.into_iter().find_map(|(cpus, origin)| Some((cpus?, origin)));
         known.map_or((None, "unknown".to_owned()), |(cpus, origin)| (Some(cpus), origin.to_owned()))
@@ -128,99 +143,108 @@ impl UnseenNode<'_> {
 
     /// The node's GPUs: stated, described, else as many as were held at once or as the log's indices say.
     fn gpus(&self) -> usize {
-        let count = |gpus: f64| if gpus.is_finite() { gpus.ceil().clamp(0.0, MOST_GPUS) as usize } else { 0 };
+        let count = |gpus: f64| plausible(gpus, MOST_GPUS).map_or(0, |gpus| gpus.ceil() as usize);
         if let Some(stated) = self.stated.gpus {
             return count(f64::from(stated));
         }
         if let Some(described) = self.described.and_then(|node| node.gpus) {
             return count(described);
         }
-        let held = most_at_once(self.holds.iter().filter_map(|hold| Some((hold.window, hold.gpus?.ceil()))));
-        let indices = self.holds.iter().flat_map(|hold| &hold.gpu_ids);
-        let named = indices.filter_map(|id| id.parse::<usize>().ok()).max().map_or(0, |most| most + 1);
-        count(held).max(named.min(count(f64::MAX)))
+        let held =
+            self.holds.iter().filter_map(|hold| Some((hold.window, plausible(hold.gpus?, MOST_GPUS)?)));
+        let indices = self.holds.iter().flat_map(named_gpus);
+        count(most_at_once(held)).max(indices.max().map_or(0, |most| most.saturating_add(1)))
     }
 
-    fn claims(&self, bound: &[Vec<usize>]) -> Vec<Claim> {
-        let claim = |(hold, bound): (&Hold, &Vec<usize>)| Claim {
+    /// How many of the node's GPUs a run has: what the log says, else its share of the cores (rule S1).
+    fn wanted_gpus(&self, hold: &Hold, cpus: Option<f64>, gpus: usize) -> f64 {
+        match hold.gpus {
+            Some(held) => plausible(held, MOST_GPUS).unwrap_or(0.0).min(gpus as f64),
+            None => (core_share(hold, cpus) * gpus as f64).ceil().min(gpus as f64),
+        }
+    }
+
+    fn claims(&self, bound: &[Vec<(usize, f64)>]) -> Vec<Claim> {
+        let claim = |(hold, bound): (&Hold, &Vec<(usize, f64)>)| Claim {
             run: hold.run,
             window: hold.window,
             cpus: hold.cpus,
             memory_bytes: hold.memory_bytes,
             gpus: hold.gpus,
-            bound_gpus: bound.clone(),
-            gpu_parts: BTreeMap::new(),
+            bound_gpus: bound.iter().map(|(index, _)| *index).collect(),
+            gpu_parts: bound
+                .iter()
+                .map(|(index, share)| (*index, GpuPart { share: *share, instances: Vec::new() }))
+                .collect(),
         };
         self.holds.iter().zip(bound).map(claim).collect()
     }
 
-    /// Share of a run's allocated CPUs that it kept busy; `None` if the log does not tell.
+    /// See [`efficiencies`].
     fn efficiency(&self, hold: &Hold) -> Option<f64> {
-        let run = self.runs.get(hold.run)?;
-        let cpu_time_s = run.cpu_time_s?;
-        let cpus: f64 = run.allocations.iter().map(|part| part.cpus).sum::<Option<f64>>()?;
-        let held_s = Window::new(run.start_ms, run.end_ms?).length_s() * cpus;
-        (held_s > 0.0).then(|| (cpu_time_s / held_s).min(1.0))
+        self.efficiencies.get(hold.run).copied().flatten()
     }
 
     /// The processors' power over time, and what they take at rest.
     fn processors(
         &self,
         hardware: &Hardware,
-        cpus: Option<f64>,
-        pieces: &[Piece],
+        (cpus, size_origin): (Option<f64>, &str),
+        span: Option<Window>,
         notes: &mut Vec<String>,
     ) -> (Option<MethodCurve>, f64) {
+        let known = DeviceModel::of(self.rules, DeviceKind::CpuSocket, hardware);
+        let by_core = cpus.filter(|_| known.is_none() && hardware.tdp_w.is_none());
         let fallback;
-        let unknown_cpus = cpus.filter(|_| hardware.tdp_w.is_none() && hardware.curve.is_none());
-        let hardware = match unknown_cpus {
-            Some(cpus) => {
-                fallback = unknown_hardware(hardware, UNKNOWN_CORE_W * cpus, "median of the table by core");
+        let (hardware, model) = match (known, by_core) {
+            (Some(model), _) => (hardware, Some(model)),
+            (None, Some(cpus)) => {
                 notes.push(format!(
                     "{}: {UNKNOWN_CORE_W} W a core are taken, the median of server processors; state `cpu_model` or `cpu_tdp_w`",
                     if hardware.model.is_empty() { "nothing names the processor" } else { "the processor is in no table" }
                 ));
-                &fallback
+                fallback = unknown_hardware(hardware, UNKNOWN_CORE_W * cpus, "median of the table by core");
+                (&fallback, DeviceModel::of(self.rules, DeviceKind::CpuSocket, &fallback))
             }
-            None => hardware,
+            (None, None) => (hardware, None),
         };
-        let Some(model) = DeviceModel::of(self.rules, DeviceKind::CpuSocket, hardware) else {
-            notes.push(format!(
-                "power model `{}` has no figure for the processor: not modelled",
-                self.rules.power_model.name()
-            ));
+        let Some(model) = model else {
+            notes.push(if hardware.tdp_w.is_none() {
+                "neither the processor nor the number of cores is known: state `cpu_model`, `cpu_tdp_w` or `cpus`"
+                    .to_owned()
+            } else {
+                let name = self.rules.power_model.name();
+                format!("power model `{name}` has no figure for the processor: not modelled")
+            });
             return (None, 0.0);
         };
-        if self.stated.sockets.is_none() && unknown_cpus.is_none() {
+        if self.stated.sockets.is_none() && by_core.is_none() {
             notes.push("one processor is taken, state `sockets` if there are more".to_owned());
         }
-        let efficiencies: Vec<Option<f64>> = self.holds.iter().map(|hold| self.efficiency(hold)).collect();
-        let mut is_guessed = false;
-        let intervals = pieces.iter().map(|piece| {
-            let loads = piece.active.iter().map(|at| {
-                let efficiency = efficiencies.get(*at).copied().flatten();
-                is_guessed |= efficiency.is_none();
-                let share = match (self.holds.get(*at).and_then(|hold| hold.cpus), cpus) {
-                    (Some(held), Some(cpus)) if cpus > 0.0 => held / cpus,
-                    // A run whose log states no cores has the node (rule S4).
-                    _ => 1.0,
-                };
-                share * efficiency.unwrap_or(1.0)
-            });
-            let load = crate::sum::sum(loads).clamp(0.0, 1.0);
-            let energy_j = model.watts(load) * hardware.scale * piece.window.length_s();
-            Interval::flat(piece.window.start_ms, piece.window.end_ms, energy_j, Coverage::Covered)
-        });
-        let intervals: Vec<Interval> = intervals.collect();
+        let is_guessed = self.holds.iter().any(|hold| self.efficiency(hold).is_none());
         if is_guessed {
             let note = "the log has no CPU time of some runs: their cores are taken to be busy all the time";
             notes.push(note.to_owned());
         }
-        let spread = if is_guessed { guessed(&model) } else { model.spread };
-        let spread = if unknown_cpus.is_some() { spread.and_factor(UNKNOWN_CORE_SPREAD) } else { spread };
+        let loads = self
+            .holds
+            .iter()
+            .map(|hold| (hold.window, core_share(hold, cpus) * self.efficiency(hold).unwrap_or(1.0)));
+        let intervals = span.map(|span| levels(loads, span)).unwrap_or_default();
+        let intervals = intervals.into_iter().map(|(window, load)| {
+            let energy_j = model.watts(load.clamp(0.0, 1.0)) * hardware.scale * window.length_s();
+            Interval::flat(window.start_ms, window.end_ms, energy_j, Coverage::Covered)
+        });
+        let mut spread = if is_guessed { guessed(&model) } else { model.spread };
+        if by_core.is_some() {
+            spread = spread.and_factor(UNKNOWN_CORE_SPREAD);
+            if size_origin == BY_ALLOCATION {
+                spread = spread.and_factor(INFERRED_CORES);
+            }
+        }
         let source = format!("job log, {}", model.words);
         let static_w = self.stated.cpu_idle_w.unwrap_or_else(|| model.watts(0.0)) * hardware.scale;
-        (Some(curve_of(source, intervals, spread)), static_w)
+        (Some(curve_of(source, intervals.collect(), spread)), static_w)
     }
 
     /// One GPU's power over time.
@@ -228,8 +252,8 @@ impl UnseenNode<'_> {
         &self,
         hardware: &Hardware,
         position: usize,
-        bound: &[Vec<usize>],
-        pieces: &[Piece],
+        bound: &[Vec<(usize, f64)>],
+        span: Option<Window>,
         notes: &mut Vec<String>,
     ) -> Option<MethodCurve> {
         let mut note_once = |note: String| {
@@ -237,28 +261,31 @@ impl UnseenNode<'_> {
                 notes.push(note);
             }
         };
-        let fallback;
-        let is_unknown = hardware.tdp_w.is_none() && hardware.curve.is_none();
-        let hardware = if is_unknown {
-            fallback = unknown_hardware(hardware, UNKNOWN_GPU_W, "median of the table");
-            note_once(format!(
-                "{}: {UNKNOWN_GPU_W} W are taken, the median of the table; state `gpu_model` or `gpu_tdp_w`",
-                if hardware.model.is_empty() { "nothing names the GPUs" } else { "the GPUs are in no table" }
-            ));
-            &fallback
-        } else {
-            hardware
-        };
-        let Some(model) = DeviceModel::of(self.rules, DeviceKind::Gpu, hardware) else {
+        let known = DeviceModel::of(self.rules, DeviceKind::Gpu, hardware);
+        let is_unknown = known.is_none() && hardware.tdp_w.is_none();
+        let model = known.or_else(|| {
+            let fallback = unknown_hardware(hardware, UNKNOWN_GPU_W, "median of the table");
+            is_unknown.then(|| DeviceModel::of(self.rules, DeviceKind::Gpu, &fallback)).flatten()
+        });
+        let Some(model) = model else {
             let name = self.rules.power_model.name();
             note_once(format!("power model `{name}` has no figure for the GPUs: not modelled"));
             return None;
         };
-        let intervals = pieces.iter().map(|piece| {
-            let is_held =
-                piece.active.iter().any(|at| bound.get(*at).is_some_and(|gpus| gpus.contains(&position)));
-            let energy_j = model.watts(if is_held { 1.0 } else { 0.0 }) * piece.window.length_s();
-            Interval::flat(piece.window.start_ms, piece.window.end_ms, energy_j, Coverage::Covered)
+        if is_unknown {
+            note_once(format!(
+                "{}: {UNKNOWN_GPU_W} W are taken, the median of the table; state `gpu_model` or `gpu_tdp_w`",
+                if hardware.model.is_empty() { "nothing names the GPUs" } else { "the GPUs are in no table" }
+            ));
+        }
+        let held = self.holds.iter().zip(bound).filter_map(|(hold, gpus)| {
+            let part = gpus.iter().find(|(index, _)| *index == position)?.1;
+            Some((hold.window, part))
+        });
+        let intervals = span.map(|span| levels(held, span)).unwrap_or_default();
+        let intervals = intervals.into_iter().map(|(window, load)| {
+            let energy_j = model.watts(load.clamp(0.0, 1.0)) * window.length_s();
+            Interval::flat(window.start_ms, window.end_ms, energy_j, Coverage::Covered)
         });
         let spread = guessed(&model);
         let spread = if is_unknown { spread.and_factor(UNKNOWN_GPU_SPREAD) } else { spread };
@@ -283,8 +310,37 @@ impl UnseenNode<'_> {
     }
 }
 
-/// More GPUs in one node are a mistake of the log.
-const MOST_GPUS: f64 = 1024.0;
+/// More GPUs, or CPUs, in one node are a mistake of the log.
+const MOST_GPUS: f64 = 64.0;
+const MOST_CPUS: f64 = 65_536.0;
+/// How the number of CPUs is known where nothing but the log tells.
+const BY_ALLOCATION: &str = "most that was allocated at once";
+/// What a node has against what was allocated of it: CPUs may be threads, and none may ever have filled it.
+const INFERRED_CORES: Spread = Spread::new(0.5, 2.0);
+const INFERRED_MEMORY: Spread = Spread::new(1.0, 4.0);
+
+/// An amount that a node can have.
+fn plausible(amount: f64, most: f64) -> Option<f64> {
+    (0.0..=most).contains(&amount).then_some(amount)
+}
+
+fn held_cpus(hold: &Hold) -> Option<f64> {
+    plausible(hold.cpus?, MOST_CPUS)
+}
+
+/// A run's part of the node's CPUs. A run whose log states no cores has the node (rule S4).
+fn core_share(hold: &Hold, cpus: Option<f64>) -> f64 {
+    match (held_cpus(hold), cpus) {
+        (Some(held), Some(cpus)) if cpus > 0.0 => (held / cpus).min(1.0),
+        _ => 1.0,
+    }
+}
+
+/// The indices of GPUs that the log names for a run.
+fn named_gpus(hold: &Hold) -> impl Iterator<Item = usize> {
+    let indices = hold.gpu_ids.iter().filter_map(|id| id.parse::<usize>().ok());
+    indices.filter(|index| (*index as f64) < MOST_GPUS)
+}
 
 /// Hardware of which nothing is known but this figure.
 fn unknown_hardware(named: &Hardware, tdp_w: f64, words: &str) -> Hardware {
@@ -316,57 +372,57 @@ fn curve_of(source: String, intervals: Vec<Interval>, spread: Spread) -> MethodC
         .with_spread(spread)
 }
 
-/// `span`, cut at every edge of a hold.
-fn pieces(holds: &[Hold], span: Window) -> Vec<Piece> {
-    let mut edges: Vec<(i64, usize, bool)> = Vec::with_capacity(2 * holds.len());
-    for (at, hold) in holds.iter().enumerate() {
-        if let Some(inside) = hold.window.intersect(span) {
-            edges.push((inside.start_ms, at, true));
-            edges.push((inside.end_ms, at, false));
-        }
-    }
-    edges.sort_unstable();
-    let mut pieces = Vec::new();
-    let mut active: BTreeSet<usize> = BTreeSet::new();
+/// The sum of what is held over `span`, in pieces that are equal within.
+fn levels(held: impl Iterator<Item = (Window, f64)>, span: Window) -> Vec<(Window, f64)> {
+    let mut changes: Vec<(i64, f64)> = held
+        .filter_map(|(window, amount)| Some((window.intersect(span)?, amount)))
+        .filter(|(window, amount)| !window.is_empty() && *amount != 0.0)
+        .flat_map(|(window, amount)| [(window.start_ms, amount), (window.end_ms, -amount)])
+        .collect();
+    changes.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
+    let mut pieces: Vec<(Window, f64)> = Vec::new();
+    let mut level = Sum::new();
     let mut since_ms = span.start_ms;
-    for (at_ms, hold, is_start) in edges.into_iter().chain([(span.end_ms, usize::MAX, false)]) {
+    for (at_ms, change) in changes.into_iter().chain([(span.end_ms, 0.0)]) {
         if at_ms > since_ms {
-            pieces.push(Piece {
-                window: Window::new(since_ms, at_ms),
-                active: active.iter().copied().collect(),
-            });
+            // What is given back in parts leaves a rounding error, not a load.
+            let value = if level.value() < 1e-9 { 0.0 } else { level.value() };
+            match pieces.last_mut().filter(|(_, before)| *before == value) {
+                Some((window, _)) => window.end_ms = at_ms,
+                None => pieces.push((Window::new(since_ms, at_ms), value)),
+            }
             since_ms = at_ms;
         }
-        if is_start {
-            active.insert(hold);
-        } else {
-            active.remove(&hold);
-        }
+        level.add(change);
     }
     pieces
 }
 
-/// For each hold its GPUs: the indices that the log names, else in order of start the lowest that are free, else those
-/// that are free first.
-fn assign(holds: &[Hold], gpus: usize) -> Vec<Vec<usize>> {
+/// For each hold its GPUs, with the part of each that it has: the indices that the log names, else in order of start the lowest that
+/// are free, else those that are free first. `wanted` is how many each hold has: the last of them by the fraction.
+fn assign(holds: &[Hold], wanted: &[f64], gpus: usize) -> Vec<Vec<(usize, f64)>> {
     let mut order: Vec<usize> = (0..holds.len()).collect();
     order.sort_by_key(|at| holds.get(*at).map(|hold| (hold.window, hold.run)));
     let mut free_from_ms = vec![i64::MIN; gpus];
     let mut bound = vec![Vec::new(); holds.len()];
     for at in order {
-        let Some(hold) = holds.get(at) else { continue };
-        let named: Vec<usize> = hold.gpu_ids.iter().filter_map(|id| id.parse().ok()).collect();
-        let count = hold.gpus.map_or(0.0, f64::ceil).clamp(0.0, gpus as f64) as usize;
-        let chosen = if !named.is_empty() && named.iter().all(|index| *index < gpus) {
-            named
+        let (Some(hold), Some(wanted)) = (holds.get(at), wanted.get(at).copied()) else { continue };
+        let named: Vec<usize> = named_gpus(hold).filter(|index| *index < gpus).collect();
+        if named.is_empty() && wanted <= 0.0 {
+            continue;
+        }
+        let is_named = !named.is_empty() && named.len() == hold.gpu_ids.len();
+        let chosen: Vec<(usize, f64)> = if is_named {
+            named.into_iter().map(|index| (index, 1.0)).collect()
         } else {
             let mut by_freedom: Vec<usize> = (0..gpus).collect();
             let free_at = |index: &usize| free_from_ms.get(*index).copied().unwrap_or(i64::MAX);
             by_freedom.sort_by_key(|index| (free_at(index).max(hold.window.start_ms), *index));
-            by_freedom.truncate(count);
-            by_freedom
+            let count = wanted.ceil().max(0.0) as usize;
+            let part = |nth: usize| (wanted - nth as f64).clamp(0.0, 1.0);
+            by_freedom.into_iter().take(count).enumerate().map(|(nth, index)| (index, part(nth))).collect()
         };
-        for index in &chosen {
+        for (index, _) in &chosen {
             if let Some(from_ms) = free_from_ms.get_mut(*index) {
                 *from_ms = hold.window.end_ms.max(*from_ms);
             }
@@ -405,19 +461,28 @@ mod tests {
             hold(4, 55, 58, 1.0, &[]),
             hold(5, 0, 10, 0.0, &[]),
         ];
-        let bound = assign(&holds, 4);
-        assert_eq!(bound, [vec![0, 1], vec![2], vec![3], vec![2], vec![3], vec![]]);
+        let wanted: Vec<f64> = holds.iter().map(|hold| hold.gpus.unwrap()).collect();
+        let whole =
+            |indices: &[usize]| -> Vec<(usize, f64)> { indices.iter().map(|index| (*index, 1.0)).collect() };
+        let expected = [&[0, 1][..], &[2], &[3], &[2], &[3], &[]].map(whole);
+        assert_eq!(assign(&holds, &wanted, 4), expected);
+        // One and a half are one, and half of the next.
+        assert_eq!(assign(&[hold(0, 0, 10, 1.5, &[])], &[1.5], 4), [vec![(0, 1.0), (1, 0.5)]]);
+        // A serial number is no index.
+        let odd = hold(0, 0, 10, 1.0, &["1322621077430"]);
+        assert_eq!(assign(&[odd], &[1.0], 4), [vec![(0, 1.0)]]);
     }
 
     #[test]
-    fn pieces_end_at_every_edge_and_cover_the_span() {
-        let holds = [hold(0, -5, 10, 0.0, &[]), hold(1, 10, 30, 0.0, &[]), hold(2, 20, 90, 0.0, &[])];
-        let found: Vec<(i64, i64, Vec<usize>)> = pieces(&holds, Window::new(0, 100))
-            .into_iter()
-            .map(|piece| (piece.window.start_ms, piece.window.end_ms, piece.active))
-            .collect();
-        let expected =
-            [(0, 10, vec![0]), (10, 20, vec![1]), (20, 30, vec![1, 2]), (30, 90, vec![2]), (90, 100, vec![])];
-        assert_eq!(found, expected);
+    fn levels_cover_the_span_and_change_at_edges_alone() {
+        let held = [(-5, 10, 0.5), (10, 30, 0.5), (20, 90, 0.1)];
+        let held = held.into_iter().map(|(from, to, amount)| (Window::new(from, to), amount));
+        let found = levels(held, Window::new(0, 100));
+        let expected = [(0, 20, 0.5), (20, 30, 0.6), (30, 90, 0.1), (90, 100, 0.0)];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((window, level), (start_ms, end_ms, expected)) in found.into_iter().zip(expected) {
+            assert_eq!(window, Window::new(start_ms, end_ms));
+            assert!((level - expected).abs() < 1e-12);
+        }
     }
 }

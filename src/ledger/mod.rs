@@ -203,8 +203,16 @@ pub fn close_books(
     let done = AtomicUsize::new(0);
     let unseen: Vec<&String> =
         known.iter().filter(|name| !inventory.nodes.contains_key(name.as_str())).collect();
-    let context =
-        Context { rules, buckets: &buckets, runs: jobs.runs, covered, has_log: jobs.is_given, described };
+    let efficiencies = if rules.model_unseen_nodes { joblog::efficiencies(jobs.runs) } else { Vec::new() };
+    let context = Context {
+        rules,
+        buckets: &buckets,
+        runs: jobs.runs,
+        covered,
+        has_log: jobs.is_given,
+        efficiencies,
+        described,
+    };
     let mut nodes: Vec<(&String, Option<&NodeSeries<'_>>)> =
         inventory.nodes.iter().map(|(name, series)| (name, Some(series))).collect();
     if rules.model_unseen_nodes {
@@ -238,7 +246,12 @@ pub fn close_books(
         })
         .collect();
     books.series = inventory.rows;
-    let activity = books.nodes.iter().filter_map(|node| {
+    // A node modelled from the log fits the log, however wrong its times are.
+    let is_seen = |node: &&NodeBooks| {
+        let mut methods = node.devices.iter().flat_map(|device| &device.chosen);
+        !methods.any(|method| *method == Method::ModelledJobLog)
+    };
+    let activity = books.nodes.iter().filter(is_seen).filter_map(|node| {
         let holds = holds.get(&node.name)?.iter().map(|hold| (hold.window, hold.cpus.unwrap_or(1.0)));
         Some(shift::Activity::new(node, books.buckets.len(), holds.collect()))
     });
@@ -323,6 +336,8 @@ struct Context<'a> {
     runs: &'a [Run],
     covered: Option<Window>,
     has_log: bool,
+    /// By run, where nodes are modelled from the job log.
+    efficiencies: Vec<Option<f64>>,
     /// What the scheduler says that nodes have, by their names here.
     described: BTreeMap<String, &'a SchedulerNode>,
 }
@@ -352,8 +367,9 @@ impl Context<'_> {
         stated: &NodeHardware,
         described: Option<&SchedulerNode>,
     ) -> ReadNode {
-        let (rules, buckets, runs, covered) = (self.rules, self.buckets, self.runs, self.covered);
-        joblog::UnseenNode { rules, stated, described, buckets, holds, runs, covered }.model()
+        let (rules, buckets, covered) = (self.rules, self.buckets, self.covered);
+        let efficiencies = &self.efficiencies;
+        joblog::UnseenNode { rules, stated, described, buckets, holds, efficiencies, covered }.model()
     }
 
     /// Reads a node's series.

@@ -348,7 +348,8 @@ impl Builder<'_> {
     /// Installed memory through its model, while the node reported its memory.
     fn memory_model(&self, holders: &Holders) -> Option<MethodCurve> {
         let rules = self.reading.rules;
-        let cpu_model = self.series.machine.cpu_model.as_deref().unwrap_or_default();
+        let named = self.reading.stated.cpu_model.as_deref().or(self.series.machine.cpu_model.as_deref());
+        let cpu_model = named.unwrap_or_default();
         let drams = self.series.devices.keys().filter(|key| key.component == Component::Dram).count().max(1);
         let sampled = self.memory.samples.iter().map(|(_, bytes)| *bytes);
         let summed = self.memory_sums.steps.iter().map(|step| step.sum / step.covered_s);

@@ -130,7 +130,8 @@ fn modelled(
             }
         }
         Component::Dram if node.has_memory() => {
-            let cpu_model = node.machine.cpu_model.as_deref().unwrap_or_default();
+            let named = stated.cpu_model.as_deref().or(node.machine.cpu_model.as_deref());
+            let cpu_model = named.unwrap_or_default();
             let rule = MemoryRule::of(rules, cpu_model, 0.0);
             (rule.method, format!("installed memory × {}", rule.words), NO_METER.to_owned())
         }

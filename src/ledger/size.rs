@@ -24,10 +24,14 @@ fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
     0.0
 }
 
-/// The most that was held together: see [`most_held`].
+/// The most that was held together (see [`most_held`]), and no less than any one held alone.
 pub(super) fn most_at_once(amounts: impl Iterator<Item = (Window, f64)>) -> f64 {
-    let mut edges: Vec<(i64, f64)> =
-        amounts.flat_map(|(window, amount)| [(window.start_ms, amount), (window.end_ms, -amount)]).collect();
+    let amounts: Vec<(Window, f64)> = amounts.collect();
+    let largest = amounts.iter().map(|(_, amount)| *amount).fold(0.0, f64::max);
+    let mut edges: Vec<(i64, f64)> = amounts
+        .into_iter()
+        .flat_map(|(window, amount)| [(window.start_ms, amount), (window.end_ms, -amount)])
+        .collect();
     // At one instant what ends is given back before what starts is taken.
     edges.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
     let (mut held, mut since_ms, mut steps) = (0.0, 0, Vec::new());
@@ -37,7 +41,7 @@ pub(super) fn most_at_once(amounts: impl Iterator<Item = (Window, f64)>) -> f64 
         }
         (held, since_ms) = (held + change, at_ms);
     }
-    most_held(steps)
+    most_held(steps).max(largest)
 }
 
 /// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
@@ -50,9 +54,7 @@ pub(super) fn node_size(
     series: &NodeSeries<'_>,
 ) -> (NodeSize, String) {
     let gpus = series.gpus().count();
-    let largest = claims.iter().filter_map(|claim| claim.cpus).fold(0.0, f64::max);
-    let most =
-        most_at_once(claims.iter().map(|claim| (claim.window, claim.cpus.unwrap_or(0.0)))).max(largest);
+    let most = most_at_once(claims.iter().map(|claim| (claim.window, claim.cpus.unwrap_or(0.0))));
     let cores = machine
         .logical_cpus
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));

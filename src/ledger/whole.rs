@@ -12,6 +12,7 @@ use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
 use crate::time::Window;
+use crate::uncertainty::Spread;
 
 /// One bucket of a node meter, for the balance B3. All over the seconds that the
 /// meter and all parts cover.
@@ -93,6 +94,8 @@ fn from_meter(
         let node_j = total(&joint, |piece| meter.curve.read(piece).energy_j);
         let mut measured_j = Sum::new();
         let mut modelled_j = Sum::new();
+        // By how much modelled parts may be less, and more.
+        let (mut less_j, mut more_j) = (0.0, 0.0);
         for device in devices.iter().filter(|device| is_part(device)) {
             let part_j = total(&joint, |piece| device.read(bucket, piece).energy_j);
             let method = device.chosen(bucket).map_or(Method::None, |chosen| chosen.method);
@@ -100,6 +103,9 @@ fn from_meter(
                 measured_j.add(part_j);
             } else {
                 modelled_j.add(part_j);
+                let spread = device.spreads.get(bucket).copied().unwrap_or(Spread::NONE);
+                less_j += part_j * (1.0 - spread.low());
+                more_j += part_j * (spread.high() - 1.0);
                 // Of a bucket in which a part is unknown nothing is worked out.
                 if !joint.is_empty() {
                     worst = worst.max(method);
@@ -129,7 +135,7 @@ fn from_meter(
             joint_s,
             unmatched_j: meter.curve.read(*window).energy_j - node_j,
         });
-        spreads.push(meter_spread.of_remainder(node_j, other_j));
+        spreads.push(meter_spread.of_remainder(node_j, other_j, (less_j * scale, more_j * scale)));
         coverage_scale.push(if window.length_s() > 0.0 { joint_s / window.length_s() } else { 0.0 });
         intervals.push(if joint_s > 0.0 {
             Interval::flat(window.start_ms, window.end_ms, other_j, Coverage::Covered)

@@ -77,7 +77,8 @@ pub struct Fit {
     /// Mean absolute error of machines (or times, of fewer than three machines) that were left out of the fit in turn, as
     /// a share of the mean power.
     pub error: f64,
-    /// Between which factors of the curve 95 % of the energy lay that was left out of the fit in turn.
+    /// Between which factors of the curve 90 % of the energy lay that was left out of the fit in turn, widened for one more
+    /// machine.
     pub spread: Spread,
 }
 
