@@ -125,7 +125,7 @@ impl Intensity {
     /// The user's files, and the shipped tables under them where those are of
     /// the same basis.
     ///
-    /// A directory stands for every `*.csv` in it, in the order of their
+    /// A directory stands for every `*.csv` and `*.json` in it, in the order of their
     /// names; where two files give a value for the same instant, the later
     /// holds. `default_zone` is the zone of files that name none. Without
     /// `basis` the files' own is taken: that of the first that has only one,
@@ -348,7 +348,7 @@ fn probe_all(files: &[PathBuf]) -> Result<(Vec<Probe>, Vec<SkippedFile>), Carbon
             continue;
         }
         let mut found = 0_usize;
-        for path in csv_files(path)? {
+        for path in intensity_files(path)? {
             match import::probe(&path) {
                 Ok(probe) => {
                     probes.push(probe);
@@ -364,13 +364,16 @@ fn probe_all(files: &[PathBuf]) -> Result<(Vec<Probe>, Vec<SkippedFile>), Carbon
     Ok((probes, skipped))
 }
 
-/// Every `*.csv` of a directory, by name.
-fn csv_files(directory: &Path) -> Result<Vec<PathBuf>, CarbonError> {
+/// Every `*.csv` and `*.json` of a directory, by name.
+fn intensity_files(directory: &Path) -> Result<Vec<PathBuf>, CarbonError> {
     let failed = |source| CarbonError::Read { path: directory.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) && path.is_file() {
+        let is_one = |extension: &std::ffi::OsStr| {
+            extension.eq_ignore_ascii_case("csv") || extension.eq_ignore_ascii_case("json")
+        };
+        if path.extension().is_some_and(is_one) && path.is_file() {
             paths.push(path);
         }
     }

@@ -16,7 +16,7 @@ pub enum CarbonError {
         source: std::io::Error,
     },
     /// A directory without a file to read.
-    #[error("`{}` holds no CSV file with intensities", path.display())]
+    #[error("`{}` holds no CSV or JSON file with intensities", path.display())]
     NoFiles {
         /// The directory.
         path: PathBuf,
@@ -28,6 +28,16 @@ pub enum CarbonError {
         path: PathBuf,
         /// Its first line that is not a comment, shortened.
         header: String,
+    },
+    /// A file that looks like JSON and cannot be used.
+    #[error("cannot use `{}`: line {line}: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
     },
     /// Values without a place.
     #[error("`{}` does not say of which zone its intensities are", path.display())]
@@ -114,8 +124,8 @@ impl CarbonError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Header { .. } => Some(
-                "expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a download from \
-                 Electricity Maps' data portal"
+                "expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a file of Electricity Maps, the UK \
+                 Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember or Our World in Data"
                     .to_owned(),
             ),
             Self::NoZone { .. } => {
@@ -133,7 +143,11 @@ impl CarbonError {
                 "one word of each: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`"
                     .to_owned(),
             ),
-            Self::Read { .. } | Self::NoFiles { .. } | Self::NoRows { .. } | Self::Table { .. } => None,
+            Self::Read { .. }
+            | Self::Json { .. }
+            | Self::NoFiles { .. }
+            | Self::NoRows { .. }
+            | Self::Table { .. } => None,
         }
     }
 }

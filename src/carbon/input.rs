@@ -14,6 +14,42 @@ pub enum Format {
     Generic,
     /// A download from Electricity Maps' data portal.
     ElectricityMaps,
+    /// Answers of Electricity Maps' API, versions 3 and 4, and of CO2signal.
+    ElectricityMapsApi,
+    /// The UK Carbon Intensity API's answers, national and regional.
+    UkCarbonIntensityApi,
+    /// The same as a table: `from,to,forecast,actual,index`.
+    UkCarbonIntensity,
+    /// NESO's historic generation mix.
+    NesoMix,
+    /// RTE's éCO2mix, as a table.
+    Eco2mix,
+    /// The same from ODRÉ's API.
+    Eco2mixApi,
+    /// Energy-Charts' `co2eq`.
+    EnergyCharts,
+    /// WattTime, version 3.
+    WattTime,
+    /// Ember's releases since July 2026.
+    Ember,
+    /// Ember's releases before.
+    EmberLong,
+    /// Our World in Data.
+    Owid,
+}
+
+impl Format {
+    /// True if the file is JSON.
+    pub(super) fn is_json(self) -> bool {
+        matches!(
+            self,
+            Self::ElectricityMapsApi
+                | Self::UkCarbonIntensityApi
+                | Self::Eco2mixApi
+                | Self::EnergyCharts
+                | Self::WattTime
+        )
+    }
 }
 
 impl fmt::Display for Format {
@@ -21,6 +57,17 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Generic => "generic CSV",
             Self::ElectricityMaps => "Electricity Maps portal CSV",
+            Self::ElectricityMapsApi => "Electricity Maps API JSON",
+            Self::UkCarbonIntensityApi => "UK Carbon Intensity API JSON",
+            Self::UkCarbonIntensity => "UK Carbon Intensity CSV",
+            Self::NesoMix => "NESO historic generation mix CSV",
+            Self::Eco2mix => "RTE éCO2mix CSV",
+            Self::Eco2mixApi => "RTE éCO2mix JSON",
+            Self::EnergyCharts => "Energy-Charts JSON",
+            Self::WattTime => "WattTime JSON",
+            Self::Ember => "Ember CSV",
+            Self::EmberLong => "Ember CSV, releases before July 2026",
+            Self::Owid => "Our World in Data CSV",
         })
     }
 }

@@ -4,6 +4,8 @@
 //! supply from its head, so that the basis of the total can be settled before
 //! [`read`] picks a column.
 
+mod json;
+mod known;
 mod probe;
 mod rows;
 mod stamp;

@@ -5,6 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono_tz::Tz;
+
+use super::{json, known};
 use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
 
 /// How much of a file is read to find its header.
@@ -16,8 +19,20 @@ const SHOWN_CHARS: usize = 120;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) time: usize,
+    /// The time of day, where it stands beside the date.
+    pub(super) clock: Option<usize>,
+    /// Zone of stamps without an offset.
+    pub(super) time_zone: Tz,
+    /// True if stamps are years.
+    pub(super) years: bool,
     pub(super) zone: Option<usize>,
+    /// What names the place where `zone` is empty.
+    pub(super) country: Option<usize>,
     pub(super) estimated: Option<usize>,
+    /// Taken, as an estimate, where there is no value.
+    pub(super) forecast: Option<usize>,
+    /// Columns and what they have to say for a row to count.
+    pub(super) only: Vec<(usize, &'static str)>,
     pub(super) values: Values,
 }
 
@@ -45,6 +60,8 @@ pub(in crate::carbon) struct Probe {
     pub(in crate::carbon) release: Arc<str>,
     /// The line to print in a report.
     pub(in crate::carbon) attribution: Arc<str>,
+    /// True if rows of JSON name regions of their own.
+    pub(super) zone_by_row: bool,
     pub(super) delimiter: u8,
     pub(super) columns: Columns,
 }
@@ -73,6 +90,11 @@ impl Probe {
                     .ok_or(flow_traced(other))
             }
         }
+    }
+
+    /// True if each row of the file names its zone, in ways that columns do not tell.
+    pub(super) fn names_zones(&self) -> bool {
+        matches!(self.format, Format::ElectricityMapsApi | Format::WattTime) || self.zone_by_row
     }
 
     /// The one basis the file can be used for, where it leaves no choice.
@@ -111,10 +133,16 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
                 .filter(|text| !text.is_empty())
         })
     };
+    let is_json = head.trim_start().starts_with(['{', '[']);
     let header = head.lines().skip_while(is_comment).find(|line| !line.trim().is_empty()).unwrap_or_default();
     let delimiter = delimiter_of(header);
-    let columns_found = columns(&split(header, delimiter));
-    let Some((format, columns)) = columns_found else {
+    let recognised = if is_json { json::recognise(path)? } else { None };
+    let found = match &recognised {
+        Some(json) => Some((json.format, json::no_columns())),
+        None if is_json => None,
+        None => columns(&split(header, delimiter)),
+    };
+    let Some((format, columns)) = found else {
         return Err(CarbonError::Header {
             path: path.to_path_buf(),
             header: header.chars().take(SHOWN_CHARS).collect(),
@@ -122,20 +150,22 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
     };
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let licence = said("licence").or_else(|| said("license"));
-    let (source, attribution) = match (format, said("source"), licence) {
-        (Format::ElectricityMaps, _, _) => (
-            "Electricity Maps".to_owned(),
-            "Electricity Maps, https://www.electricitymaps.com, ODbL 1.0".to_owned(),
-        ),
-        (Format::Generic, Some(source), Some(licence)) => (source.clone(), format!("{source}, {licence}")),
-        (Format::Generic, Some(source), None) => (source.clone(), format!("{source}, licence not stated")),
-        (Format::Generic, None, _) => (file_name.clone(), format!("`{file_name}`, source not stated")),
+    let provider = known::provider(format);
+    let (source, attribution) = match (&provider, said("source"), licence) {
+        (Some(provider), _, _) => (provider.source.to_owned(), provider.attribution.to_owned()),
+        (None, Some(source), Some(licence)) => (source.clone(), format!("{source}, {licence}")),
+        (None, Some(source), None) => (source.clone(), format!("{source}, licence not stated")),
+        (None, None, _) => (file_name.clone(), format!("`{file_name}`, source not stated")),
     };
+    let declared = said("basis").map(|text| text.parse()).transpose()?;
     Ok(Probe {
         path: path.to_path_buf(),
         format,
-        declared: said("basis").map(|text| text.parse()).transpose()?,
-        zone: said("zone"),
+        declared: declared
+            .or(recognised.as_ref().and_then(|json| json.basis))
+            .or(provider.as_ref().and_then(|provider| provider.basis)),
+        zone_by_row: recognised.as_ref().is_some_and(|json| json.has_regions),
+        zone: said("zone").or(provider.and_then(|provider| provider.zone).map(str::to_owned)),
         source: Arc::from(source),
         release: Arc::from(said("release").unwrap_or(file_name)),
         attribution: Arc::from(attribution),
@@ -184,10 +214,33 @@ fn columns(names: &[String]) -> Option<(Format, Columns)> {
     {
         let estimated = find(&["data estimated"]);
         let values = Values::ByScope { life_cycle, direct };
-        return Some((Format::ElectricityMaps, Columns { time, zone: Some(zone), estimated, values }));
+        return Some((
+            Format::ElectricityMaps,
+            Columns { zone: Some(zone), estimated, ..plain(time, values) },
+        ));
+    }
+    if let Some(found) = known::table(names) {
+        return Some(found);
     }
     let time = find(&["timestamp", "datetime", "time"])?;
     let value = find(&["gco2e_per_kwh", "intensity_gco2e_per_kwh", "carbon_intensity_gco2e_per_kwh"])?;
     let values = Values::One(value);
-    Some((Format::Generic, Columns { time, zone: find(&["zone"]), estimated: find(&["estimated"]), values }))
+    let (zone, estimated) = (find(&["zone"]), find(&["estimated"]));
+    Some((Format::Generic, Columns { zone, estimated, ..plain(time, values) }))
+}
+
+/// A table in which nothing is out of the ordinary.
+pub(super) fn plain(time: usize, values: Values) -> Columns {
+    Columns {
+        time,
+        clock: None,
+        time_zone: Tz::UTC,
+        years: false,
+        zone: None,
+        country: None,
+        estimated: None,
+        forecast: None,
+        only: Vec::new(),
+        values,
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, Utc};
 use csv::ByteRecord;
 
+use super::json;
 use super::probe::Probe;
 use super::stamp::{Stamp, order_of};
 use crate::carbon::series::Value;
@@ -95,14 +96,19 @@ pub(in crate::carbon) fn read(
         basis: has,
         wanted: basis,
     })?;
-    let fixed_zone = match (&probe.columns.zone, &probe.zone, default_zone) {
-        (Some(_), ..) => None,
+    let names_zones = probe.columns.zone.is_some() || probe.names_zones();
+    let fixed_zone = match (names_zones.then_some(()), &probe.zone, default_zone) {
+        (Some(()), ..) => None,
         (None, Some(text), _) => Some(canonical(text, names)),
         (None, None, Some(zone)) => Some(zone.clone()),
         (None, None, None) => return Err(CarbonError::NoZone { path: probe.path.clone() }),
     };
     let mut rejects = Rejects::default();
-    let (rows, zones) = rows(probe, column, fixed_zone, names, &mut rejects)?;
+    let (rows, zones) = if probe.format.is_json() {
+        json_rows(probe, basis, fixed_zone, names, &mut rejects)?
+    } else {
+        rows(probe, column, fixed_zone, names, &mut rejects)?
+    };
     let points = points_by_zone(&rows, &zones, &mut rejects);
     if points.is_empty() {
         let first = rejects.listed.first().map(|reject| (reject.line, reject.reason));
@@ -201,6 +207,63 @@ impl Imported {
     }
 }
 
+/// The zones of a file's rows by index, in order of their first row.
+struct RowZones<'n> {
+    zones: Vec<Zone>,
+    /// Files are sorted by zone or have one only.
+    known: BTreeMap<String, usize>,
+    names: &'n ZoneNames,
+}
+
+impl RowZones<'_> {
+    fn index(&mut self, text: &str) -> usize {
+        if let Some(known) = self.known.get(text) {
+            return *known;
+        }
+        self.zones.push(canonical(text, self.names));
+        let index = self.zones.len().saturating_sub(1);
+        self.known.insert(text.to_owned(), index);
+        index
+    }
+}
+
+/// The rows of a JSON file, numbered from 1.
+fn json_rows(
+    probe: &Probe,
+    basis: Basis,
+    fixed_zone: Option<Zone>,
+    names: &ZoneNames,
+    rejects: &mut Rejects,
+) -> Result<(Vec<Row>, Vec<Zone>), CarbonError> {
+    let is_fixed = fixed_zone.is_some();
+    let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
+    let mut rows = Vec::new();
+    for (nth, entry) in json::entries(&probe.path, probe.format, basis)?.into_iter().enumerate() {
+        let line = (nth as u64).saturating_add(1);
+        // Times to come have no value yet.
+        let Some(value) = entry.grams_per_kwh else { continue };
+        let zone = match (&entry.zone, is_fixed) {
+            (_, true) => 0,
+            (Some(zone), false) => zones.index(zone),
+            (None, false) => {
+                rejects.add(line, "no zone");
+                continue;
+            }
+        };
+        let Some(stamp) = entry.stamp else {
+            rejects.add(line, "no time that can be read");
+            continue;
+        };
+        match checked(value) {
+            Ok(grams_per_kwh) => {
+                rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: entry.estimated });
+            }
+            Err(reason) => rejects.add(line, reason),
+        }
+    }
+    Ok((rows, zones.zones))
+}
+
 /// Every row with a value, a zone and a stamp, and the zones by index.
 fn rows(
     probe: &Probe,
@@ -217,70 +280,86 @@ fn rows(
         .delimiter(probe.delimiter)
         .from_reader(File::open(&probe.path).map_err(failed)?);
     let mut record = ByteRecord::new();
-    let mut zones: Vec<Zone> = fixed_zone.into_iter().collect();
-    // The zone's text of the rows before: files are sorted by it or have one only.
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
+    let columns = &probe.columns;
     let mut rows = Vec::new();
     while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
         let line = record.position().map_or(0, csv::Position::line);
-        let field = |index: usize| record.get(index).map(|bytes| String::from_utf8_lossy(bytes));
-        let zone = match probe.columns.zone {
+        let field =
+            |index: usize| record.get(index).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+        if columns.only.iter().any(|(column, word)| field(*column).as_deref() != Some(word)) {
+            continue;
+        }
+        let zone = match columns.zone {
             None => 0,
             Some(index) => {
-                let text = field(index).unwrap_or_default();
-                let text = text.trim();
-                if text.is_empty() {
-                    rejects.add(line, "no zone");
-                    continue;
-                }
-                match known.get(text) {
-                    Some(zone) => *zone,
+                let named = [Some(index), columns.country].into_iter().flatten().filter_map(field);
+                match named.into_iter().find(|text| !text.is_empty()) {
+                    Some(text) => zones.index(&text),
                     None => {
-                        zones.push(canonical(text, names));
-                        let zone = zones.len().saturating_sub(1);
-                        known.insert(text.to_owned(), zone);
-                        zone
+                        rejects.add(line, "no zone");
+                        continue;
                     }
                 }
             }
         };
-        let Some(stamp) = field(probe.columns.time).as_deref().and_then(Stamp::parse) else {
+        let text = field(columns.time).unwrap_or_default();
+        let stamp = match columns.clock.and_then(field) {
+            Some(clock) => Stamp::parse_in(&format!("{text} {clock}"), columns.time_zone),
+            None if columns.years => Stamp::parse_year(&text),
+            None => Stamp::parse_in(&text, columns.time_zone),
+        };
+        let Some(stamp) = stamp else {
             rejects.add(line, "no time that can be read");
             continue;
         };
-        let grams_per_kwh = match intensity(field(column).as_deref().unwrap_or_default(), probe.delimiter) {
+        let value = field(column).unwrap_or_default();
+        let forecast = columns.forecast.and_then(field).filter(|_| is_blank(&value));
+        // A grid of quarter hours with a value every half hour, and times to come.
+        if probe.format == Format::Eco2mix && is_blank(&value) {
+            continue;
+        }
+        let grams_per_kwh = match intensity(forecast.as_ref().unwrap_or(&value), probe.delimiter) {
             Ok(grams_per_kwh) => grams_per_kwh,
             Err(reason) => {
                 rejects.add(line, reason);
                 continue;
             }
         };
-        let estimated = probe.columns.estimated.and_then(field);
-        let estimated = estimated.is_some_and(|text| {
-            let text = text.trim();
+        let said = columns.estimated.and_then(field).is_some_and(|text| {
             text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("yes") || text == "1"
         });
+        let estimated = said || forecast.is_some();
         rows.push(Row { line, zone, stamp, grams_per_kwh, estimated });
     }
-    Ok((rows, zones))
+    Ok((rows, zones.zones))
+}
+
+/// True for what files write where they have no value.
+fn is_blank(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["", "-", "n/e", "n/a", "na", "nd", "null", "nan"].contains(&lower.as_str())
 }
 
 /// A checked intensity in gCO2e/kWh.
 fn intensity(text: &str, delimiter: u8) -> Result<f64, &'static str> {
     let text = text.trim();
-    let lower = text.to_ascii_lowercase();
-    if ["", "-", "n/e", "n/a", "na", "nd", "null", "nan"].contains(&lower.as_str()) {
+    if is_blank(text) {
         return Err("no intensity");
     }
     // Where the semicolon parts the fields, the comma is the decimal point.
     let decimal_comma = delimiter != b',' && !text.contains('.');
     let number = if decimal_comma { text.replacen(',', ".", 1).parse::<f64>() } else { text.parse::<f64>() };
-    match number {
-        Err(_) => Err("intensity is not a number"),
-        Ok(value) if !value.is_finite() => Err("intensity is not a number"),
-        Ok(value) if value < 0.0 => Err("intensity is negative"),
-        Ok(value) if value > MAX_GRAMS_PER_KWH => Err("intensity is over 3000 g/kWh"),
-        Ok(value) => Ok(value),
+    number.map_err(|_| "intensity is not a number").and_then(checked)
+}
+
+/// An intensity that a grid can have, in gCO2e/kWh.
+fn checked(grams_per_kwh: f64) -> Result<f64, &'static str> {
+    match grams_per_kwh {
+        value if !value.is_finite() => Err("intensity is not a number"),
+        value if value < 0.0 => Err("intensity is negative"),
+        value if value > MAX_GRAMS_PER_KWH => Err("intensity is over 3000 g/kWh"),
+        value => Ok(value),
     }
 }
 

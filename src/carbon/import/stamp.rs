@@ -23,12 +23,24 @@ pub(super) enum Order {
 impl Stamp {
     /// Reads a stamp; without an offset it is UTC.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::parse_in(text, Tz::UTC)
+    }
+
+    /// Reads a year, `2024`: its first instant.
+    pub(super) fn parse_year(text: &str) -> Option<Self> {
+        let year = text.trim().parse::<i32>().ok().filter(|year| (1900..=2200).contains(year))?;
+        let first = NaiveDate::from_ymd_opt(year, 1, 1)?.and_hms_opt(0, 0, 0)?;
+        Some(Self::At(first.and_utc().timestamp_millis()))
+    }
+
+    /// Reads a stamp; without an offset it is on the clock of `zone`.
+    pub(super) fn parse_in(text: &str, zone: Tz) -> Option<Self> {
         let text = text.trim();
         // Twelve digits and more are milliseconds: as seconds they would be the year 5138 or later.
         if text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().ok().map(Self::At);
         }
-        if let Ok(at_ms) = parse_instant(text, Tz::UTC) {
+        if let Ok(at_ms) = parse_instant(text, zone) {
             return Some(Self::At(at_ms));
         }
         let (date, time) = text.split_once(' ')?;
