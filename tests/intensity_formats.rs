@@ -226,6 +226,101 @@ fn real_downloads_hold_what_they_are_said_to() {
     }
 }
 
+/// By factors of IPCC AR5: 820 for coal, 490 for gas, 24 for water, 11 and 12 for wind, 45 for sun.
+#[test]
+fn generation_is_turned_into_intensity_by_factors() {
+    let entsoe = "Area,MTU,Fossil Gas  - Actual Aggregated [MW],Fossil Hard coal  - Actual Aggregated [MW],Hydro Pumped Storage  - Actual Aggregated [MW],                  Hydro Pumped Storage  - Actual Consumption [MW],Marine  - Actual Aggregated [MW],Wind Onshore  - Actual Aggregated [MW]\n                  Germany (DE),01.07.2024 00:00 - 01.07.2024 00:15 (CET/CEST),1000,1000,500,,n/e,2000\n                  Germany (DE),01.07.2024 00:15 - 01.07.2024 00:30 (CET/CEST),1000,1000,500,,n/e,-\n";
+    let values = [
+        ("DE", "2024-06-30T22:00:00Z", (490.0 + 820.0 + 22.0) / 4.0),
+        ("DE", "2024-06-30T22:15:00Z", (490.0 + 820.0) / 2.0),
+    ];
+    is(entsoe, None, Format::EntsoeGeneration, "life-cycle average production", &values);
+    let (_directory, path) = written(entsoe);
+    let direct = Intensity::with_files(&[path], None, Some("direct production".parse().unwrap())).unwrap();
+    assert_eq!(at(&direct, "DE", "2024-06-30T22:00:00Z"), Some((370.0 + 760.0) / 4.0));
+    assert_eq!(direct.inputs()[0].zones[0].estimated, 1);
+    // The hour that is there twice when summer time ends, and dots for thousands.
+    let smard = "\u{feff}Datum;Uhrzeit;Wasserkraft[MWh];Erdgas[MWh];Pumpspeicher[MWh]\n25.10.2020;01:45;1.000;1.000;7\n25.10.2020;02:00;1.000;3.000;7\n                 25.10.2020;02:15;1.000;0;7\n25.10.2020;02:30;1.000;0;7\n25.10.2020;02:45;1.000;0;7\n25.10.2020;02:00;0;1.000;7\n25.10.2020;02:15;0;1,5;7\n";
+    let values = [
+        ("DE", "2020-10-24T23:45:00Z", 257.0),
+        ("DE", "2020-10-25T00:00:00Z", (24.0 + 3.0 * 490.0) / 4.0),
+        ("DE", "2020-10-25T00:45:00Z", 24.0),
+        ("DE", "2020-10-25T01:00:00Z", 490.0),
+        ("DE", "2020-10-25T01:15:00Z", 490.0),
+    ];
+    is(smard, None, Format::SmardGeneration, "life-cycle average production", &values);
+}
+
+/// Rows and means by Python, which reads the numbers alone; the two clock changes of 2020 lose and repeat no quarter of an hour.
+#[test]
+fn real_generation_is_read_whole() {
+    for (file, zone, rows, gaps, expected) in [
+        ("entsoe/generation_DE_2024-01.csv", "DE", 1499, 0, 356.755_231_338_250_6),
+        ("entsoe/generation_GR_2024-01.csv", "GR", 299, 0, 286.746_988_648_217_8),
+        ("smard/Realisierte_Erzeugung_2020_dst_days.csv", "DE", 576, 1, 242.162_178_084_573_9),
+    ] {
+        let Some(path) = real(&format!("intensity/{file}")) else { continue };
+        let intensity = with(&path, None);
+        let input = &intensity.inputs()[0];
+        let found = &input.zones[0];
+        assert_eq!((found.zone.as_str(), input.rejected), (zone, 0), "{file}");
+        assert_eq!(
+            (found.values, found.gaps, found.duplicates, found.conflicts),
+            (rows, gaps, 0, 0),
+            "{file}"
+        );
+        let Step::Fine { step_ms } = found.step else { unreachable!("{file}") };
+        let instants = (found.window.start_ms..found.window.end_ms).step_by(step_ms as usize);
+        let values: Vec<f64> = instants
+            .filter_map(|at_ms| intensity.factor_at(&found.zone, at_ms))
+            .map(|factor| factor.intensity.value())
+            .collect();
+        assert_eq!(values.len() as u64, rows, "{file}");
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - expected).abs() < 1e-9, "{file}: {mean}");
+    }
+}
+
+/// Germany's generation in January 2024 against Electricity Maps' hours, whose factors are these.
+#[test]
+fn generation_follows_electricity_maps() {
+    let (Some(entsoe), Some(maps)) = (
+        real("intensity/entsoe/generation_DE_2024-01.csv"),
+        real("intensity/electricity_maps_portal/DE-LU_2024_hourly.csv"),
+    ) else {
+        return;
+    };
+    let ours = with(&entsoe, None);
+    let maps = with(&maps, None);
+    let zones = (ours.zone("DE").unwrap(), maps.inputs()[0].zones[0].zone.clone());
+    let window = ours.inputs()[0].zones[0].window;
+    let hours = (window.end_ms - window.start_ms) / HOUR_MS;
+    let mean = |at_ms: i64| -> f64 {
+        let quarters = [0, 15, 30, 45]
+            .map(|minute| ours.factor_at(&zones.0, at_ms + minute * MINUTE_MS).unwrap().intensity.value());
+        quarters.iter().sum::<f64>() / 4.0
+    };
+    let pairs = |shift_h: i64| -> (Vec<f64>, Vec<f64>) {
+        (1..hours - 1)
+            .map(|hour| {
+                let at_ms = window.start_ms + hour * HOUR_MS;
+                let theirs = maps.factor_at(&zones.1, at_ms + shift_h * HOUR_MS).unwrap().intensity.value();
+                (mean(at_ms), theirs)
+            })
+            .unzip()
+    };
+    let changes = |values: &[f64]| -> Vec<f64> { values.windows(2).map(|pair| pair[1] - pair[0]).collect() };
+    let (levels, theirs) = pairs(0);
+    let level = correlation(&levels, &theirs);
+    let by_shift = [-1, 0, 1].map(|shift_h| {
+        let (ours, theirs) = pairs(shift_h);
+        correlation(&changes(&ours), &changes(&theirs))
+    });
+    eprintln!("levels {level:.3}, changes by shift {by_shift:.3?}");
+    assert!(level > 0.95, "{level}");
+    assert!(by_shift[1] > by_shift[0] + 0.05 && by_shift[1] > by_shift[2] + 0.05, "{by_shift:?}");
+}
+
 /// Pearson's correlation.
 fn correlation(left: &[f64], right: &[f64]) -> f64 {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -383,7 +383,12 @@ fn intensity_files(directory: &Path) -> Result<Vec<PathBuf>, CarbonError> {
 
 /// The basis of the total: what was asked for, or what the files have.
 fn settle_basis(probes: &[Probe], wanted: Option<Basis>) -> Result<Basis, CarbonError> {
-    let mut with_one_basis = probes.iter().filter_map(|probe| Some((probe, probe.only_basis()?)));
+    // Generation serves either scope: what was asked for decides.
+    let basis_of = |probe: &Probe| {
+        let only = probe.only_basis()?;
+        Some(wanted.filter(|wanted| probe.column(*wanted).is_ok()).unwrap_or(only))
+    };
+    let mut with_one_basis = probes.iter().filter_map(|probe| Some((probe, basis_of(probe)?)));
     let Some((first, first_basis)) = with_one_basis.next() else {
         return Ok(wanted.unwrap_or(Basis::SHIPPED));
     };

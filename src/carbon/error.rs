@@ -125,7 +125,7 @@ impl CarbonError {
         match self {
             Self::Header { .. } => Some(
                 "expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a file of Electricity Maps, the UK \
-                 Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember or Our World in Data"
+                 Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember, Our World in Data, ENTSO-E or SMARD"
                     .to_owned(),
             ),
             Self::NoZone { .. } => {

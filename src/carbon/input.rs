@@ -36,6 +36,10 @@ pub enum Format {
     EmberLong,
     /// Our World in Data.
     Owid,
+    /// ENTSO-E's generation by type (16.1.B&C), exported from the web.
+    EntsoeGeneration,
+    /// SMARD's realised generation.
+    SmardGeneration,
 }
 
 impl Format {
@@ -68,6 +72,8 @@ impl fmt::Display for Format {
             Self::Ember => "Ember CSV",
             Self::EmberLong => "Ember CSV, releases before July 2026",
             Self::Owid => "Our World in Data CSV",
+            Self::EntsoeGeneration => "ENTSO-E generation CSV",
+            Self::SmardGeneration => "SMARD generation CSV",
         })
     }
 }

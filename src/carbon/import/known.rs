@@ -4,6 +4,7 @@
 
 use chrono_tz::Tz;
 
+use super::generation::{Plant, plant_of};
 use super::probe::{Columns, Values, plain};
 use crate::carbon::{Attribution, Basis, Format, Perspective, Scope};
 
@@ -74,6 +75,18 @@ pub(super) fn provider(format: Format) -> Option<Provider> {
             "Our World in Data",
             "Our World in Data after Ember and the Energy Institute, CC BY 4.0",
         ),
+        Format::EntsoeGeneration => (
+            None,
+            None,
+            "ENTSO-E generation by factors of IPCC AR5",
+            "ENTSO-E Transparency Platform, generation by type (16.1.B&C), free re-use list; factors: IPCC AR5",
+        ),
+        Format::SmardGeneration => (
+            None,
+            Some("DE"),
+            "SMARD generation by factors of IPCC AR5",
+            "Bundesnetzagentur, SMARD.de, CC BY 4.0; factors: IPCC AR5",
+        ),
     };
     Some(Provider { basis, zone, source, attribution })
 }
@@ -122,6 +135,19 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
         };
         return Some((Format::EmberLong, columns));
     }
+    if let (Some(time), Some(area)) = (find("mtu"), find("area")) {
+        let plants = plants(names, "actual aggregated [mw]");
+        let columns = Columns { zone: Some(area), ..plain(time, Values::Generation(plants)) };
+        return has_plants(&columns).then_some((Format::EntsoeGeneration, columns));
+    }
+    if let Some(time) = any(&["datum von", "datum"]) {
+        let columns = Columns {
+            clock: any(&["uhrzeit", "anfang"]),
+            time_zone: Tz::Europe__Berlin,
+            ..plain(time, Values::Generation(plants(names, "[mwh]")))
+        };
+        return has_plants(&columns).then_some((Format::SmardGeneration, columns));
+    }
     let of_owid = any(&["carbon intensity of electricity - gco2/kwh", "carbon_intensity_elec"]);
     if let (Some(value), Some(time)) = (of_owid, find("year")) {
         let columns = Columns {
@@ -133,4 +159,17 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
         return Some((Format::Owid, columns));
     }
     None
+}
+
+/// The columns of plants: what stands before `unit` is their name.
+fn plants(names: &[String], unit: &str) -> Vec<(usize, Plant)> {
+    let plant = |(column, name): (usize, &String)| {
+        let (kind, _) = name.split_once(unit)?;
+        Some((column, plant_of(kind.trim().trim_end_matches('-'))??))
+    };
+    names.iter().enumerate().filter_map(plant).collect()
+}
+
+fn has_plants(columns: &Columns) -> bool {
+    matches!(&columns.values, Values::Generation(plants) if !plants.is_empty())
 }

@@ -4,6 +4,7 @@
 //! supply from its head, so that the basis of the total can be settled before
 //! [`read`] picks a column.
 
+mod generation;
 mod json;
 mod known;
 mod probe;

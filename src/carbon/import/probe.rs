@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::generation::{self, Plant};
 use super::{json, known};
 use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
 
@@ -16,7 +17,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 const SHOWN_CHARS: usize = 120;
 
 /// Where in a row what stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Columns {
     pub(super) time: usize,
     /// The time of day, where it stands beside the date.
@@ -37,12 +38,14 @@ pub(super) struct Columns {
 }
 
 /// Which columns hold intensities.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
     /// One, of the basis that the file declares or of none that it says.
     One(usize),
     /// One for each scope, average and flow-traced, as Electricity Maps has it.
     ByScope { life_cycle: Option<usize>, direct: Option<usize> },
+    /// What each kind of plant generated, for either scope.
+    Generation(Vec<(usize, Plant)>),
 }
 
 /// What the head of a file says about it.
@@ -68,8 +71,10 @@ pub(in crate::carbon) struct Probe {
 
 impl Probe {
     /// The column to read for `wanted`, or the basis that the file has instead.
-    pub(super) fn column(&self, wanted: Basis) -> Result<usize, Basis> {
+    pub(in crate::carbon) fn column(&self, wanted: Basis) -> Result<usize, Basis> {
         match self.columns.values {
+            Values::Generation(_) if wanted == generation::basis(wanted.scope) => Ok(0),
+            Values::Generation(_) => Err(generation::basis(wanted.scope)),
             Values::One(column) => match self.declared {
                 Some(basis) if basis != wanted => Err(basis),
                 _ => Ok(column),
@@ -105,6 +110,7 @@ impl Probe {
             Values::ByScope { life_cycle: Some(_), direct: None } => Some(flow_traced(Scope::LifeCycle)),
             Values::ByScope { life_cycle: None, direct: Some(_) } => Some(flow_traced(Scope::Direct)),
             Values::ByScope { .. } => None,
+            Values::Generation(_) => Some(generation::basis(Scope::LifeCycle)),
         }
     }
 }
@@ -198,7 +204,7 @@ fn split(header: &str, delimiter: u8) -> Vec<String> {
 /// A column's name as it is compared: the portal changed its capitals between
 /// releases and writes CO₂ with a subscript.
 fn normal(name: &str) -> String {
-    name.trim().to_lowercase().replace('₂', "2")
+    name.trim_matches(['\u{feff}', ' ', '\t', '\r']).to_lowercase().replace('₂', "2")
 }
 
 fn columns(names: &[String]) -> Option<(Format, Columns)> {

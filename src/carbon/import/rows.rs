@@ -5,14 +5,16 @@ use std::fs::File;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Utc};
+use chrono_tz::Tz;
 use csv::ByteRecord;
 
+use super::generation::{self, Plant};
 use super::json;
-use super::probe::Probe;
+use super::probe::{Probe, Values};
 use super::stamp::{Stamp, order_of};
 use crate::carbon::series::Value;
 use crate::carbon::zone::ZoneNames;
-use crate::carbon::{Basis, CarbonError, Format, InputSummary, RejectedLine, Step, Zone, ZoneSummary};
+use crate::carbon::{Basis, CarbonError, Format, InputSummary, RejectedLine, Scope, Step, Zone, ZoneSummary};
 use crate::time::{DAY_MS, HOUR_MS, Window};
 
 /// More than any grid emits: a unit error (lb/MWh, t/MWh) or a fault.
@@ -107,7 +109,7 @@ pub(in crate::carbon) fn read(
     let (rows, zones) = if probe.format.is_json() {
         json_rows(probe, basis, fixed_zone, names, &mut rejects)?
     } else {
-        rows(probe, column, fixed_zone, names, &mut rejects)?
+        rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?
     };
     let points = points_by_zone(&rows, &zones, &mut rejects);
     if points.is_empty() {
@@ -267,7 +269,7 @@ fn json_rows(
 /// Every row with a value, a zone and a stamp, and the zones by index.
 fn rows(
     probe: &Probe,
-    column: usize,
+    (column, scope): (usize, Scope),
     fixed_zone: Option<Zone>,
     names: &ZoneNames,
     rejects: &mut Rejects,
@@ -283,6 +285,8 @@ fn rows(
     let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
     let columns = &probe.columns;
     let mut rows = Vec::new();
+    // For clocks that show an hour twice.
+    let mut before_ms = i64::MIN;
     while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
         let line = record.position().map_or(0, csv::Position::line);
         let field =
@@ -295,7 +299,7 @@ fn rows(
             Some(index) => {
                 let named = [Some(index), columns.country].into_iter().flatten().filter_map(field);
                 match named.into_iter().find(|text| !text.is_empty()) {
-                    Some(text) => zones.index(&text),
+                    Some(text) => zones.index(area_code(probe.format, &text)),
                     None => {
                         rejects.add(line, "no zone");
                         continue;
@@ -305,7 +309,12 @@ fn rows(
         };
         let text = field(columns.time).unwrap_or_default();
         let stamp = match columns.clock.and_then(field) {
+            Some(clock) if probe.format == Format::SmardGeneration => {
+                generation::dotted(&format!("{text} {clock}"), columns.time_zone)
+            }
             Some(clock) => Stamp::parse_in(&format!("{text} {clock}"), columns.time_zone),
+            None if probe.format == Format::SmardGeneration => generation::dotted(&text, columns.time_zone),
+            None if probe.format == Format::EntsoeGeneration => generation::market_time_unit(&text),
             None if columns.years => Stamp::parse_year(&text),
             None => Stamp::parse_in(&text, columns.time_zone),
         };
@@ -313,6 +322,31 @@ fn rows(
             rejects.add(line, "no time that can be read");
             continue;
         };
+        if let Values::Generation(plants) = &columns.values {
+            let mut stamp = stamp;
+            if let (Stamp::At(at_ms), true) = (stamp, columns.time_zone != Tz::UTC) {
+                let at_ms = generation::later_of_twice(at_ms, before_ms, columns.time_zone);
+                before_ms = at_ms;
+                stamp = Stamp::At(at_ms);
+            }
+            let has_dots = probe.format == Format::SmardGeneration;
+            let mut is_incomplete = false;
+            let amounts: Vec<(Plant, f64)> = plants
+                .iter()
+                .filter_map(|(index, plant)| {
+                    let amount = generation::amount(&field(*index).unwrap_or_default(), has_dots);
+                    is_incomplete |= amount.is_err();
+                    Some((*plant, amount.ok()??))
+                })
+                .collect();
+            match generation::intensity(amounts.into_iter(), scope) {
+                Some(grams_per_kwh) => {
+                    rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: is_incomplete });
+                }
+                None => rejects.add(line, "no generation"),
+            }
+            continue;
+        }
         let value = field(column).unwrap_or_default();
         let forecast = columns.forecast.and_then(field).filter(|_| is_blank(&value));
         // A grid of quarter hours with a value every half hour, and times to come.
@@ -333,6 +367,12 @@ fn rows(
         rows.push(Row { line, zone, stamp, grams_per_kwh, estimated });
     }
     Ok((rows, zones.zones))
+}
+
+/// ENTSO-E names an area and its code: `Germany (DE)`.
+fn area_code(format: Format, text: &str) -> &str {
+    let code = text.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    code.filter(|_| format == Format::EntsoeGeneration).unwrap_or(text)
 }
 
 /// True for what files write where they have no value.
