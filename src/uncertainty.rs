@@ -117,7 +117,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of nothing yet, for `classes` classes.
+    /// Of nothing yet, for `classes` classes; more come as they are met.
     pub fn new(classes: usize) -> Self {
         Self { classes: vec![(Sum::new(), Sum::new()); classes], ..Self::default() }
     }
@@ -137,6 +137,9 @@ impl Bounds {
 
     /// Adds to a class's width alone.
     pub fn add_width(&mut self, class: usize, low: f64, high: f64) {
+        if class >= self.classes.len() {
+            self.classes.resize(class.saturating_add(1), (Sum::new(), Sum::new()));
+        }
         if let Some(sums) = self.classes.get_mut(class) {
             sums.0.add(low);
             sums.1.add(high);

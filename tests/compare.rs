@@ -69,6 +69,13 @@ fn one_run_by_every_method() {
             assert!((difference - ((cpu_w + memory_w) / 97.25 - 1.0)).abs() < 1e-4, "{method}: {difference}");
         }
     }
+    // 60 W ± 5 %; memory of 37.25 W is 5 W by one module of 128 GB and 54 W by twelve of 8 GB. Two methods: in quadrature.
+    let bounds = ["low", "high"].map(|side| 1000.0 * rows[0].number(&format!("report_energy_kwh_{side}")));
+    let expected = [97.25 - 3.0_f64.hypot(32.25), 97.25 + 3.0_f64.hypot(16.75)];
+    assert!(
+        bounds.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3),
+        "{bounds:?}"
+    );
     // No name and no table entry: nothing is made up.
     assert_eq!(rows[0].text("ccf_energy_kwh"), "");
     let methods = table(&path("out").join("compare_methods.csv"));

@@ -1,5 +1,6 @@
 //! The same runs by several methods: the site's own, then the rules of other tools, which see no meter.
 
+use super::method::Method;
 use super::usage::ShareRule;
 use super::{Beneficiary, Books, Jobs, LedgerError, Rules, close_books};
 use crate::meter::catalog::Component;
@@ -7,6 +8,7 @@ use crate::power::calibration::Calibration;
 use crate::power::{BOAVIZTA_MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
 use crate::source::Source;
 use crate::sum::Sum;
+use crate::uncertainty::Bounds;
 
 /// Share of the expected time of which an approach has to know the energy of a run, or it has no figure.
 const ENOUGH: f64 = 0.9;
@@ -64,6 +66,8 @@ pub struct ComponentEnergy {
     pub energy_j: [f64; 4],
     /// Share of the expected time of which the energy is known.
     pub known: f64,
+    /// The least and the most that all components together may be, in joules.
+    pub bounds_j: (f64, f64),
 }
 
 impl ComponentEnergy {
@@ -113,19 +117,27 @@ pub fn compare(
     Ok(accounts)
 }
 
+/// Components of a [`ComponentEnergy`].
+const COMPONENTS: usize = 4;
+
 #[derive(Clone, Default)]
 struct Line {
     energy_j: [Sum; 4],
     known_s: Sum,
     expected_s: Sum,
+    bounds: Bounds,
+    /// What may be another GPU's, of one run (rule U3).
+    unbound_j: Sum,
 }
 
 impl Line {
-    fn close(&self) -> ComponentEnergy {
+    fn close(mut self) -> ComponentEnergy {
+        self.bounds.add_placing(self.unbound_j.value());
         let (known_s, expected_s) = (self.known_s.value(), self.expected_s.value());
         ComponentEnergy {
             energy_j: self.energy_j.map(Sum::value),
             known: if expected_s > 0.0 { known_s / expected_s } else { 0.0 },
+            bounds_j: self.bounds.low_and_high(),
         }
     }
 }
@@ -136,7 +148,7 @@ fn account(approach: Approach, books: &Books, runs: usize) -> Account {
     for node in &books.nodes {
         for entry in &node.entries {
             let Some(device) = node.devices.get(entry.device) else { continue };
-            let run = match entry.beneficiary {
+            let mut run = match entry.beneficiary {
                 Beneficiary::Run(run) => lines.get_mut(run),
                 _ => None,
             };
@@ -146,7 +158,15 @@ fn account(approach: Approach, books: &Books, runs: usize) -> Account {
                 Component::Gpu => 2,
                 Component::Other | Component::Node => 3,
             };
+            let method = device.chosen.get(entry.bucket).copied().unwrap_or(Method::None);
+            // Of one component and method: off in the same direction.
+            let class = component + COMPONENTS * method as usize;
+            let widths = device.widths(entry);
+            if let Some(run) = &mut run {
+                run.unbound_j.add(entry.unbound_j);
+            }
             for line in std::iter::once(&mut all).chain(run) {
+                line.bounds.add(entry.energy_j, class, widths);
                 if let Some(sum) = line.energy_j.get_mut(component) {
                     sum.add(entry.energy_j);
                 }
@@ -155,10 +175,12 @@ fn account(approach: Approach, books: &Books, runs: usize) -> Account {
             }
         }
     }
+    // Which GPU one run has says nothing of the next.
+    lines.iter().for_each(|line| all.bounds.add_placing(line.unbound_j.value()));
     Account {
         name: approach.name,
         words: approach.words,
-        runs: lines.iter().map(Line::close).collect(),
+        runs: lines.into_iter().map(Line::close).collect(),
         all: all.close(),
     }
 }

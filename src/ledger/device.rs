@@ -1,6 +1,7 @@
 //! One device's energy: every method that there is, the one chosen for each
 //! bucket (rule C7), and what the balance needs to check it.
 
+use super::entry::Entry;
 use super::method::Method;
 use crate::meter::counter::Tally;
 use crate::meter::curve::{Cursor, Curve, Reading};
@@ -9,7 +10,7 @@ use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
 use crate::time::Window;
-use crate::uncertainty::Spread;
+use crate::uncertainty::{Spread, Widths};
 
 /// Share of the expected time that a method has to know to be good enough.
 const ENOUGH: f64 = 0.9;
@@ -216,7 +217,23 @@ pub struct DeviceBook {
     pub expected_s: f64,
 }
 
+/// Share of interpolated energy that may belong into another row (rule U3).
+const INTERPOLATED_OFF: f64 = 0.5;
+
 impl DeviceBook {
+    /// How far off one of its rows may be, in joules (section 11 of the accounting page).
+    pub fn widths(&self, entry: &Entry) -> Widths {
+        let spread = self.spreads.get(entry.bucket).copied().unwrap_or(Spread::NONE);
+        let known_s = entry.covered_s + entry.interpolated_s;
+        let interpolated = if known_s > 0.0 { entry.interpolated_s / known_s } else { 0.0 };
+        Widths {
+            low: entry.energy_j * (1.0 - spread.low()),
+            high: entry.energy_j * (spread.high() - 1.0),
+            unseen: self.mean_w.map_or(0.0, |watts| watts * entry.unseen_s),
+            placing: entry.edge_error_j.hypot(INTERPOLATED_OFF * entry.energy_j * interpolated),
+        }
+    }
+
     /// Closes the book of `device`.
     pub fn new(device: &Device, buckets: &[Window], presence: &Presence) -> Self {
         let (mut energy, mut covered, mut interpolated, mut expected) =

@@ -21,9 +21,6 @@ fn run_number(beneficiary: Beneficiary) -> Option<u32> {
 /// Below this share of the expected time nothing is extrapolated (rule C5).
 const EXTRAPOLATE_FROM: f64 = 0.5;
 
-/// Share of interpolated energy that may belong into another row (rule U3).
-const INTERPOLATED_OFF: f64 = 0.5;
-
 #[derive(Default)]
 struct Columns {
     bucket: Vec<u32>,
@@ -89,14 +86,12 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.energy_extrapolated_j.push(extrapolated);
             columns.edge_error_j.push(entry.edge_error_j);
             let spread = device.spreads.get(entry.bucket).copied().unwrap_or(Spread::NONE);
+            let widths = device.widths(entry);
             columns.low_factor.push(spread.low());
             columns.high_factor.push(spread.high());
-            columns.unseen_j.push(device.mean_w.map_or(0.0, |watts| watts * entry.unseen_s));
-            let interpolated = if known_s > 0.0 { entry.interpolated_s / known_s } else { 0.0 };
+            columns.unseen_j.push(widths.unseen);
+            columns.placing_j.push(widths.placing);
             columns.unbound_j.push(entry.unbound_j);
-            columns
-                .placing_j
-                .push(entry.edge_error_j.hypot(INTERPOLATED_OFF * entry.energy_j * interpolated));
             columns.covered_s.push(entry.covered_s);
             columns.interpolated_s.push(entry.interpolated_s);
             columns.expected_s.push(entry.expected_s);

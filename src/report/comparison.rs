@@ -46,6 +46,17 @@ fn difference(found: Option<f64>, first: Option<f64>) -> Option<f64> {
     found.map(|found| found / first - 1.0)
 }
 
+/// `NAME_low` and `NAME_high` of bounds in joules, in kWh.
+fn bound_columns(name: &str, bounds: &[Option<(f64, f64)>]) -> [Column; 2] {
+    let side = |of: fn((f64, f64)) -> f64| -> Vec<Option<f64>> {
+        bounds.iter().map(|bounds| bounds.map(|bounds| kwh(of(bounds)))).collect()
+    };
+    [
+        Column::new(format!("{name}_low").into(), side(|bounds| bounds.0)),
+        Column::new(format!("{name}_high").into(), side(|bounds| bounds.1)),
+    ]
+}
+
 fn by_run(accounts: &[Account], runs: &[Run]) -> PolarsResult<DataFrame> {
     let of = |account: &Account, run: usize| account.runs.get(run).and_then(ComponentEnergy::total_j);
     // A run outside of the window has a figure nowhere.
@@ -67,6 +78,11 @@ fn by_run(accounts: &[Account], runs: &[Run]) -> PolarsResult<DataFrame> {
         let found: Vec<Option<f64>> = shown.iter().map(|run| of(account, *run)).collect();
         let energy: Vec<Option<f64>> = found.iter().map(|joules| joules.map(kwh)).collect();
         columns.push(Column::new(format!("{}_energy_kwh", account.name).into(), energy));
+        let bounds: Vec<Option<(f64, f64)>> = shown
+            .iter()
+            .map(|run| of(account, *run).and_then(|_| Some(account.runs.get(*run)?.bounds_j)))
+            .collect();
+        columns.extend(bound_columns(&format!("{}_energy_kwh", account.name), &bounds));
         if let (Some(first), true) = (accounts.first(), position > 0) {
             let differences: Vec<Option<f64>> =
                 shown.iter().zip(found).map(|(run, found)| difference(found, of(first, *run))).collect();
@@ -89,11 +105,15 @@ fn by_method(accounts: &[Account]) -> PolarsResult<DataFrame> {
     let names: Vec<&str> = accounts.iter().map(|account| account.name).collect();
     let differences: Vec<Option<f64>> =
         accounts.iter().map(|account| difference(total(account), first)).collect();
+    let bounds: Vec<Option<(f64, f64)>> = accounts.iter().map(|account| Some(account.all.bounds_j)).collect();
+    let [low, high] = bound_columns("energy_kwh", &bounds);
     DataFrame::new(
         accounts.len(),
         vec![
             Column::new("method".into(), names),
             column("energy_kwh", &|account| kwh(account.all.sum_j())),
+            low,
+            high,
             Column::new("difference".into(), differences),
             column("run_energy_kwh", &runs),
             column("cpu_energy_kwh", &part(0)),
