@@ -37,7 +37,8 @@ fn run(directory: &Path, args: &[&str]) -> Output {
 }
 
 fn help(command: &str) -> String {
-    let output = run(&root(), &[command, "--help"]);
+    let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+    let output = run(&root(), &words);
     assert!(output.status.success(), "`{command} --help` failed");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -173,8 +174,10 @@ fn commands_and_flags_that_the_pages_show_exist() {
         for line in lines.map(|line| line.split('#').next().unwrap()) {
             let rest = line.strip_prefix("wattledger ").or(line.strip_prefix("cargo run --release -- "));
             let Some(rest) = rest.filter(|rest| rest.starts_with(char::is_alphabetic)) else { continue };
-            let command = rest.split_whitespace().next().unwrap();
-            let known = flags(&help(command));
+            // Some commands have commands of their own.
+            let depth = if rest.starts_with("intensity ") { 2 } else { 1 };
+            let command = rest.split_whitespace().take(depth).collect::<Vec<_>>().join(" ");
+            let known = flags(&help(&command));
             for flag in flags(rest) {
                 assert!(
                     known.contains(&flag),

@@ -226,6 +226,57 @@ fn real_downloads_hold_what_they_are_said_to() {
     }
 }
 
+#[test]
+fn intensity_show_says_what_a_report_would_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hours.csv");
+    std::fs::write(&file, "from,to,forecast,actual,index\n2026-01-01T00:00Z,2026-01-01T00:30Z,90,100,low\n2026-01-01T00:30Z,2026-01-01T01:00Z,90,200,low\n").unwrap();
+    let show = |options: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wattledger"));
+        command.current_dir(directory.path()).args([
+            "intensity",
+            "show",
+            "--zone",
+            "GB",
+            "--from",
+            "2026-01-01",
+        ]);
+        let output = command.args(options).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text, _) = show(&["--to", "2026-01-01T02:00:00Z", "--intensity", "hours.csv"]);
+    assert_eq!(code, Some(0));
+    for said in [
+        "basis      direct average consumption",
+        "mean       150.0 gCO2e/kWh, 100.0 to 200.0",
+        "tier       hourly: 50.0 % of the time, mean 150.0 gCO2e/kWh",
+        "tier       none: 50.0 % of the time",
+        "UK Carbon Intensity CSV",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let (_, hours, _) = show(&["--to", "2026-01-01T02:00:00Z", "--intensity", "hours.csv", "--csv"]);
+    assert_eq!(hours.lines().count(), 3);
+    assert!(
+        hours.contains("2026-01-01T00:30:00Z,200,hourly,false,\"NESO Carbon Intensity API\",\"hours.csv\""),
+        "{hours}"
+    );
+    // What is shipped has another basis, and is none of this one.
+    let (code, text, _) = show(&["--to", "2026-01-02", "--basis", "direct"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("nothing of this basis is known"), "{text}");
+    let (code, text, _) = show(&["--to", "2026-01-02"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("annual-profile: 100.0 % of the time") && text.contains("ODbL"), "{text}");
+    let (code, _, error) = show(&["--to", "2025-01-02"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("the end is not after the start"), "{error}");
+}
+
 /// By factors of IPCC AR5: 820 for coal, 490 for gas, 24 for water, 11 and 12 for wind, 45 for sun.
 #[test]
 fn generation_is_turned_into_intensity_by_factors() {

@@ -11,6 +11,7 @@ mod basis;
 mod chain;
 mod equivalents;
 mod error;
+mod hours;
 mod import;
 mod input;
 mod series;
@@ -23,6 +24,7 @@ pub use equivalents::{
     CAR_EU_G_PER_KM, CAR_US_G_PER_KM, EQUIVALENTS_SOURCE, Equivalents, TREE_MONTH_G, equivalents,
 };
 pub use error::CarbonError;
+pub use hours::{HourFactor, Stretch, TierCoverage, by_tier, hours, mean_and_range, stretches};
 pub use input::{Format, InputSummary, RejectedLine, SkippedFile, Step, ZoneSummary};
 pub use tables::SHIPPED_ATTRIBUTION;
 pub use zone::Zone;

@@ -9,6 +9,7 @@ mod explain;
 mod fetch;
 mod hardware;
 mod inspect;
+mod intensity;
 mod job_log;
 mod jobs;
 mod mark;
@@ -71,6 +72,7 @@ enum Command {
     Jobs(jobs::Args),
     Mark(mark::Args),
     Hardware(hardware::Args),
+    Intensity(intensity::Args),
     Calibrate(calibrate::Args),
     Compare(compare::Args),
     Fetch(Box<fetch::Args>),
@@ -240,6 +242,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Jobs(args) => jobs::run(&args),
         Command::Mark(args) => mark::run(&args),
         Command::Hardware(args) => hardware::run(&args),
+        Command::Intensity(args) => intensity::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Fetch(args) => fetch::run(&args),
