@@ -106,6 +106,18 @@ pub struct Widths {
     pub placing: f64,
 }
 
+impl Widths {
+    /// The same in another unit, of which one of this has `scale`.
+    pub fn times(self, scale: f64) -> Self {
+        Self {
+            low: self.low * scale,
+            high: self.high * scale,
+            unseen: self.unseen * scale,
+            placing: self.placing * scale,
+        }
+    }
+}
+
 /// Adds widths up (rule U4): linearly where rows are off in the same direction, in quadrature where they are not.
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {

@@ -19,23 +19,14 @@ use wattledger::simulate::Scenario;
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{Cluster, table, wattledger};
+use support::{Cluster, calibrate, table, take_away, wattledger};
 
-/// Rows of the catalog that take the meters of gpu001 away.
-fn blind() -> String {
-    let meters = [
-        ("node_rapl_package_joules_total", "cpu"),
-        ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "gpu"),
-        ("DCGM_FI_DEV_POWER_USAGE", "gpu"),
-    ];
-    let row = |(metric, component)| {
-        format!(
-            "\n[[meter]]\nmetric = \"{metric}\"\nexporter = \"none\"\ncomponent = \"{component}\"\nquantity = \"unusable\"\n\
-             scale = 1.0\nwhy = \"taken away for a test\"\nwhere = {{ instance = \"gpu001.*\" }}\n"
-        )
-    };
-    meters.map(row).concat()
-}
+/// The meters of processors and GPUs that are taken away from gpu001.
+const METERS: [(&str, &str); 3] = [
+    ("node_rapl_package_joules_total", "cpu"),
+    ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "gpu"),
+    ("DCGM_FI_DEV_POWER_USAGE", "gpu"),
+];
 
 /// Energy in joules of the processors and of the GPUs of runs on gpu001 alone, that were seen in full, by run.
 fn energy(report: &Path) -> BTreeMap<String, [f64; 2]> {
@@ -62,21 +53,7 @@ fn a_node_without_meters_is_modelled_by_its_siblings() {
     let scenario = Scenario { nodes: 3, gpus: 2, cpus: 16, days: 1.0, runs: Some(60), ..Scenario::default() };
     let cluster = Cluster::new("calibration", &scenario);
     let measured = energy(&cluster.report("measured", &[]));
-    let config = cluster.directory.join("wattledger.toml");
-    let site = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, site + &blind()).unwrap();
-
-    let curves = cluster.directory.join("calibration.toml");
-    wattledger()
-        .arg("calibrate")
-        .arg("--snapshot")
-        .arg(cluster.directory.join("snapshot"))
-        .arg("--config")
-        .arg(&config)
-        .arg("--out")
-        .arg(&curves)
-        .assert()
-        .success();
+    let curves = calibrate(&cluster, &take_away(&cluster, "gpu001.*", &METERS));
     // The simulator's machines: processors of 165 W that take 22 to 30 % of it at rest, GPUs from 54 to 400 W and
     // from 34 to 350 W, all on straight lines.
     for row in Calibration::read(&curves).unwrap().calibrated {

@@ -18,27 +18,18 @@ use wattledger::simulate::Scenario;
 #[path = "support/truth.rs"]
 mod support;
 
-use support::{Cluster, RunTruth, table, wattledger};
+use support::{Cluster, RunTruth, calibrate, table, take_away};
 
-/// Rows of the catalog that take the meters of the first nine nodes away.
-fn blind() -> String {
-    let meters = [
-        ("node_rapl_package_joules_total", "cpu"),
-        ("node_rapl_dram_joules_total", "dram"),
-        ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "gpu"),
-        ("DCGM_FI_DEV_POWER_USAGE", "gpu"),
-        ("nvidia_smi_power_draw_watts", "gpu"),
-        ("nvidia_smi_power_draw_average_watts", "gpu"),
-        ("nvidia_smi_power_draw_instant_watts", "gpu"),
-    ];
-    let row = |(metric, component)| {
-        format!(
-            "\n[[meter]]\nmetric = \"{metric}\"\nexporter = \"none\"\ncomponent = \"{component}\"\nquantity = \"unusable\"\n\
-             scale = 1.0\nwhy = \"taken away for a test\"\nwhere = {{ instance = \"gpu00.*\" }}\n"
-        )
-    };
-    meters.map(row).concat()
-}
+/// The meters that are taken away from the first nine nodes.
+const METERS: [(&str, &str); 7] = [
+    ("node_rapl_package_joules_total", "cpu"),
+    ("node_rapl_dram_joules_total", "dram"),
+    ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "gpu"),
+    ("DCGM_FI_DEV_POWER_USAGE", "gpu"),
+    ("nvidia_smi_power_draw_watts", "gpu"),
+    ("nvidia_smi_power_draw_average_watts", "gpu"),
+    ("nvidia_smi_power_draw_instant_watts", "gpu"),
+];
 
 /// How often the truth lay within.
 #[derive(Default)]
@@ -89,13 +80,7 @@ fn the_truth_of_modelled_components_lies_within() {
         let scenario =
             Scenario { nodes, gpus: 2, cpus: 16, days, runs, seed, unlike: true, ..Scenario::default() };
         let cluster = Cluster::new(&format!("uncertainty-{seed}"), &scenario);
-        let config = cluster.directory.join("wattledger.toml");
-        let site = std::fs::read_to_string(&config).unwrap();
-        std::fs::write(&config, site + &blind()).unwrap();
-        let curves = cluster.directory.join("calibration.toml");
-        let mut calibrate = wattledger();
-        calibrate.arg("calibrate").arg("--snapshot").arg(cluster.directory.join("snapshot"));
-        calibrate.arg("--config").arg(&config).arg("--out").arg(&curves).assert().success();
+        let curves = calibrate(&cluster, &take_away(&cluster, "gpu00.*", &METERS));
         let truth = cluster.runs();
         for (name, options) in
             [("by-table", vec![]), ("calibrated", vec!["--calibration", curves.to_str().unwrap()])]

@@ -42,20 +42,6 @@ pub enum Format {
     SmardGeneration,
 }
 
-impl Format {
-    /// True if the file is JSON.
-    pub(super) fn is_json(self) -> bool {
-        matches!(
-            self,
-            Self::ElectricityMapsApi
-                | Self::UkCarbonIntensityApi
-                | Self::Eco2mixApi
-                | Self::EnergyCharts
-                | Self::WattTime
-        )
-    }
-}
-
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

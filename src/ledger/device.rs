@@ -50,6 +50,17 @@ impl MethodCurve {
         Self { method, source, curve: Curve::new(placed), edge_errors, tally, model_spread: None, full }
     }
 
+    /// Of intervals that end wherever a run does, so that no edge has to be placed.
+    pub fn of_intervals(
+        method: Method,
+        source: String,
+        intervals: Vec<crate::meter::curve::Interval>,
+    ) -> Self {
+        let increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
+        let tally = Tally { increments_j, ..Tally::default() };
+        Self::new(method, source, intervals, &Holders::default(), EdgeRule::Linear, tally)
+    }
+
     /// The same, of a model with this spread.
     pub fn with_spread(self, spread: Spread) -> Self {
         Self { model_spread: Some(spread), ..self }

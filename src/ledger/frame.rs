@@ -8,7 +8,6 @@ use super::entry::Beneficiary;
 use super::method::Method;
 use super::pricing::{Pricer, Prices};
 use crate::jobs::Run;
-use crate::uncertainty::Spread;
 
 /// Number of a run in the frame's `run` column; rows of nobody's run have none.
 fn run_number(beneficiary: Beneficiary) -> Option<u32> {
@@ -33,8 +32,8 @@ struct Columns {
     energy_j: Vec<f64>,
     energy_extrapolated_j: Vec<Option<f64>>,
     edge_error_j: Vec<f64>,
-    low_factor: Vec<f64>,
-    high_factor: Vec<f64>,
+    width_low_j: Vec<f64>,
+    width_high_j: Vec<f64>,
     unseen_j: Vec<f64>,
     placing_j: Vec<f64>,
     unbound_j: Vec<f64>,
@@ -85,10 +84,9 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.energy_j.push(entry.energy_j);
             columns.energy_extrapolated_j.push(extrapolated);
             columns.edge_error_j.push(entry.edge_error_j);
-            let spread = device.spreads.get(entry.bucket).copied().unwrap_or(Spread::NONE);
             let widths = device.widths(entry);
-            columns.low_factor.push(spread.low());
-            columns.high_factor.push(spread.high());
+            columns.width_low_j.push(widths.low);
+            columns.width_high_j.push(widths.high);
             columns.unseen_j.push(widths.unseen);
             columns.placing_j.push(widths.placing);
             columns.unbound_j.push(entry.unbound_j);
@@ -129,8 +127,8 @@ impl Columns {
                 Column::new("energy_j".into(), self.energy_j),
                 Column::new("energy_extrapolated_j".into(), self.energy_extrapolated_j),
                 Column::new("edge_error_j".into(), self.edge_error_j),
-                Column::new("energy_low_factor".into(), self.low_factor),
-                Column::new("energy_high_factor".into(), self.high_factor),
+                Column::new("width_low_j".into(), self.width_low_j),
+                Column::new("width_high_j".into(), self.width_high_j),
                 Column::new("unseen_j".into(), self.unseen_j),
                 Column::new("placing_j".into(), self.placing_j),
                 Column::new("unbound_j".into(), self.unbound_j),

@@ -7,14 +7,12 @@ use super::hardware::{Hardware, cpu_hardware, gpu_hardware};
 use super::measure::MeasuredNode;
 use super::method::Method;
 use super::rules::{NodeHardware, Rules};
-use super::size::most_at_once;
+use super::size::{BY_ALLOCATION, most_at_once};
 use super::usage::{ShareRule, Usage};
 use super::{Hold, ReadNode};
 use crate::jobs::{Run, SchedulerNode};
 use crate::meter::catalog::Component;
-use crate::meter::counter::Tally;
 use crate::meter::curve::{Coverage, Curve, Interval};
-use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::inventory::{DeviceKey, GpuPart, Machine};
 use crate::meter::job_use::JobUse;
 use crate::meter::presence::Presence;
@@ -230,11 +228,7 @@ impl UnseenNode<'_> {
             .holds
             .iter()
             .map(|hold| (hold.window, core_share(hold, cpus) * self.efficiency(hold).unwrap_or(1.0)));
-        let intervals = span.map(|span| levels(loads, span)).unwrap_or_default();
-        let intervals = intervals.into_iter().map(|(window, load)| {
-            let energy_j = model.watts(load.clamp(0.0, 1.0)) * hardware.scale * window.length_s();
-            Interval::flat(window.start_ms, window.end_ms, energy_j, Coverage::Covered)
-        });
+        let intervals = intervals(loads, span, |load| model.watts(load) * hardware.scale);
         let mut spread = if is_guessed { guessed(&model) } else { model.spread };
         if by_core.is_some() {
             spread = spread.and_factor(UNKNOWN_CORE_SPREAD);
@@ -244,7 +238,7 @@ impl UnseenNode<'_> {
         }
         let source = format!("job log, {}", model.words);
         let static_w = self.stated.cpu_idle_w.unwrap_or_else(|| model.watts(0.0)) * hardware.scale;
-        (Some(curve_of(source, intervals.collect(), spread)), static_w)
+        (Some(curve_of(source, intervals, spread)), static_w)
     }
 
     /// One GPU's power over time.
@@ -282,14 +276,10 @@ impl UnseenNode<'_> {
             let part = gpus.iter().find(|(index, _)| *index == position)?.1;
             Some((hold.window, part))
         });
-        let intervals = span.map(|span| levels(held, span)).unwrap_or_default();
-        let intervals = intervals.into_iter().map(|(window, load)| {
-            let energy_j = model.watts(load.clamp(0.0, 1.0)) * window.length_s();
-            Interval::flat(window.start_ms, window.end_ms, energy_j, Coverage::Covered)
-        });
+        let intervals = intervals(held, span, |load| model.watts(load));
         let spread = guessed(&model);
         let spread = if is_unknown { spread.and_factor(UNKNOWN_GPU_SPREAD) } else { spread };
-        Some(curve_of(format!("job log, {}", model.words), intervals.collect(), spread))
+        Some(curve_of(format!("job log, {}", model.words), intervals, spread))
     }
 
     /// CPU seconds of each claim, spread evenly over its run; `None` where no run has any.
@@ -313,8 +303,6 @@ impl UnseenNode<'_> {
 /// More GPUs, or CPUs, in one node are a mistake of the log.
 const MOST_GPUS: f64 = 64.0;
 const MOST_CPUS: f64 = 65_536.0;
-/// How the number of CPUs is known where nothing but the log tells.
-const BY_ALLOCATION: &str = "most that was allocated at once";
 /// What a node has against what was allocated of it: CPUs may be threads, and none may ever have filled it.
 const INFERRED_CORES: Spread = Spread::new(0.5, 2.0);
 const INFERRED_MEMORY: Spread = Spread::new(1.0, 4.0);
@@ -365,11 +353,21 @@ fn guessed(model: &DeviceModel) -> Spread {
 }
 
 fn curve_of(source: String, intervals: Vec<Interval>, spread: Spread) -> MethodCurve {
-    let increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
-    let tally = Tally { increments_j, ..Tally::default() };
-    let holders = Holders::default();
-    MethodCurve::new(Method::ModelledJobLog, source, intervals, &holders, EdgeRule::Linear, tally)
-        .with_spread(spread)
+    MethodCurve::of_intervals(Method::ModelledJobLog, source, intervals).with_spread(spread)
+}
+
+/// What a device draws by the part of it that is held, which is at most the whole.
+fn intervals(
+    held: impl Iterator<Item = (Window, f64)>,
+    span: Option<Window>,
+    watts: impl Fn(f64) -> f64,
+) -> Vec<Interval> {
+    let pieces = span.map(|span| levels(held, span)).unwrap_or_default();
+    let interval = |(window, load): (Window, f64)| {
+        let energy_j = watts(load.clamp(0.0, 1.0)) * window.length_s();
+        Interval::flat(window.start_ms, window.end_ms, energy_j, Coverage::Covered)
+    };
+    pieces.into_iter().map(interval).collect()
 }
 
 /// The sum of what is held over `span`, in pieces that are equal within.

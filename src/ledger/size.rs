@@ -24,6 +24,9 @@ fn most_held(mut steps: Vec<(f64, i64)>) -> f64 {
     0.0
 }
 
+/// How the number of CPUs is known where nothing but the log tells.
+pub(super) const BY_ALLOCATION: &str = "most that was allocated at once";
+
 /// The most that was held together (see [`most_held`]), and no less than any one held alone.
 pub(super) fn most_at_once(amounts: impl Iterator<Item = (Window, f64)>) -> f64 {
     let amounts: Vec<(Window, f64)> = amounts.collect();
@@ -69,7 +72,7 @@ pub(super) fn node_size(
             (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
         }
         (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
-        _ if most > 0.0 => (Some(most), "most that was allocated at once".to_owned()),
+        _ if most > 0.0 => (Some(most), BY_ALLOCATION.to_owned()),
         _ => (None, "unknown".to_owned()),
     };
     let by_scheduler = described.and_then(|node| node.memory_bytes);

@@ -5,9 +5,7 @@ use super::method::Method;
 use super::node_meter::NodeMeter;
 use super::rules::GpuInNodeMeter;
 use crate::meter::catalog::Component;
-use crate::meter::counter::Tally;
 use crate::meter::curve::{Coverage, Interval, Missing};
-use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
@@ -227,10 +225,7 @@ fn other(
     buckets: &[Window],
     presence: &Presence,
 ) -> Device {
-    let increments_j = crate::sum::sum(intervals.iter().map(|interval| interval.energy_j));
-    let tally = Tally { increments_j, ..Tally::default() };
-    let (holders, rule) = (Holders::default(), EdgeRule::Linear);
-    let curve = MethodCurve::new(method, source, intervals, &holders, rule, tally);
+    let curve = MethodCurve::of_intervals(method, source, intervals);
     let key = DeviceKey { component: Component::Other, id: String::new() };
     Device::new(key, String::new(), vec![curve], buckets, presence)
 }
@@ -238,7 +233,9 @@ fn other(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::counter::Tally;
     use crate::meter::curve::Curve;
+    use crate::meter::edges::{EdgeRule, Holders};
 
     const HOUR: Window = Window::new(0, 3_600_000);
 

@@ -86,20 +86,15 @@ pub struct Fit {
 /// error is clearly less. `machines` holds the points of each machine's devices, of each in order of time. `None` where there are
 /// too few points, or all at one utilisation.
 pub fn fit(machines: &[Vec<Point>]) -> Option<Fit> {
-    let machines: Vec<&[Point]> =
-        machines.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
-    let points = machines.iter().map(|points| points.len()).sum();
-    if points < FEWEST_POINTS {
-        return None;
-    }
+    let (machines, points) = enough(machines)?;
     let folds = folds(&machines);
-    let sums: Vec<NormalSums> = folds.iter().map(|fold| NormalSums::of(fold)).collect();
+    let sums: Vec<NormalSums> = folds.iter().map(NormalSums::of).collect();
     let all = NormalSums::of_all(&sums);
-    let line = all.solve(false)?;
+    let line = all.solve(Shape::Line)?;
     let relative =
         |(curve, off): (PowerCurve, Deviation)| Some((curve, off.relative()?, off.spread(machines.len())));
-    let straight = cross_validated(&folds, &sums, false).and_then(|off| relative((line, off)));
-    let bent = all.solve(true).zip(cross_validated(&folds, &sums, true)).and_then(relative);
+    let straight = cross_validated(&folds, &sums, Shape::Line).and_then(|off| relative((line, off)));
+    let bent = all.solve(Shape::Bent).zip(cross_validated(&folds, &sums, Shape::Bent)).and_then(relative);
     let (curve, error, spread) = match (straight, bent) {
         (Some(straight), Some(bent)) if bent.1 < WORTH_BENDING * straight.1 => bent,
         (Some(straight), _) => straight,
@@ -116,42 +111,30 @@ pub fn fit(machines: &[Vec<Point>]) -> Option<Fit> {
 /// Fits a power that does not depend on the utilisation: the mean over time. `machines` as for [`fit`]; `None` where there
 /// are too few points, or nothing was drawn.
 pub fn fit_constant(machines: &[Vec<Point>]) -> Option<Fit> {
+    let (machines, points) = enough(machines)?;
+    let folds = folds(&machines);
+    let sums: Vec<NormalSums> = folds.iter().map(NormalSums::of).collect();
+    let curve = NormalSums::of_all(&sums).solve(Shape::Constant)?;
+    let off = cross_validated(&folds, &sums, Shape::Constant)?;
+    let error = off.relative()?;
+    let spread = off.spread(machines.len());
+    Some(Fit { curve, points, machines: machines.len(), error, spread })
+}
+
+/// The machines that have points, and how many there are; `None` for too few.
+fn enough(machines: &[Vec<Point>]) -> Option<(Vec<&[Point]>, usize)> {
     let machines: Vec<&[Point]> =
         machines.iter().map(Vec::as_slice).filter(|points| !points.is_empty()).collect();
     let points = machines.iter().map(|points| points.len()).sum();
-    if points < FEWEST_POINTS {
-        return None;
-    }
-    // Joules and seconds.
-    let sums_of = |fold: &Fold<'_>| -> (f64, f64) {
-        let points = || fold.iter().copied().flatten();
-        (
-            points().map(|point| point.power_w * point.seconds).collect::<Sum>().value(),
-            points().map(|point| point.seconds).collect::<Sum>().value(),
-        )
-    };
-    let constant = |sums: &[(f64, f64)], left_out: Option<usize>| -> Option<PowerCurve> {
-        let kept = || sums.iter().enumerate().filter(|(at, _)| Some(*at) != left_out);
-        let joules = kept().map(|(_, sums)| sums.0).collect::<Sum>().value();
-        let seconds = kept().map(|(_, sums)| sums.1).collect::<Sum>().value();
-        (joules > 0.0 && seconds > 0.0)
-            .then(|| PowerCurve { idle_w: joules / seconds, ..PowerCurve::default() })
-    };
-    let folds = folds(&machines);
-    let sums: Vec<(f64, f64)> = folds.iter().map(sums_of).collect();
-    let mut off = Deviation::default();
-    for (left_out, fold) in folds.iter().enumerate() {
-        let curve = constant(&sums, Some(left_out))?;
-        fold.iter().for_each(|points| off.add(&curve, points));
-    }
-    let error = off.relative()?;
-    Some(Fit {
-        curve: constant(&sums, None)?,
-        points,
-        machines: machines.len(),
-        error,
-        spread: off.spread(machines.len()),
-    })
+    (points >= FEWEST_POINTS).then_some((machines, points))
+}
+
+/// What is fitted, by how many terms it has.
+#[derive(Clone, Copy)]
+enum Shape {
+    Constant = 1,
+    Line = 2,
+    Bent = 3,
 }
 
 /// What is left out of a fit together: a machine, or a piece of time of each of fewer than three machines.
@@ -169,11 +152,11 @@ fn folds<'p>(machines: &[&'p [Point]]) -> Vec<Fold<'p>> {
 }
 
 /// The error of each fold under the curve that is fitted to all others, together.
-fn cross_validated(folds: &[Fold<'_>], sums: &[NormalSums], bent: bool) -> Option<Deviation> {
+fn cross_validated(folds: &[Fold<'_>], sums: &[NormalSums], shape: Shape) -> Option<Deviation> {
     let mut off = Deviation::default();
     for (left_out, fold) in folds.iter().enumerate() {
         let others = sums.iter().enumerate().filter(|(other, _)| *other != left_out);
-        let curve = NormalSums::of_all(others.map(|(_, sums)| sums)).solve(bent)?;
+        let curve = NormalSums::of_all(others.map(|(_, sums)| sums)).solve(shape)?;
         fold.iter().for_each(|points| off.add(&curve, points));
     }
     Some(off)
@@ -268,9 +251,9 @@ impl NormalSums {
         total
     }
 
-    /// The line, or with `bent` the curve, of least squares.
-    fn solve(&self, bent: bool) -> Option<PowerCurve> {
-        let size = if bent { 3 } else { 2 };
+    /// The curve of that shape of least squares.
+    fn solve(&self, shape: Shape) -> Option<PowerCurve> {
+        let size = shape as usize;
         let mut rows = self.0.map(|row| row.map(|sum| sum.value()));
         // Gauss' elimination with the largest pivot; a matrix this small needs no library.
         for column in 0..size {
@@ -301,10 +284,14 @@ impl NormalSums {
             let row = rows.get(index)?;
             Some(row.get(3)? / row.get(index)?)
         };
-        let bend_w = if bent { solved(2)? } else { 0.0 };
-        let curve = PowerCurve { idle_w: solved(0)?, slope_w: solved(1)?, bend_w };
-        // A device that draws less the more it works is a mistake of the data.
-        (curve.slope_w > 0.0 && curve.idle_w.is_finite()).then_some(curve)
+        let term = |index: usize| if index < size { solved(index) } else { Some(0.0) };
+        let curve = PowerCurve { idle_w: term(0)?, slope_w: term(1)?, bend_w: term(2)? };
+        // A device that draws less the more it works, or nothing at all, is a mistake of the data.
+        let is_sound = match shape {
+            Shape::Constant => curve.idle_w > 0.0,
+            Shape::Line | Shape::Bent => curve.slope_w > 0.0,
+        };
+        (is_sound && curve.idle_w.is_finite()).then_some(curve)
     }
 }
 

@@ -19,8 +19,7 @@ pub use hardware::{
 pub use load_curve::{LoadCurve, LoadCurveError};
 pub use model::{
     BOAVIZTA_MEMORY_W_PER_GB, CCF_MEMORY_W_PER_GB, DeviceKind, MEMORY_W_PER_GB, MemoryModel, P_MAX_DRAM,
-    P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel, UtilisationModel, p_max, watts_of_memory,
-    watts_per_gb,
+    P_MAX_GPU, P_MAX_NODE, P_MAX_SOCKET, UnknownModel, UtilisationModel, p_max, watts_per_gb,
 };
 pub use nearest::{nearest_cpus, nearest_gpus};
 pub use rating::Rating;

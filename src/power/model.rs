@@ -196,11 +196,6 @@ fn on_curve(utilisation: f64) -> f64 {
     f64::NAN
 }
 
-/// Watts for each 10⁹ bytes as the total of `installed_bytes`.
-pub fn watts_of_memory(watts_per_gb: f64, installed_bytes: f64) -> Watts {
-    Watts(installed_bytes / BYTES_PER_GB * watts_per_gb)
-}
-
 /// Watts for each 10⁹ bytes of `installed_bytes` that draw `power` together; `None` where nothing is installed.
 pub fn watts_per_gb(power: Watts, installed_bytes: f64) -> Option<f64> {
     (installed_bytes > 0.0).then(|| power.value() / (installed_bytes / BYTES_PER_GB))
@@ -219,7 +214,7 @@ impl MemoryModel {
     /// Power of `installed_bytes` of memory.
     pub fn power(self, installed_bytes: f64) -> Watts {
         match self {
-            Self::PerGigabyte(watts) => watts_of_memory(watts, installed_bytes),
+            Self::PerGigabyte(watts) => Watts(installed_bytes / BYTES_PER_GB * watts),
             Self::PerModule => by_module(installed_bytes),
         }
     }

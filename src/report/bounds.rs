@@ -34,10 +34,8 @@ struct RowWidth {
     energy_j: f64,
     /// Which component and method: rows of one class are off in the same direction.
     class: usize,
-    low: f64,
-    high: f64,
-    unseen_j: f64,
-    placing_j: f64,
+    /// In joules of IT energy.
+    widths: Widths,
     /// What may be another GPU's, and the run that it is the same of for its whole time.
     unbound: Option<(u32, f64)>,
     pue: f64,
@@ -55,9 +53,8 @@ impl RowWidths {
         let number = |name: &str| -> PolarsResult<Vec<f64>> {
             Ok(entries.column(name)?.f64()?.iter().map(|value| value.unwrap_or(0.0)).collect())
         };
-        let (energy_j, low, high) =
-            (number("energy_j")?, number("energy_low_factor")?, number("energy_high_factor")?);
-        let (unseen_j, placing_j, pue) = (number("unseen_j")?, number("placing_j")?, number("pue")?);
+        let (energy_j, low, high) = (number("energy_j")?, number("width_low_j")?, number("width_high_j")?);
+        let (unseen, placing, pue) = (number("unseen_j")?, number("placing_j")?, number("pue")?);
         let (unbound_j, runs) = (entries.column("unbound_j")?.f64()?, entries.column("run")?.u32()?);
         let starts = entries.column("bucket_start_ms")?.i64()?;
         let (components, methods) = (entries.column("component")?.str()?, entries.column("method")?.str()?);
@@ -65,8 +62,8 @@ impl RowWidths {
         let tiers = entries.column("intensity_tier")?.str()?;
         let mut classes: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut rows = Vec::with_capacity(entries.height());
-        let figures = energy_j.into_iter().zip(low).zip(high).zip(unseen_j).zip(placing_j).zip(pue);
-        for (row, (((((energy_j, low), high), unseen_j), placing_j), pue)) in figures.enumerate() {
+        let figures = energy_j.into_iter().zip(low).zip(high).zip(unseen).zip(placing).zip(pue);
+        for (row, (((((energy_j, low), high), unseen), placing), pue)) in figures.enumerate() {
             let key = (components.get(row).unwrap_or_default(), methods.get(row).unwrap_or_default());
             let next = classes.len();
             let tier = tiers.get(row).and_then(|text| TIERS.into_iter().find(|tier| tier.as_str() == text));
@@ -78,10 +75,7 @@ impl RowWidths {
                 bucket_start_ms: starts.get(row).unwrap_or_default(),
                 energy_j,
                 class: *classes.entry(key).or_insert(next),
-                low,
-                high,
-                unseen_j,
-                placing_j,
+                widths: Widths { low, high, unseen, placing },
                 unbound: runs.get(row).zip(unbound_j.get(row).filter(|joules| *joules > 0.0)),
                 pue,
                 priced: intensities.get(row).map(per_j).zip(tier),
@@ -105,13 +99,7 @@ impl RowWidths {
             };
             is_any = true;
             let value = row.energy_j * scale;
-            let widths = Widths {
-                low: value * (1.0 - row.low),
-                high: value * (row.high - 1.0),
-                unseen: row.unseen_j * scale,
-                placing: row.placing_j * scale,
-            };
-            bounds.add(value, row.class, widths);
+            bounds.add(value, row.class, row.widths.times(scale));
             if let Some((run, unbound_j)) = row.unbound {
                 *by_run.entry(run).or_default() += unbound_j * scale;
             }

@@ -112,6 +112,29 @@ impl Cluster {
     }
 }
 
+/// Adds rows to the site's configuration that take `meters` (metric, component) of the targets of `instances` away; its path.
+pub(crate) fn take_away(cluster: &Cluster, instances: &str, meters: &[(&str, &str)]) -> PathBuf {
+    let config = cluster.directory.join("wattledger.toml");
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    for (metric, component) in meters {
+        text += &format!(
+            "\n[[meter]]\nmetric = \"{metric}\"\nexporter = \"none\"\ncomponent = \"{component}\"\nquantity = \"unusable\"\n\
+             scale = 1.0\nwhy = \"taken away for a test\"\nwhere = {{ instance = \"{instances}\" }}\n"
+        );
+    }
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+/// The curves of `wattledger calibrate` for a cluster, as a file.
+pub(crate) fn calibrate(cluster: &Cluster, config: &Path) -> PathBuf {
+    let curves = cluster.directory.join("calibration.toml");
+    let mut command = wattledger();
+    command.arg("calibrate").arg("--snapshot").arg(cluster.directory.join("snapshot"));
+    command.arg("--config").arg(config).arg("--out").arg(&curves).assert().success();
+    curves
+}
+
 /// The binary, with no setting of the test's surroundings.
 pub(crate) fn wattledger() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wattledger"));

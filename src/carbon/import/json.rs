@@ -1,6 +1,7 @@
 //! Providers' answers in JSON.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,13 +12,15 @@ use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope}
 /// One pound for a megawatt-hour, in grams for a kilowatt-hour.
 const GRAMS_PER_KWH_IN_POUND_PER_MWH: f64 = 0.453_592_37;
 
-/// What a JSON file is.
-pub(super) struct Recognised {
+/// A JSON file and what it is.
+#[derive(Clone, Debug)]
+pub(in crate::carbon) struct Recognised {
     pub(super) format: Format,
     /// What its figures count, where it says so itself.
     pub(super) basis: Option<Basis>,
     /// True if its rows are of regions that it names.
     pub(super) has_regions: bool,
+    whole: Arc<Value>,
 }
 
 /// One value of a file.
@@ -52,8 +55,11 @@ fn load(path: &Path) -> Result<Value, CarbonError> {
 ///
 /// Where the file cannot be read, is no JSON, or holds a signal that is no intensity of carbon.
 pub(super) fn recognise(path: &Path) -> Result<Option<Recognised>, CarbonError> {
-    let whole = load(path)?;
-    let of = |format| Ok(Some(Recognised { format, basis: None, has_regions: false }));
+    let whole = Arc::new(load(path)?);
+    let is = |format, basis, has_regions| {
+        Ok(Some(Recognised { format, basis, has_regions, whole: Arc::clone(&whole) }))
+    };
+    let of = |format| is(format, None, false);
     if whole.get("unix_seconds").is_some() && whole.get("co2eq").is_some() {
         return of(Format::EnergyCharts);
     }
@@ -70,24 +76,20 @@ pub(super) fn recognise(path: &Path) -> Result<Option<Recognised>, CarbonError> 
             }
         };
         let basis = Basis { scope: Scope::Direct, attribution, perspective: Perspective::Consumption };
-        let format = Format::WattTime;
-        return Ok(Some(Recognised { format, basis: Some(basis), has_regions: false }));
+        return is(Format::WattTime, Some(basis), false);
     }
     let half_hours = uk(&whole);
     if !half_hours.is_empty() {
         let has_regions = half_hours.iter().any(|(region, _)| region.is_some());
-        return Ok(Some(Recognised { format: Format::UkCarbonIntensityApi, basis: None, has_regions }));
+        return is(Format::UkCarbonIntensityApi, None, has_regions);
     }
     if eco2mix(&whole).any(|row| row.get("taux_co2").is_some()) {
         return of(Format::Eco2mixApi);
     }
-    let rows = electricity_maps(&whole);
-    let basis = rows.first().map(|row| electricity_maps_basis(row));
-    Ok(basis.map(|basis| Recognised {
-        format: Format::ElectricityMapsApi,
-        basis: Some(basis),
-        has_regions: false,
-    }))
+    match electricity_maps(&whole).first() {
+        Some(row) => is(Format::ElectricityMapsApi, Some(electricity_maps_basis(row)), false),
+        None => Ok(None),
+    }
 }
 
 /// What a row of Electricity Maps' API counts; older answers do not say and are life-cycle and flow-traced.
@@ -104,16 +106,12 @@ fn electricity_maps_basis(row: &Value) -> Basis {
 }
 
 /// Every value of the file; of rows of another basis than `wanted` none.
-///
-/// # Errors
-///
-/// Where the file cannot be read or is no JSON.
-pub(super) fn entries(path: &Path, format: Format, wanted: Basis) -> Result<Vec<Entry>, CarbonError> {
-    let whole = load(path)?;
+pub(super) fn entries(file: &Recognised, wanted: Basis) -> Vec<Entry> {
+    let whole = file.whole.as_ref();
     let stamp = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).and_then(Stamp::parse);
     let number = |value: Option<&Value>| value.and_then(Value::as_f64);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    Ok(match format {
+    match file.format {
         Format::EnergyCharts => {
             let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
             let (actual, forecast) = (list("co2eq"), list("co2eq_forecast"));
@@ -151,9 +149,9 @@ pub(super) fn entries(path: &Path, format: Format, wanted: Basis) -> Result<Vec<
                     estimated: actual.is_none(),
                 }
             };
-            uk(&whole).into_iter().map(entry).collect()
+            uk(whole).into_iter().map(entry).collect()
         }
-        Format::Eco2mixApi => eco2mix(&whole)
+        Format::Eco2mixApi => eco2mix(whole)
             .map(|row| Entry {
                 zone: None,
                 stamp: stamp(row, "date_heure"),
@@ -161,7 +159,7 @@ pub(super) fn entries(path: &Path, format: Format, wanted: Basis) -> Result<Vec<
                 estimated: false,
             })
             .collect(),
-        _ => electricity_maps(&whole)
+        _ => electricity_maps(whole)
             .into_iter()
             .filter(|row| electricity_maps_basis(row) == wanted)
             .map(|row| Entry {
@@ -171,7 +169,7 @@ pub(super) fn entries(path: &Path, format: Format, wanted: Basis) -> Result<Vec<
                 estimated: row.get("isEstimated").and_then(Value::as_bool).unwrap_or(false),
             })
             .collect(),
-    })
+    }
 }
 
 /// The half-hours of an answer, each with its region's number.

@@ -5,7 +5,7 @@
 use chrono_tz::Tz;
 
 use super::generation::{Plant, plant_of};
-use super::probe::{Columns, Values, plain};
+use super::probe::{Columns, StampForm, Values, plain};
 use crate::carbon::{Attribution, Basis, Format, Perspective, Scope};
 
 const fn basis(scope: Scope, attribution: Attribution, perspective: Perspective) -> Basis {
@@ -117,7 +117,7 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
     if let (Some(source), Some(value)) = (find("electricity source"), find("emissions intensity (gco2e/kwh)"))
     {
         let columns = Columns {
-            years: find("date").is_none(),
+            form: if find("date").is_none() { StampForm::Year } else { StampForm::Usual },
             zone: find("iso 3 code"),
             country: find("area"),
             only: vec![(source, "Total generation")],
@@ -127,7 +127,7 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
     }
     if has(&["area", "category", "subcategory", "variable", "unit", "value"]) {
         let columns = Columns {
-            years: find("date").is_none(),
+            form: if find("date").is_none() { StampForm::Year } else { StampForm::Usual },
             zone: find("iso 3 code").or(find("country code")),
             country: find("area"),
             only: vec![(find("subcategory")?, "CO2 intensity"), (find("unit")?, "gCO2/kWh")],
@@ -137,12 +137,17 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
     }
     if let (Some(time), Some(area)) = (find("mtu"), find("area")) {
         let plants = plants(names, "actual aggregated [mw]");
-        let columns = Columns { zone: Some(area), ..plain(time, Values::Generation(plants)) };
+        let columns = Columns {
+            form: StampForm::MarketTimeUnit,
+            zone: Some(area),
+            ..plain(time, Values::Generation(plants))
+        };
         return has_plants(&columns).then_some((Format::EntsoeGeneration, columns));
     }
     if let Some(time) = any(&["datum von", "datum"]) {
         let columns = Columns {
             clock: any(&["uhrzeit", "anfang"]),
+            form: StampForm::Dotted,
             time_zone: Tz::Europe__Berlin,
             ..plain(time, Values::Generation(plants(names, "[mwh]")))
         };
@@ -151,7 +156,7 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
     let of_owid = any(&["carbon intensity of electricity - gco2/kwh", "carbon_intensity_elec"]);
     if let (Some(value), Some(time)) = (of_owid, find("year")) {
         let columns = Columns {
-            years: true,
+            form: StampForm::Year,
             zone: any(&["code", "iso_code"]),
             country: any(&["entity", "country"]),
             ..of(time, value)

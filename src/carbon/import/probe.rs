@@ -24,8 +24,7 @@ pub(super) struct Columns {
     pub(super) clock: Option<usize>,
     /// Zone of stamps without an offset.
     pub(super) time_zone: Tz,
-    /// True if stamps are years.
-    pub(super) years: bool,
+    pub(super) form: StampForm,
     pub(super) zone: Option<usize>,
     /// What names the place where `zone` is empty.
     pub(super) country: Option<usize>,
@@ -35,6 +34,19 @@ pub(super) struct Columns {
     /// Columns and what they have to say for a row to count.
     pub(super) only: Vec<(usize, &'static str)>,
     pub(super) values: Values,
+}
+
+/// How stamps are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StampForm {
+    /// As `time::parse_instant` reads them, or as spreadsheets do.
+    Usual,
+    /// `2024`.
+    Year,
+    /// `28.03.2020 00:15`.
+    Dotted,
+    /// ENTSO-E's: `01.01.2024 00:00 - 01.01.2024 00:15 (UTC)`.
+    MarketTimeUnit,
 }
 
 /// Which columns hold intensities.
@@ -63,8 +75,8 @@ pub(in crate::carbon) struct Probe {
     pub(in crate::carbon) release: Arc<str>,
     /// The line to print in a report.
     pub(in crate::carbon) attribution: Arc<str>,
-    /// True if rows of JSON name regions of their own.
-    pub(super) zone_by_row: bool,
+    /// The file itself, if it is JSON.
+    pub(super) json: Option<json::Recognised>,
     pub(super) delimiter: u8,
     pub(super) columns: Columns,
 }
@@ -99,7 +111,8 @@ impl Probe {
 
     /// True if each row of the file names its zone, in ways that columns do not tell.
     pub(super) fn names_zones(&self) -> bool {
-        matches!(self.format, Format::ElectricityMapsApi | Format::WattTime) || self.zone_by_row
+        matches!(self.format, Format::ElectricityMapsApi | Format::WattTime)
+            || self.json.as_ref().is_some_and(|json| json.has_regions)
     }
 
     /// The one basis the file can be used for, where it leaves no choice.
@@ -170,13 +183,13 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
         declared: declared
             .or(recognised.as_ref().and_then(|json| json.basis))
             .or(provider.as_ref().and_then(|provider| provider.basis)),
-        zone_by_row: recognised.as_ref().is_some_and(|json| json.has_regions),
         zone: said("zone").or(provider.and_then(|provider| provider.zone).map(str::to_owned)),
         source: Arc::from(source),
         release: Arc::from(said("release").unwrap_or(file_name)),
         attribution: Arc::from(attribution),
         delimiter,
         columns,
+        json: recognised,
     })
 }
 
@@ -241,7 +254,7 @@ pub(super) fn plain(time: usize, values: Values) -> Columns {
         time,
         clock: None,
         time_zone: Tz::UTC,
-        years: false,
+        form: StampForm::Usual,
         zone: None,
         country: None,
         estimated: None,

@@ -10,7 +10,7 @@ use csv::ByteRecord;
 
 use super::generation::{self, Plant};
 use super::json;
-use super::probe::{Probe, Values};
+use super::probe::{Probe, StampForm, Values};
 use super::stamp::{Stamp, order_of};
 use crate::carbon::series::Value;
 use crate::carbon::zone::ZoneNames;
@@ -106,10 +106,9 @@ pub(in crate::carbon) fn read(
         (None, None, None) => return Err(CarbonError::NoZone { path: probe.path.clone() }),
     };
     let mut rejects = Rejects::default();
-    let (rows, zones) = if probe.format.is_json() {
-        json_rows(probe, basis, fixed_zone, names, &mut rejects)?
-    } else {
-        rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?
+    let (rows, zones) = match &probe.json {
+        Some(json) => json_rows(json, basis, fixed_zone, names, &mut rejects),
+        None => rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?,
     };
     let points = points_by_zone(&rows, &zones, &mut rejects);
     if points.is_empty() {
@@ -231,16 +230,16 @@ impl RowZones<'_> {
 
 /// The rows of a JSON file, numbered from 1.
 fn json_rows(
-    probe: &Probe,
+    file: &json::Recognised,
     basis: Basis,
     fixed_zone: Option<Zone>,
     names: &ZoneNames,
     rejects: &mut Rejects,
-) -> Result<(Vec<Row>, Vec<Zone>), CarbonError> {
+) -> (Vec<Row>, Vec<Zone>) {
     let is_fixed = fixed_zone.is_some();
     let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
     let mut rows = Vec::new();
-    for (nth, entry) in json::entries(&probe.path, probe.format, basis)?.into_iter().enumerate() {
+    for (nth, entry) in json::entries(file, basis).into_iter().enumerate() {
         let line = (nth as u64).saturating_add(1);
         // Times to come have no value yet.
         let Some(value) = entry.grams_per_kwh else { continue };
@@ -263,7 +262,7 @@ fn json_rows(
             Err(reason) => rejects.add(line, reason),
         }
     }
-    Ok((rows, zones.zones))
+    (rows, zones.zones)
 }
 
 /// Every row with a value, a zone and a stamp, and the zones by index.
@@ -308,15 +307,15 @@ fn rows(
             }
         };
         let text = field(columns.time).unwrap_or_default();
-        let stamp = match columns.clock.and_then(field) {
-            Some(clock) if probe.format == Format::SmardGeneration => {
-                generation::dotted(&format!("{text} {clock}"), columns.time_zone)
-            }
-            Some(clock) => Stamp::parse_in(&format!("{text} {clock}"), columns.time_zone),
-            None if probe.format == Format::SmardGeneration => generation::dotted(&text, columns.time_zone),
-            None if probe.format == Format::EntsoeGeneration => generation::market_time_unit(&text),
-            None if columns.years => Stamp::parse_year(&text),
-            None => Stamp::parse_in(&text, columns.time_zone),
+        let text = match columns.clock.and_then(field) {
+            Some(clock) => format!("{text} {clock}"),
+            None => text,
+        };
+        let stamp = match columns.form {
+            StampForm::Usual => Stamp::parse_in(&text, columns.time_zone),
+            StampForm::Year => Stamp::parse_year(&text),
+            StampForm::Dotted => generation::dotted(&text, columns.time_zone),
+            StampForm::MarketTimeUnit => generation::market_time_unit(&text),
         };
         let Some(stamp) = stamp else {
             rejects.add(line, "no time that can be read");
