@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use wattledger::carbon::{Basis, CarbonError, Format, Intensity, Scope, Step, Tier, Zone};
-use wattledger::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use wattledger::time::{DAY_MS, HOUR_MS, MINUTE_MS, Window};
 
 /// 2024-01-01T00:00:00Z, by `date -u -d 2024-01-01 +%s`.
 const NEW_YEAR_2024_MS: i64 = 1_704_067_200_000;
@@ -209,7 +209,7 @@ fn hours_hold_from_their_stamp_and_gaps_fall_to_the_next_tier() {
     let files = Files::new();
     let path = files.write(
         "de.csv",
-        "timestamp,gco2e_per_kwh,zone\n\
+        "# tz: UTC\ntimestamp,gco2e_per_kwh,zone\n\
          2024-01-01T00:00:00Z,100,Germany\n\
          2024-01-01T02:00:00+01:00,200,DE\n\
          2024-01-01 02:00,300,DEU\n\
@@ -304,7 +304,13 @@ fn broken_lines_are_counted_and_the_rest_is_used() {
     assert_eq!(&*input.attribution, "our meter, CC0");
     assert_eq!(at(&intensity, "DE", NEW_YEAR_2024_MS + HOUR_MS), (0.0, Tier::Hourly));
     assert_eq!(at(&intensity, "DE", NEW_YEAR_2024_MS + 2 * HOUR_MS), (3000.0, Tier::Hourly));
-    assert_eq!(intensity.attributions().len(), 2);
+    // The file's own line, and that of the shipped tables where an hour after it is asked for.
+    let germany = [intensity.zone("DE").unwrap()];
+    let lines = |hours: i64| {
+        let start_ms = NEW_YEAR_2024_MS + HOUR_MS;
+        intensity.attributions(&germany, Window::new(start_ms, start_ms + hours * HOUR_MS)).len()
+    };
+    assert_eq!((lines(2), lines(3)), (1, 2));
 }
 
 #[test]
@@ -388,7 +394,8 @@ fn bases_do_not_mix() {
     let germany = intensity.zone("DE").unwrap();
     assert_eq!(intensity.factor_at(&germany, NEW_YEAR_2024_MS).unwrap().basis, intensity.basis());
     assert_eq!(intensity.factor_at(&germany, NEW_YEAR_2024_MS + 2 * HOUR_MS), None);
-    assert_eq!(intensity.attributions().len(), 2);
+    let window = Window::new(NEW_YEAR_2024_MS, NEW_YEAR_2024_MS + 2 * HOUR_MS);
+    assert_eq!(intensity.attributions(&[germany], window).len(), 2);
     // The portal has no marginal figures.
     let portal =
         files.write("portal.csv", &format!("{PORTAL_2024}\n2024-01-01 00:00:00,a,a,DE,1,2,1,1,x,false,\n"));

@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/configuration.md",
     "docs/fetch.md",
     "docs/inputs.md",
+    "docs/intensity.md",
     "docs/jobs.md",
     "docs/meters.md",
     "docs/models.md",

@@ -262,7 +262,7 @@ fn intensity_show_says_what_a_report_would_use() {
     let (_, hours, _) = show(&["--to", "2026-01-01T02:00:00Z", "--intensity", "hours.csv", "--csv"]);
     assert_eq!(hours.lines().count(), 3);
     assert!(
-        hours.contains("2026-01-01T00:30:00Z,200,hourly,false,\"NESO Carbon Intensity API\",\"hours.csv\""),
+        hours.contains("2026-01-01T00:30:00Z,200,hourly,false,NESO Carbon Intensity API,hours.csv"),
         "{hours}"
     );
     // What is shipped has another basis, and is none of this one.

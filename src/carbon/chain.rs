@@ -1,19 +1,20 @@
 //! From an instant in a zone to the best factor of one basis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Timelike};
 
-use super::import::{self, Imported, Mean, Probe};
-use super::series::Series;
+use super::import::{self, Hints, Imported, Mean, Probe};
+use super::series::{Series, Value};
+use super::store::{Period, SourceFigures, Store, rank, summary_of};
+use super::stored::{OfSource, Stored, settle_basis};
 use super::tables::{self, Annual, SHIPPED_ATTRIBUTION, Shape};
 use super::zone::ZoneNames;
-use super::{Basis, CarbonError, InputSummary, SkippedFile, Zone};
-use crate::time::HOUR_MS;
+use super::{Basis, CarbonError, Format, InputSummary, SkippedFile, Zone};
+use crate::time::{HOUR_MS, Window, buckets};
 use crate::units::GramsPerKwh;
 
 /// How a factor was come by, best first (`docs/accounting.md`, G2).
@@ -71,6 +72,21 @@ pub struct Factor {
     pub release: Arc<str>,
 }
 
+/// Where intensities are to come from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources<'a> {
+    /// Files, directories of files, and stores.
+    pub files: &'a [PathBuf],
+    /// Zone of files that name none.
+    pub default_zone: Option<&'a Zone>,
+    /// What all factors are to count; `None` for what the files have.
+    pub basis: Option<Basis>,
+    /// The zones, by any of their names, that are read from stores; `None` for all.
+    pub zones: Option<&'a [String]>,
+    /// Sources of stores that go before [`super::PREFERENCE`], best first.
+    pub preference: &'a [String],
+}
+
 /// The source and release of a user's file.
 #[derive(Clone, Debug)]
 struct Origin {
@@ -96,6 +112,12 @@ struct ZoneFactors {
     monthly: BTreeMap<(i32, u32), Figure>,
     annual: BTreeMap<i32, Figure>,
     shape: Option<Shape>,
+}
+
+impl ZoneFactors {
+    fn is_empty(&self) -> bool {
+        self.fine.is_empty() && self.monthly.is_empty() && self.annual.is_empty()
+    }
 }
 
 /// Intensities of one basis: the shipped tables and the user's files.
@@ -141,15 +163,37 @@ impl Intensity {
         default_zone: Option<&Zone>,
         basis: Option<Basis>,
     ) -> Result<Self, CarbonError> {
-        let (probes, skipped) = probe_all(files)?;
-        let basis = settle_basis(&probes, basis)?;
+        Self::open(&Sources { files, default_zone, basis, ..Sources::default() })
+    }
+
+    /// What `sources` have, and the shipped tables under it where those are of the same basis.
+    ///
+    /// Files that are named go before stores. Of two sources of a store the one that is preferred holds, and the
+    /// other only where it has nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with_files`], and [`CarbonError::Store`] for a store that cannot be read.
+    pub fn open(sources: &Sources<'_>) -> Result<Self, CarbonError> {
+        let (stores, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            sources.files.iter().cloned().partition(|path| Store::is_one(path));
+        let (probes, skipped) = import::probe_all(&files, &Hints::default())?;
+        let mut stored = Vec::new();
+        for directory in &stores {
+            stored.push(Stored::read(directory, sources, &tables::shipped()?.names)?);
+        }
+        let basis = settle_basis(&probes, &stored, sources.basis)?;
         let mut intensity = Self::tables(basis)?;
         intensity.skipped = skipped;
-        if let Some(zone) = default_zone {
+        if let Some(zone) = sources.default_zone {
             intensity.names.add_zone(zone, "");
         }
-        for (file, probe) in probes.iter().enumerate() {
-            let imported = import::read(probe, file, basis, default_zone, &intensity.names)?;
+        for stored in stored {
+            intensity.add_stored(stored, sources.preference);
+        }
+        for probe in &probes {
+            let file = intensity.origins.len();
+            let imported = import::read(probe, file, basis, sources.default_zone, &intensity.names)?;
             intensity.add(probe, imported);
         }
         let buckets = intensity.zones.values().map(|zone| zone.fine.bucket_ms());
@@ -183,6 +227,58 @@ impl Intensity {
             intensity.world = Some(Figure::shipped(shipped.world));
         }
         Ok(intensity)
+    }
+
+    /// Lays a store's figures under what is there.
+    fn add_stored(&mut self, stored: Stored, preference: &[String]) {
+        for (zone, mut of_sources) in stored.of_basis(self.basis) {
+            self.names.add_zone(&zone, "");
+            of_sources.sort_by_key(|of_source| rank(&of_source.figures.source, preference));
+            let factors = self.zones.entry(zone.clone()).or_default();
+            let mut fine: BTreeMap<Arc<str>, Vec<Value>> = BTreeMap::new();
+            let mut order: Vec<Arc<str>> = Vec::new();
+            let (mut months, mut years) = (BTreeMap::new(), BTreeMap::new());
+            for OfSource { path, figures } in of_sources {
+                let SourceFigures { source, release, attribution, rows } = figures;
+                let file = self.origins.len();
+                self.origins.push(Origin { source: Arc::clone(&source), release: Arc::clone(&release) });
+                self.inputs.extend(summary_of(&path, &zone, self.basis, (&source, &attribution), &rows));
+                if !order.contains(&source) {
+                    order.push(Arc::clone(&source));
+                }
+                for (window, period, grams_per_kwh, estimated) in rows {
+                    let figure = || Figure {
+                        grams_per_kwh,
+                        estimated,
+                        source: Arc::clone(&source),
+                        release: Arc::clone(&release),
+                        profile_release: with_shape(&release),
+                    };
+                    let Some(start) = DateTime::from_timestamp_millis(window.start_ms) else { continue };
+                    match period {
+                        Period::Fine => fine.entry(Arc::clone(&source)).or_default().push(Value {
+                            start_ms: window.start_ms,
+                            end_ms: window.end_ms,
+                            grams_per_kwh,
+                            estimated,
+                            file,
+                        }),
+                        Period::Month => {
+                            months.entry((start.year(), start.month())).or_insert_with(figure);
+                        }
+                        Period::Year => {
+                            years.entry(start.year()).or_insert_with(figure);
+                        }
+                    }
+                }
+            }
+            for source in order {
+                factors.fine.fill(fine.remove(&source).unwrap_or_default());
+            }
+            // Whatever the store has goes before the shipped tables.
+            factors.monthly.extend(months);
+            factors.annual.extend(years);
+        }
     }
 
     fn add(&mut self, probe: &Probe, mut imported: Imported) {
@@ -219,6 +315,13 @@ impl Intensity {
     /// [`CarbonError::UnknownZone`] with the nearest names.
     pub fn zone(&self, text: &str) -> Result<Zone, CarbonError> {
         self.names.resolve(text)
+    }
+
+    /// The zones of a country that have factors of their own; none of a zone that is no country.
+    pub fn parts(&self, country: &Zone) -> Vec<&Zone> {
+        let prefix = format!("{country}-");
+        let parts = self.zones.iter().filter(|(zone, _)| zone.as_str().starts_with(&prefix));
+        parts.filter(|(_, factors)| !factors.is_empty()).map(|(zone, _)| zone).collect()
     }
 
     /// The factor of the step that holds `at_ms`, by the best tier there is;
@@ -310,11 +413,27 @@ impl Intensity {
         self.basis
     }
 
-    /// Lines to print in a report that uses these factors, each once.
-    pub fn attributions(&self) -> Vec<Arc<str>> {
-        let own = self.inputs.iter().map(|input| Arc::clone(&input.attribution));
+    /// Lines to print in a report of these zones and this time, each once: of every file that was named, and of what is used
+    /// of stores and of the shipped tables.
+    pub fn attributions(&self, zones: &[Zone], window: Window) -> Vec<Arc<str>> {
+        let mut sources: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut is_shipped = false;
+        let of_inputs: BTreeSet<&Arc<str>> = self.inputs.iter().map(|input| &input.source).collect();
+        for zone in zones {
+            for bucket in buckets(window, self.bucket_ms) {
+                let Some(factor) = self.factor_at(zone, bucket.start_ms) else { continue };
+                // Only figures of their own hour owe nothing to a shipped shape.
+                is_shipped |=
+                    !of_inputs.contains(&factor.source) || factor.tier != Tier::Hourly && factor.estimated;
+                sources.insert(factor.source);
+            }
+        }
+        let is_used =
+            |input: &&InputSummary| input.format != Format::Store || sources.contains(&input.source);
+        let own = self.inputs.iter().filter(is_used).map(|input| Arc::clone(&input.attribution));
+        let shipped = (self.shipped_used && is_shipped).then(|| Arc::from(SHIPPED_ATTRIBUTION));
         let mut lines: Vec<Arc<str>> = Vec::new();
-        for line in own.chain(self.shipped_used.then(|| Arc::from(SHIPPED_ATTRIBUTION))) {
+        for line in own.chain(shipped) {
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -337,73 +456,4 @@ impl Figure {
 
 fn with_shape(release: &str) -> Arc<str> {
     Arc::from(format!("{release}; shape of 2021 to 2024, release 2025-01-27"))
-}
-
-/// The heads of all files, in order, and the files of directories that have none.
-fn probe_all(files: &[PathBuf]) -> Result<(Vec<Probe>, Vec<SkippedFile>), CarbonError> {
-    let (mut probes, mut skipped) = (Vec::new(), Vec::new());
-    for path in files {
-        if !path.is_dir() {
-            probes.push(import::probe(path)?);
-            continue;
-        }
-        let mut found = 0_usize;
-        for path in intensity_files(path)? {
-            match import::probe(&path) {
-                Ok(probe) => {
-                    probes.push(probe);
-                    found = found.saturating_add(1);
-                }
-                Err(error) => skipped.push(SkippedFile { path, reason: error.to_string() }),
-            }
-        }
-        if found == 0 {
-            return Err(CarbonError::NoFiles { path: path.clone() });
-        }
-    }
-    Ok((probes, skipped))
-}
-
-/// Every `*.csv` and `*.json` of a directory, by name.
-fn intensity_files(directory: &Path) -> Result<Vec<PathBuf>, CarbonError> {
-    let failed = |source| CarbonError::Read { path: directory.to_path_buf(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let is_one = |extension: &std::ffi::OsStr| {
-            extension.eq_ignore_ascii_case("csv") || extension.eq_ignore_ascii_case("json")
-        };
-        if path.extension().is_some_and(is_one) && path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// The basis of the total: what was asked for, or what the files have.
-fn settle_basis(probes: &[Probe], wanted: Option<Basis>) -> Result<Basis, CarbonError> {
-    // Generation serves either scope: what was asked for decides.
-    let basis_of = |probe: &Probe| {
-        let only = probe.only_basis()?;
-        Some(wanted.filter(|wanted| probe.column(*wanted).is_ok()).unwrap_or(only))
-    };
-    let mut with_one_basis = probes.iter().filter_map(|probe| Some((probe, basis_of(probe)?)));
-    let Some((first, first_basis)) = with_one_basis.next() else {
-        return Ok(wanted.unwrap_or(Basis::SHIPPED));
-    };
-    if let Some((second, second_basis)) = with_one_basis.find(|(_, basis)| *basis != first_basis) {
-        return Err(CarbonError::MixedBasis {
-            first: first.path.clone(),
-            first_basis,
-            second: second.path.clone(),
-            second_basis,
-        });
-    }
-    match wanted {
-        Some(wanted) if wanted != first_basis => {
-            Err(CarbonError::WrongBasis { path: first.path.clone(), basis: first_basis, wanted })
-        }
-        _ => Ok(first_basis),
-    }
 }

@@ -15,11 +15,73 @@ pub enum CarbonError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// The operating system refused.
+    #[error("cannot write intensities to `{}`", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// A store, or a file of one, that cannot be used.
+    #[error("`{}` is no store of intensities that can be used: {reason}", path.display())]
+    Store {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A store that has more than one basis for the zones that are asked for.
+    #[error("`{}` has factors of {}", path.display(), listed(bases))]
+    ManyBases {
+        /// The store.
+        path: PathBuf,
+        /// What it has.
+        bases: Vec<Basis>,
+    },
     /// A directory without a file to read.
     #[error("`{}` holds no CSV or JSON file with intensities", path.display())]
     NoFiles {
         /// The directory.
         path: PathBuf,
+    },
+    /// A file without a word in it.
+    #[error("`{}` is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A page of HTML or other markup under a table's name.
+    #[error("`{}` is a web page, not a table of intensities", path.display())]
+    Markup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Words that are no unit.
+    #[error("`{text}` is not a unit of carbon intensity")]
+    UnitText {
+        /// The words as given.
+        text: String,
+    },
+    /// A word that says nothing of stamps.
+    #[error("`{text}` does not say what stamps name")]
+    StampText {
+        /// The word as given.
+        text: String,
+    },
+    /// Words that name no columns.
+    #[error("`{text}` does not name columns")]
+    ColumnsText {
+        /// The words as given.
+        text: String,
+    },
+    /// A clock that nobody has.
+    #[error("`{}` has its times on the clock of `{text}`, which is no time zone", path.display())]
+    ClockText {
+        /// The file.
+        path: PathBuf,
+        /// The name as given.
+        text: String,
     },
     /// A header that belongs to no known format.
     #[error("cannot tell the format of `{}` from its header `{header}`", path.display())]
@@ -65,6 +127,14 @@ pub enum CarbonError {
         /// The median distance of its values.
         step_ms: i64,
     },
+    /// Months or years whose stamps are said to be their ends.
+    #[error("the values of `{zone}` in `{}` are of months or years, whose stamps are their start", path.display())]
+    EndOfPeriod {
+        /// The file.
+        path: PathBuf,
+        /// The zone.
+        zone: Zone,
+    },
     /// A name that no zone has.
     #[error("`{text}` is not a known zone")]
     UnknownZone {
@@ -72,6 +142,12 @@ pub enum CarbonError {
         text: String,
         /// The nearest names, best first: id and name.
         candidates: Vec<String>,
+    },
+    /// Figures of which nobody says what they count.
+    #[error("`{}` does not say what its intensities count", path.display())]
+    NoBasis {
+        /// The file.
+        path: PathBuf,
     },
     /// Two files of different basis for one total.
     #[error(
@@ -115,6 +191,10 @@ pub enum CarbonError {
     },
 }
 
+fn listed(bases: &[Basis]) -> String {
+    bases.iter().map(|basis| format!("`{basis}`")).collect::<Vec<_>>().join(" and of ")
+}
+
 fn first_line(first: Option<&(u64, &'static str)>) -> String {
     first.map(|(line, reason)| format!(", the first at line {line}: {reason}")).unwrap_or_default()
 }
@@ -139,11 +219,32 @@ impl CarbonError {
             Self::MixedBasis { .. } | Self::WrongBasis { .. } => {
                 Some("make one report for each basis, each with its own files".to_owned())
             }
+            Self::NoBasis { .. } => Some(
+                "say it with `--basis` or in a first line, such as `# basis: direct average production`".to_owned(),
+            ),
             Self::BasisText { .. } => Some(
                 "one word of each: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`"
                     .to_owned(),
             ),
-            Self::Read { .. }
+            Self::Markup { .. } => Some(
+                "a server sent an error or a form to log in where the file should be: download it again".to_owned(),
+            ),
+            Self::UnitText { .. } => Some("one of `g/kWh`, `kg/MWh`, `kg/kWh`, `t/MWh`, `lb/MWh`".to_owned()),
+            Self::StampText { .. } => Some("`start`, or `end` if the hour before the stamp is meant".to_owned()),
+            Self::ColumnsText { .. } => {
+                Some("such as `time=when,value=ci,zone=region`; `estimated=` is the fourth".to_owned())
+            }
+            Self::ClockText { .. } => Some("an IANA name such as `Europe/Berlin` or `UTC`".to_owned()),
+            Self::EndOfPeriod { .. } => Some("leave out `--stamp end`".to_owned()),
+            Self::Store { .. } => Some(
+                "`wattledger intensity import FILE --store DIR` makes one in a new directory; a damaged file can be deleted and \
+                 imported again"
+                    .to_owned(),
+            ),
+            Self::ManyBases { .. } => Some("say with `--basis` which of them is meant".to_owned()),
+            Self::Empty { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
             | Self::Json { .. }
             | Self::NoFiles { .. }
             | Self::NoRows { .. }

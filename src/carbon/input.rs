@@ -40,12 +40,16 @@ pub enum Format {
     EntsoeGeneration,
     /// SMARD's realised generation.
     SmardGeneration,
+    /// CEEMS' series of intensities in a snapshot.
+    CeemsSeries,
+    /// Figures that an import put into a store.
+    Store,
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Generic => "generic CSV",
+            Self::Generic => "generic table",
             Self::ElectricityMaps => "Electricity Maps portal CSV",
             Self::ElectricityMapsApi => "Electricity Maps API JSON",
             Self::UkCarbonIntensityApi => "UK Carbon Intensity API JSON",
@@ -60,6 +64,8 @@ impl fmt::Display for Format {
             Self::Owid => "Our World in Data CSV",
             Self::EntsoeGeneration => "ENTSO-E generation CSV",
             Self::SmardGeneration => "SMARD generation CSV",
+            Self::CeemsSeries => "series of CEEMS",
+            Self::Store => "store of intensities",
         })
     }
 }
@@ -140,8 +146,9 @@ pub struct InputSummary {
     pub rejected: u64,
     /// The first of them (at most [`InputSummary::MAX_LISTED`]).
     pub rejected_lines: Vec<RejectedLine>,
-    /// Whose figures they are, with the licence where it is known: to be
-    /// printed in the report.
+    /// Whose figures they are.
+    pub source: Arc<str>,
+    /// The same with the licence where it is known: to be printed in the report.
     pub attribution: Arc<str>,
 }
 

@@ -11,20 +11,25 @@ mod basis;
 mod chain;
 mod equivalents;
 mod error;
+mod files;
 mod hours;
 mod import;
 mod input;
 mod series;
+mod store;
+mod stored;
 mod tables;
 mod zone;
 
 pub use basis::{Attribution, Basis, Perspective, Scope};
-pub use chain::{Factor, Intensity, Tier};
+pub use chain::{Factor, Intensity, Sources, Tier};
 pub use equivalents::{
     CAR_EU_G_PER_KM, CAR_US_G_PER_KM, EQUIVALENTS_SOURCE, Equivalents, TREE_MONTH_G, equivalents,
 };
 pub use error::CarbonError;
 pub use hours::{HourFactor, Stretch, TierCoverage, by_tier, hours, mean_and_range, stretches};
+pub use import::{CEEMS_INTENSITY, ColumnNames, Hints, IntensityGauge, StampAt, Unit};
 pub use input::{Format, InputSummary, RejectedLine, SkippedFile, Step, ZoneSummary};
+pub use store::{Change, ImportSummary, ImportedZone, PREFERENCE, Store};
 pub use tables::SHIPPED_ATTRIBUTION;
 pub use zone::Zone;

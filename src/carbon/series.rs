@@ -27,6 +27,10 @@ pub(super) struct Overlaps {
 }
 
 impl Series {
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// Lays `later` over what is there. Where both have a value of the same
     /// start, the later holds; where a value reaches into the next, the next
     /// holds from its start.
@@ -56,6 +60,35 @@ impl Series {
         }
         self.values = merged;
         overlaps
+    }
+
+    /// Puts `lower` where there is nothing yet, and its pieces into the holes that it covers in part.
+    pub(super) fn fill(&mut self, lower: Vec<Value>) {
+        let mut under = Self::default();
+        under.lay_over(lower);
+        let upper = std::mem::take(&mut self.values);
+        let mut merged: Vec<Value> = Vec::with_capacity(upper.len().saturating_add(under.values.len()));
+        let mut above = upper.iter().copied().peekable();
+        for mut value in under.values {
+            while let Some(over) = above.next_if(|over| over.start_ms < value.end_ms) {
+                if over.end_ms <= value.start_ms {
+                    merged.push(over);
+                    continue;
+                }
+                if value.start_ms < over.start_ms {
+                    merged.push(Value { end_ms: over.start_ms, ..value });
+                }
+                value.start_ms = over.end_ms;
+                merged.push(over);
+            }
+            // What the last one above reaches into is covered as far as it goes.
+            let from_ms = merged.last().map_or(value.start_ms, |last| last.end_ms.max(value.start_ms));
+            if from_ms < value.end_ms {
+                merged.push(Value { start_ms: from_ms, ..value });
+            }
+        }
+        merged.extend(above);
+        self.values = merged;
     }
 
     /// The value that holds at `at_ms`.
@@ -121,6 +154,25 @@ mod tests {
                 .and_then(|start| later.iter().rfind(|v| v.start_ms == start))
                 .map(|v| v.grams_per_kwh);
             prop_assert_eq!(series.at(at_ms).map(|v| v.grams_per_kwh), expected);
+        }
+
+        #[test]
+        fn what_fills_never_hides(
+            upper in prop::collection::vec((-50_i64..50, 1_i64..9), 0..12),
+            lower in prop::collection::vec((-50_i64..50, 1_i64..20), 0..12),
+            at_ms in -60_i64..80,
+        ) {
+            let series = |spans: &[(i64, i64)], grams: f64| {
+                let mut series = Series::default();
+                series.lay_over(spans.iter().map(|(start, length)| value(*start, *length, grams)).collect());
+                series
+            };
+            let (above, below) = (series(&upper, 1.0), series(&lower, 2.0));
+            let mut filled = above.clone();
+            filled.fill(below.values.clone());
+            let expected = above.at(at_ms).or(below.at(at_ms)).map(|value| value.grams_per_kwh);
+            prop_assert_eq!(filled.at(at_ms).map(|value| value.grams_per_kwh), expected);
+            prop_assert!(filled.values.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms));
         }
 
         #[test]

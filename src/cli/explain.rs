@@ -68,7 +68,7 @@ pub(super) fn explain(
             if plan.rules.model_unseen_nodes { ": modelled from the log (modelled:joblog)" } else { "" };
         line(format!("missing    node `{name}` of the job log has no series{how}"));
     }
-    for words in plan.notes.iter().chain(&source.notes()) {
+    for words in plan.notes.iter().chain(&plan.intensity_notes).chain(&source.notes()) {
         line(format!("note       {words}"));
     }
     Ok(text)

@@ -26,6 +26,7 @@ use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
+use crate::carbon::CarbonError;
 use crate::config::ConfigError;
 use crate::jobs::JobsError;
 use crate::jobs::mark::MarkError;
@@ -79,6 +80,12 @@ enum Command {
     Convert(convert::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
+}
+
+impl From<CarbonError> for Failure {
+    fn from(error: CarbonError) -> Self {
+        Self::Config(error.into())
+    }
 }
 
 /// How a command ended.

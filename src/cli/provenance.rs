@@ -30,7 +30,10 @@ pub(super) fn provenance(
     };
     inputs.jobs.files().iter().filter(|path| !path.is_dir()).for_each(|path| add("jobs", path));
     inputs.config.iter().for_each(|path| add("config", path));
-    plan.intensity.inputs().iter().for_each(|input| add("intensity", &input.path));
+    // A file of a store has a line for each source in it.
+    let mut intensities: Vec<_> = plan.intensity.inputs().iter().map(|input| input.path.as_path()).collect();
+    intensities.dedup();
+    intensities.into_iter().for_each(|path| add("intensity", path));
 
     let mut left_out: Vec<String> =
         source.left_out().iter().map(|left| format!("{}: {}", left.what, left.why)).collect();
@@ -52,6 +55,7 @@ pub(super) fn provenance(
         left_out.extend(more(name, input.rejected, input.rejected_lines.len()));
     }
     let mut notes = plan.notes.clone();
+    notes.extend_from_slice(&plan.intensity_notes);
     notes.extend(source.notes());
     if source.is_simulated() {
         notes.push("SIMULATED: nothing in this report was measured".to_owned());
@@ -112,7 +116,7 @@ pub(super) fn provenance(
         jobs: counts.unwrap_or_default(),
         scrape_jobs: source.label_values("job"),
         notes,
-        attributions: plan.intensity.attributions().iter().map(ToString::to_string).collect(),
+        attributions: plan.attributions.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) struct Args {
     /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Carbon intensity: CSV `timestamp,gco2e_per_kwh` or an Electricity Maps download; may be given more than once.
+    /// Carbon intensity: a store of `wattledger intensity import`, a provider's file, a table `timestamp,gco2e_per_kwh`, or a directory of
+    /// files; may be given more than once.
     #[arg(long, value_name = "PATH")]
     intensity: Vec<PathBuf>,
     /// What the intensity counts: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`.
@@ -172,6 +173,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         from: time.from,
         to: time.to,
         zone: args.zone.clone(),
+        run_zones: Vec::new(),
         intensity: args.intensity.clone(),
         basis: args.basis.clone(),
         pue: args.pue,
@@ -250,6 +252,7 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     if inputs.snapshot.is_none() && of_log.is_none() {
         return Err(nothing_to_report().into());
     }
+    let request = &with_zones(request, log.as_ref());
     let plan = Plan::new(request, file, source.time_range().or(of_log))?;
     if inputs.explain {
         data(&explain(source, &plan, log.as_ref(), inputs)?)?;
@@ -276,6 +279,13 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     } else {
         Outcome::Done
     })
+}
+
+/// The request with the zones that runs name.
+pub(super) fn with_zones(request: &Request, log: Option<&JobLog>) -> Request {
+    let zones = log.into_iter().flat_map(|log| &log.runs).filter_map(|run| run.zone.clone());
+    let zones: std::collections::BTreeSet<String> = zones.collect();
+    Request { run_zones: zones.into_iter().collect(), ..request.clone() }
 }
 
 /// Neither series nor runs.

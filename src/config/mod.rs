@@ -3,6 +3,7 @@
 
 mod convert;
 mod fetch;
+mod intensity;
 mod plan;
 mod pue;
 
@@ -18,7 +19,7 @@ pub use fetch::{
     cached_request, fetch_request,
 };
 pub(crate) use plan::find_file;
-pub use plan::{Defaults, Plan, Request, jobs_time_zone, log_time_zone, log_window};
+pub use plan::{Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window};
 
 use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};
@@ -88,7 +89,13 @@ impl ConfigError {
         matches!(
             self,
             Self::Value { .. }
-                | Self::Carbon(CarbonError::UnknownZone { .. } | CarbonError::BasisText { .. })
+                | Self::Carbon(
+                    CarbonError::UnknownZone { .. }
+                        | CarbonError::BasisText { .. }
+                        | CarbonError::UnitText { .. }
+                        | CarbonError::StampText { .. }
+                        | CarbonError::ColumnsText { .. }
+                )
         )
     }
 }
@@ -102,6 +109,7 @@ pub(crate) struct Site {
     pue_series: Option<PathBuf>,
     gpu_in_node_meter: Option<GpuInNodeMeter>,
     intensity: Option<Vec<PathBuf>>,
+    intensity_preference: Option<Vec<String>>,
     basis: Option<String>,
 }
 

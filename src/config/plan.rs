@@ -1,12 +1,13 @@
 //! Flags and file → one checked, unit-typed plan. Every default stands here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use regex::Regex;
 
 use super::{ConfigError, ConfigFile, Hardware, MemoryRule, Power};
-use crate::carbon::{Basis, Intensity, Zone};
+use crate::carbon::{Intensity, Zone};
 use crate::jobs::{hostlist, tres};
 use crate::ledger::{GpuInNodeMeter, NodeHardware, Pue, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
@@ -41,6 +42,8 @@ pub struct Request {
     pub zone: Option<String>,
     /// `--intensity`.
     pub intensity: Vec<PathBuf>,
+    /// Zones that runs name.
+    pub run_zones: Vec<String>,
     /// `--basis`.
     pub basis: Option<String>,
     /// `--pue`.
@@ -79,6 +82,10 @@ pub struct Plan {
     pub jobs_tz: Tz,
     /// What a user should know about how the plan came about.
     pub notes: Vec<String>,
+    /// The same of the carbon factors.
+    pub intensity_notes: Vec<String>,
+    /// Whose carbon factors are used, with their licences, for the report to print.
+    pub attributions: Vec<Arc<str>>,
 }
 
 impl Plan {
@@ -92,7 +99,9 @@ impl Plan {
         let jobs_tz = log_time_zone(request, file)?;
         let window = window(request, available, &mut notes)?;
         let pue = pue(request, file, window, &mut notes)?;
-        let (intensity, zone) = intensity(request, file)?;
+        let (intensity, zone) = super::intensity::open(request, file)?;
+        let used = super::intensity::used(&intensity, zone.as_ref(), request, file);
+        let intensity_notes = super::intensity::notes(&intensity, &used, window);
         // A damaged block can claim any time; tables are as long as the window.
         let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
         if buckets > MOST_BUCKETS {
@@ -142,7 +151,8 @@ impl Plan {
                 intensity.zone(zone)?;
             }
         }
-        Ok(Self { rules, intensity, zone, pue, jobs_tz, notes })
+        let attributions = intensity.attributions(&used, window);
+        Ok(Self { rules, intensity, zone, pue, jobs_tz, notes, attributions, intensity_notes })
     }
 
     /// The settings by name, for the record in `summary.json`.
@@ -320,6 +330,15 @@ pub fn jobs_time_zone(typed: Option<&str>) -> Result<Tz, ConfigError> {
     typed.map_or(Ok(Defaults::JOBS_TZ), |name| time_zone("--jobs-tz", name))
 }
 
+/// The clock of that name, which `setting` states.
+///
+/// # Errors
+///
+/// Where it is no time zone.
+pub fn clock_named(setting: &str, name: &str) -> Result<Tz, ConfigError> {
+    time_zone(setting, name)
+}
+
 pub(super) fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
     name.parse().map_err(|_| {
         let hint = "an IANA name such as `Europe/Berlin` or `UTC`".to_owned();
@@ -362,35 +381,6 @@ fn window(
         notes.push(format!("asked for {asked}, the data covers {available}: the report covers {cut}"));
     }
     Ok(cut)
-}
-
-fn intensity(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<Zone>), ConfigError> {
-    let shipped = Intensity::shipped()?;
-    let named = request.zone.as_deref().or(file.site.zone.as_deref());
-    let basis: Option<Basis> =
-        request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
-    let files: Vec<PathBuf> = if request.intensity.is_empty() {
-        file.site.intensity.clone().unwrap_or_default()
-    } else {
-        request.intensity.clone()
-    };
-    if files.is_empty() && basis.is_none() {
-        let zone = named.map(|name| shipped.zone(name)).transpose()?;
-        return Ok((shipped, zone));
-    }
-    // The files may hold a zone that the shipped tables do not know.
-    let default = named.map(|name| shipped.zone(name).unwrap_or_else(|_| Zone::from_id(name)));
-    let intensity = Intensity::with_files(&files, default.as_ref(), basis)?;
-    let in_files = |zone: &Zone| {
-        intensity.inputs().iter().flat_map(|input| &input.zones).any(|known| known.zone == *zone)
-    };
-    match (named, default) {
-        (Some(name), Some(zone)) if !in_files(&zone) => {
-            let zone = shipped.zone(name)?;
-            Ok((intensity, Some(zone)))
-        }
-        (_, zone) => Ok((intensity, zone)),
-    }
 }
 
 fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {

@@ -7,6 +7,7 @@ mod bounds;
 pub mod chart;
 mod comparison;
 mod group;
+mod intensity;
 mod meters;
 mod output;
 mod pictures;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataFrame, PolarsError};
 
 pub use comparison::write_comparison;
+pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
 

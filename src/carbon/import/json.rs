@@ -1,11 +1,13 @@
 //! Providers' answers in JSON.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::probe::{Columns, Values, plain};
+use super::records;
 use super::stamp::Stamp;
 use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
 
@@ -39,8 +41,9 @@ pub(super) fn no_columns() -> Columns {
 }
 
 fn load(path: &Path) -> Result<Value, CarbonError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| CarbonError::Read { path: path.to_path_buf(), source })?;
+    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    records::open(path)?.read_to_end(&mut bytes).map_err(failed)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     serde_json::from_slice(bytes).map_err(|error| CarbonError::Json {
         path: path.to_path_buf(),

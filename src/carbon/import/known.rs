@@ -28,7 +28,7 @@ pub(super) struct Provider {
 pub(super) fn provider(format: Format) -> Option<Provider> {
     use {Attribution::*, Perspective::*, Scope::*};
     let (basis, zone, source, attribution) = match format {
-        Format::Generic => return None,
+        Format::Generic | Format::CeemsSeries | Format::Store => return None,
         Format::ElectricityMaps | Format::ElectricityMapsApi => {
             (None, None, "Electricity Maps", "Electricity Maps, https://www.electricitymaps.com, ODbL 1.0")
         }

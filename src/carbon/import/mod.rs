@@ -4,12 +4,19 @@
 //! supply from its head, so that the basis of the total can be settled before
 //! [`read`] picks a column.
 
+mod ceems;
 mod generation;
+mod hints;
 mod json;
 mod known;
 mod probe;
+mod records;
 mod rows;
 mod stamp;
 
-pub(super) use probe::{Probe, probe};
-pub(super) use rows::{Imported, Mean, read};
+pub use ceems::{CEEMS_INTENSITY, IntensityGauge};
+pub(super) use ceems::{gauge_provider, hours as hours_of_gauge};
+pub use hints::{ColumnNames, Hints, StampAt, Unit};
+
+pub(super) use probe::{Probe, probe_all};
+pub(super) use rows::{Imported, MAX_GRAMS_PER_KWH, Mean, month, read, year};

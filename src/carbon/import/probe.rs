@@ -1,15 +1,16 @@
 //! What a file is, by its head.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 
 use super::generation::{self, Plant};
-use super::{json, known};
-use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
+use super::hints::{ColumnNames, Hints, StampAt, Unit};
+use super::{json, known, records};
+use crate::carbon::files::files_of;
+use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope, SkippedFile};
 
 /// How much of a file is read to find its header.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -34,6 +35,11 @@ pub(super) struct Columns {
     /// Columns and what they have to say for a row to count.
     pub(super) only: Vec<(usize, &'static str)>,
     pub(super) values: Values,
+    /// What one of the values is, in gCO2e/kWh.
+    pub(super) unit: Unit,
+    pub(super) stamp_at: StampAt,
+    /// True if stamps without an offset are on a clock that somebody stated, or that the format has.
+    pub(super) has_clock: bool,
 }
 
 /// How stamps are written.
@@ -58,6 +64,8 @@ pub(super) enum Values {
     ByScope { life_cycle: Option<usize>, direct: Option<usize> },
     /// What each kind of plant generated, for either scope.
     Generation(Vec<(usize, Plant)>),
+    /// A column for each zone.
+    ByZone(Vec<(usize, String)>),
 }
 
 /// What the head of a file says about it.
@@ -77,6 +85,7 @@ pub(in crate::carbon) struct Probe {
     pub(in crate::carbon) attribution: Arc<str>,
     /// The file itself, if it is JSON.
     pub(super) json: Option<json::Recognised>,
+    pub(super) is_parquet: bool,
     pub(super) delimiter: u8,
     pub(super) columns: Columns,
 }
@@ -87,9 +96,9 @@ impl Probe {
         match self.columns.values {
             Values::Generation(_) if wanted == generation::basis(wanted.scope) => Ok(0),
             Values::Generation(_) => Err(generation::basis(wanted.scope)),
-            Values::One(column) => match self.declared {
+            Values::One(_) | Values::ByZone(_) => match self.declared {
                 Some(basis) if basis != wanted => Err(basis),
-                _ => Ok(column),
+                _ => Ok(if let Values::One(column) = self.columns.values { column } else { 0 }),
             },
             Values::ByScope { life_cycle, direct } => {
                 let of_scope = |scope| match scope {
@@ -113,13 +122,27 @@ impl Probe {
     pub(super) fn names_zones(&self) -> bool {
         matches!(self.format, Format::ElectricityMapsApi | Format::WattTime)
             || self.json.as_ref().is_some_and(|json| json.has_regions)
+            || matches!(self.columns.values, Values::ByZone(_))
+    }
+
+    /// Every basis that the file has figures of; of one that does not say, what it is taken for.
+    pub(in crate::carbon) fn bases(&self) -> Vec<Basis> {
+        match &self.columns.values {
+            Values::One(_) | Values::ByZone(_) => vec![self.declared.unwrap_or(Basis::SHIPPED)],
+            Values::Generation(_) => [Scope::LifeCycle, Scope::Direct].map(generation::basis).to_vec(),
+            Values::ByScope { .. } => [Scope::LifeCycle, Scope::Direct]
+                .map(|scope| Basis { scope, ..Basis::SHIPPED })
+                .into_iter()
+                .filter(|basis| self.column(*basis).is_ok())
+                .collect(),
+        }
     }
 
     /// The one basis the file can be used for, where it leaves no choice.
     pub(in crate::carbon) fn only_basis(&self) -> Option<Basis> {
         let flow_traced = |scope| Basis { scope, ..Basis::SHIPPED };
         match self.columns.values {
-            Values::One(_) => self.declared,
+            Values::One(_) | Values::ByZone(_) => self.declared,
             Values::ByScope { life_cycle: Some(_), direct: None } => Some(flow_traced(Scope::LifeCycle)),
             Values::ByScope { life_cycle: None, direct: Some(_) } => Some(flow_traced(Scope::Direct)),
             Values::ByScope { .. } => None,
@@ -134,12 +157,23 @@ impl Probe {
 ///
 /// [`CarbonError::Read`], [`CarbonError::Header`] for a format that is not
 /// known, [`CarbonError::BasisText`] for a `# basis:` line that is none.
-pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
+pub(in crate::carbon) fn probe(path: &Path, hints: &Hints) -> Result<Probe, CarbonError> {
     let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
     let mut head = Vec::new();
-    File::open(path).map_err(failed)?.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-    let head = String::from_utf8_lossy(&head);
+    records::open(path)?.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+    if head.trim_ascii().is_empty() {
+        return Err(CarbonError::Empty { path: path.to_path_buf() });
+    }
+    let is_parquet = records::is_parquet(&head);
+    let head = if is_parquet {
+        records::parquet_header(path)?.join(",").into()
+    } else {
+        String::from_utf8_lossy(&head)
+    };
     let head = head.strip_prefix('\u{feff}').unwrap_or(&head);
+    if head.trim_start().starts_with('<') {
+        return Err(CarbonError::Markup { path: path.to_path_buf() });
+    }
 
     let is_comment = |line: &&str| line.starts_with('#');
     let comments: Vec<&str> = head.lines().take_while(is_comment).collect();
@@ -152,6 +186,14 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
                 .filter(|text| !text.is_empty())
         })
     };
+    let said_unit = said("unit").map(|text| text.parse()).transpose()?.or(hints.unit);
+    let said_clock = match said("tz") {
+        Some(text) => {
+            Some(text.parse().map_err(|_| CarbonError::ClockText { path: path.to_path_buf(), text })?)
+        }
+        None => hints.time_zone,
+    };
+    let said_stamp = said("stamp").map(|text| text.parse()).transpose()?.or(hints.stamp);
     let is_json = head.trim_start().starts_with(['{', '[']);
     let header = head.lines().skip_while(is_comment).find(|line| !line.trim().is_empty()).unwrap_or_default();
     let delimiter = delimiter_of(header);
@@ -159,18 +201,23 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
     let found = match &recognised {
         Some(json) => Some((json.format, json::no_columns())),
         None if is_json => None,
-        None => columns(&split(header, delimiter)),
+        None => columns(&split(header, delimiter), &hints.columns, said_unit),
     };
-    let Some((format, columns)) = found else {
+    let Some((format, mut columns)) = found else {
         return Err(CarbonError::Header {
             path: path.to_path_buf(),
             header: header.chars().take(SHOWN_CHARS).collect(),
         });
     };
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let licence = said("licence").or_else(|| said("license"));
+    if format == Format::Generic {
+        columns.time_zone = said_clock.unwrap_or(columns.time_zone);
+        columns.has_clock = said_clock.is_some();
+        columns.stamp_at = said_stamp.unwrap_or_default();
+    }
+    let licence = said("licence").or_else(|| said("license")).or_else(|| hints.licence.clone());
     let provider = known::provider(format);
-    let (source, attribution) = match (&provider, said("source"), licence) {
+    let (source, attribution) = match (&provider, said("source").or_else(|| hints.source.clone()), licence) {
         (Some(provider), _, _) => (provider.source.to_owned(), provider.attribution.to_owned()),
         (None, Some(source), Some(licence)) => (source.clone(), format!("{source}, {licence}")),
         (None, Some(source), None) => (source.clone(), format!("{source}, licence not stated")),
@@ -182,15 +229,52 @@ pub(in crate::carbon) fn probe(path: &Path) -> Result<Probe, CarbonError> {
         format,
         declared: declared
             .or(recognised.as_ref().and_then(|json| json.basis))
-            .or(provider.as_ref().and_then(|provider| provider.basis)),
+            .or(provider.as_ref().and_then(|provider| provider.basis))
+            .or(hints.basis.filter(|_| format == Format::Generic)),
         zone: said("zone").or(provider.and_then(|provider| provider.zone).map(str::to_owned)),
         source: Arc::from(source),
-        release: Arc::from(said("release").unwrap_or(file_name)),
+        release: Arc::from(said("release").or_else(|| hints.release.clone()).unwrap_or(file_name)),
         attribution: Arc::from(attribution),
         delimiter,
         columns,
         json: recognised,
+        is_parquet,
     })
+}
+
+/// What is looked into in a directory.
+const EXTENSIONS: [&str; 8] = ["csv", "json", "tsv", "xml", "parquet", "csv.gz", "tsv.gz", "json.gz"];
+
+/// The heads of all files, in order, and the files of directories that have none.
+///
+/// # Errors
+///
+/// As [`probe`] for a file that is named by itself; [`CarbonError::NoFiles`] for a directory without one.
+pub(in crate::carbon) fn probe_all(
+    files: &[PathBuf],
+    hints: &Hints,
+) -> Result<(Vec<Probe>, Vec<SkippedFile>), CarbonError> {
+    let (mut probes, mut skipped) = (Vec::new(), Vec::new());
+    for path in files {
+        if !path.is_dir() {
+            probes.push(probe(path, hints)?);
+            continue;
+        }
+        let mut found = 0_usize;
+        for path in files_of(path, &EXTENSIONS)? {
+            match probe(&path, hints) {
+                Ok(probe) => {
+                    probes.push(probe);
+                    found = found.saturating_add(1);
+                }
+                Err(error) => skipped.push(SkippedFile { path, reason: error.to_string() }),
+            }
+        }
+        if found == 0 {
+            return Err(CarbonError::NoFiles { path: path.clone() });
+        }
+    }
+    Ok((probes, skipped))
 }
 
 /// The separator that the header has most of; a comma if it has none.
@@ -220,7 +304,7 @@ fn normal(name: &str) -> String {
     name.trim_matches(['\u{feff}', ' ', '\t', '\r']).to_lowercase().replace('₂', "2")
 }
 
-fn columns(names: &[String]) -> Option<(Format, Columns)> {
+fn columns(names: &[String], named: &ColumnNames, unit: Option<Unit>) -> Option<(Format, Columns)> {
     let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
     let by_scope = |words: &[&str]| {
         names.iter().position(|name| {
@@ -241,11 +325,59 @@ fn columns(names: &[String]) -> Option<(Format, Columns)> {
     if let Some(found) = known::table(names) {
         return Some(found);
     }
-    let time = find(&["timestamp", "datetime", "time"])?;
-    let value = find(&["gco2e_per_kwh", "intensity_gco2e_per_kwh", "carbon_intensity_gco2e_per_kwh"])?;
-    let values = Values::One(value);
-    let (zone, estimated) = (find(&["zone"]), find(&["estimated"]));
-    Some((Format::Generic, Columns { zone, estimated, ..plain(time, values) }))
+    generic(names, named, unit).map(|columns| (Format::Generic, columns))
+}
+
+/// Columns that say by their name what they are in.
+const IN_GRAMS: [&str; 3] = ["gco2e_per_kwh", "intensity_gco2e_per_kwh", "carbon_intensity_gco2e_per_kwh"];
+/// Columns that are intensities once somebody says their unit.
+const IN_A_UNIT: [&str; 6] =
+    ["value", "carbon_intensity", "carbon intensity", "intensity", "emission_factor", "ci"];
+const TIMES: [&str; 9] = [
+    "timestamp",
+    "datetime",
+    "datetime (utc)",
+    "time",
+    "utc time",
+    "date",
+    "month",
+    "year",
+    "hour_start_utc",
+];
+
+/// A table of nobody's form.
+fn generic(names: &[String], named: &ColumnNames, unit: Option<Unit>) -> Option<Columns> {
+    let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
+    let pick = |name: &Option<String>, usual: &[&str]| match name {
+        Some(name) => find(&[normal(name).as_str()]),
+        None => usual.iter().find_map(|usual| find(&[*usual])),
+    };
+    let time = pick(&named.time, &TIMES)?;
+    let zone = pick(&named.zone, &["zone"]);
+    let estimated = pick(&named.estimated, &["estimated"]);
+    let with = |values, unit| Columns { zone, estimated, unit, ..plain(time, values) };
+    let in_grams = named.value.is_none().then(|| find(&IN_GRAMS)).flatten();
+    if let Some(value) = in_grams {
+        return Some(with(Values::One(value), Unit::GramsPerKwh));
+    }
+    let unit = unit?;
+    if let Some(value) = pick(&named.value, &IN_A_UNIT) {
+        return Some(with(Values::One(value), unit));
+    }
+    let others = names.iter().enumerate().filter(|(column, _)| *column != time);
+    let zones: Vec<(usize, String)> = others.map(|(column, name)| (column, name.to_uppercase())).collect();
+    let all_are_zones = zones.len() > 1 && zones.iter().all(|(_, name)| is_zone_id(name));
+    (all_are_zones && named.value.is_none()).then(|| with(Values::ByZone(zones), unit))
+}
+
+/// True of `DE` and `US-CAL-CISO`: two letters, and whatever follows a dash.
+fn is_zone_id(name: &str) -> bool {
+    let (country, rest) = name.split_once('-').unwrap_or((name, "X"));
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    country.len() == 2
+        && country.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && !rest.is_empty()
+        && rest.bytes().all(is_word)
 }
 
 /// A table in which nothing is out of the ordinary.
@@ -261,5 +393,8 @@ pub(super) fn plain(time: usize, values: Values) -> Columns {
         forecast: None,
         only: Vec::new(),
         values,
+        unit: Unit::GramsPerKwh,
+        stamp_at: StampAt::Start,
+        has_clock: false,
     }
 }

@@ -1,7 +1,6 @@
 //! The rows of a file, checked and put in order.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Utc};
@@ -9,16 +8,18 @@ use chrono_tz::Tz;
 use csv::ByteRecord;
 
 use super::generation::{self, Plant};
+use super::hints::{StampAt, Unit};
 use super::json;
 use super::probe::{Probe, StampForm, Values};
-use super::stamp::{Stamp, order_of};
+use super::records::Records;
+use super::stamp::{Stamp, later_of_twice, order_of};
 use crate::carbon::series::Value;
 use crate::carbon::zone::ZoneNames;
 use crate::carbon::{Basis, CarbonError, Format, InputSummary, RejectedLine, Scope, Step, Zone, ZoneSummary};
 use crate::time::{DAY_MS, HOUR_MS, Window};
 
 /// More than any grid emits: a unit error (lb/MWh, t/MWh) or a fault.
-const MAX_GRAMS_PER_KWH: f64 = 3000.0;
+pub(in crate::carbon) const MAX_GRAMS_PER_KWH: f64 = 3000.0;
 
 /// A month's or a year's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,6 +111,7 @@ pub(in crate::carbon) fn read(
         Some(json) => json_rows(json, basis, fixed_zone, names, &mut rejects),
         None => rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?,
     };
+    let kind = whole_periods(&rows);
     let points = points_by_zone(&rows, &zones, &mut rejects);
     if points.is_empty() {
         let first = rejects.listed.first().map(|reject| (reject.line, reject.reason));
@@ -124,6 +126,7 @@ pub(in crate::carbon) fn read(
             zones: Vec::new(),
             rejected: rejects.count,
             rejected_lines: rejects.listed,
+            source: Arc::clone(&probe.source),
             attribution: Arc::clone(&probe.attribution),
         },
         fine: BTreeMap::new(),
@@ -131,7 +134,7 @@ pub(in crate::carbon) fn read(
         yearly: BTreeMap::new(),
     };
     for (zone, points) in points {
-        imported.take(probe, file, zone, points)?;
+        imported.take(probe, file, zone, points, kind)?;
     }
     Ok(imported)
 }
@@ -144,13 +147,23 @@ impl Imported {
         file: usize,
         zone: Zone,
         points: Vec<Point>,
+        kind: Option<Step>,
     ) -> Result<(), CarbonError> {
-        let (points, duplicates, conflicts) = in_order(points);
-        let step = step_of(probe, &points).map_err(|step_ms| CarbonError::Step {
+        let (mut points, duplicates, conflicts) = in_order(points);
+        let found = kind.map_or_else(|| step_of(probe, &points), Ok);
+        let step = found.map_err(|step_ms| CarbonError::Step {
             path: probe.path.clone(),
             zone: zone.clone(),
             step_ms,
         })?;
+        if probe.columns.stamp_at == StampAt::End {
+            let Step::Fine { step_ms } = step else {
+                return Err(CarbonError::EndOfPeriod { path: probe.path.clone(), zone });
+            };
+            for point in &mut points {
+                point.at_ms = point.at_ms.saturating_sub(step_ms);
+            }
+        }
         let end_of = |point: &Point| match step {
             Step::Fine { step_ms } => point.at_ms.saturating_add(step_ms),
             Step::Monthly => month_after(point.at_ms),
@@ -273,21 +286,15 @@ fn rows(
     names: &ZoneNames,
     rejects: &mut Rejects,
 ) -> Result<(Vec<Row>, Vec<Zone>), CarbonError> {
-    let failed = |source| CarbonError::Read { path: probe.path.clone(), source };
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(true)
-        .flexible(true)
-        .comment(Some(b'#'))
-        .delimiter(probe.delimiter)
-        .from_reader(File::open(&probe.path).map_err(failed)?);
+    let mut records = Records::new(&probe.path, probe.delimiter, probe.is_parquet)?;
     let mut record = ByteRecord::new();
     let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
     let columns = &probe.columns;
     let mut rows = Vec::new();
-    // For clocks that show an hour twice.
-    let mut before_ms = i64::MIN;
-    while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
-        let line = record.position().map_or(0, csv::Position::line);
+    // For clocks that show an hour twice, by zone.
+    let mut before_ms: BTreeMap<usize, i64> = BTreeMap::new();
+    let mut clocks = Clocks::default();
+    while let Some(line) = records.next(&probe.path, &mut record)? {
         let field =
             |index: usize| record.get(index).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
         if columns.only.iter().any(|(column, word)| field(*column).as_deref() != Some(word)) {
@@ -317,17 +324,44 @@ fn rows(
             StampForm::Dotted => generation::dotted(&text, columns.time_zone),
             StampForm::MarketTimeUnit => generation::market_time_unit(&text),
         };
-        let Some(stamp) = stamp else {
+        let Some(mut stamp) = stamp else {
             rejects.add(line, "no time that can be read");
             continue;
         };
-        if let Values::Generation(plants) = &columns.values {
-            let mut stamp = stamp;
-            if let (Stamp::At(at_ms), true) = (stamp, columns.time_zone != Tz::UTC) {
-                let at_ms = generation::later_of_twice(at_ms, before_ms, columns.time_zone);
-                before_ms = at_ms;
-                stamp = Stamp::At(at_ms);
+        let has_offset = Stamp::has_offset(&text);
+        if probe.format == Format::Generic && !columns.has_clock && clocks.differ(has_offset, &text) {
+            rejects.add(
+                line,
+                if has_offset {
+                    "an offset, where lines before have none"
+                } else {
+                    "no offset, where lines before have one"
+                },
+            );
+            continue;
+        }
+        if let (Stamp::At(at_ms), true) = (stamp, columns.time_zone != Tz::UTC && !has_offset) {
+            let before_ms = before_ms.entry(zone).or_insert(i64::MIN);
+            *before_ms = later_of_twice(at_ms, *before_ms, columns.time_zone);
+            stamp = Stamp::At(*before_ms);
+        }
+        if let Values::ByZone(columns_of_zones) = &columns.values {
+            for (column, name) in columns_of_zones {
+                let value = field(*column).unwrap_or_default();
+                if is_blank(&value) {
+                    continue;
+                }
+                match intensity(&value, probe.delimiter, columns.unit) {
+                    Ok(grams_per_kwh) => {
+                        let zone = zones.index(name);
+                        rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: false });
+                    }
+                    Err(reason) => rejects.add(line, reason),
+                }
             }
+            continue;
+        }
+        if let Values::Generation(plants) = &columns.values {
             let has_dots = probe.format == Format::SmardGeneration;
             let mut is_incomplete = false;
             let amounts: Vec<(Plant, f64)> = plants
@@ -352,13 +386,14 @@ fn rows(
         if probe.format == Format::Eco2mix && is_blank(&value) {
             continue;
         }
-        let grams_per_kwh = match intensity(forecast.as_ref().unwrap_or(&value), probe.delimiter) {
-            Ok(grams_per_kwh) => grams_per_kwh,
-            Err(reason) => {
-                rejects.add(line, reason);
-                continue;
-            }
-        };
+        let grams_per_kwh =
+            match intensity(forecast.as_ref().unwrap_or(&value), probe.delimiter, columns.unit) {
+                Ok(grams_per_kwh) => grams_per_kwh,
+                Err(reason) => {
+                    rejects.add(line, reason);
+                    continue;
+                }
+            };
         let said = columns.estimated.and_then(field).is_some_and(|text| {
             text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("yes") || text == "1"
         });
@@ -366,6 +401,21 @@ fn rows(
         rows.push(Row { line, zone, stamp, grams_per_kwh, estimated });
     }
     Ok((rows, zones.zones))
+}
+
+/// Whether stamps carry offsets: a file in which some do and some do not has hours in two clocks, and nobody knows which.
+#[derive(Default)]
+struct Clocks {
+    first: Option<bool>,
+}
+
+impl Clocks {
+    /// True if this stamp is not of the first one's kind.
+    fn differ(&mut self, has_offset: bool, text: &str) -> bool {
+        // A date alone has no clock.
+        let has_clock = text.contains(':') || has_offset;
+        has_clock && *self.first.get_or_insert(has_offset) != has_offset
+    }
 }
 
 /// ENTSO-E names an area and its code: `Germany (DE)`.
@@ -381,7 +431,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// A checked intensity in gCO2e/kWh.
-fn intensity(text: &str, delimiter: u8) -> Result<f64, &'static str> {
+fn intensity(text: &str, delimiter: u8, unit: Unit) -> Result<f64, &'static str> {
     let text = text.trim();
     if is_blank(text) {
         return Err("no intensity");
@@ -389,7 +439,7 @@ fn intensity(text: &str, delimiter: u8) -> Result<f64, &'static str> {
     // Where the semicolon parts the fields, the comma is the decimal point.
     let decimal_comma = delimiter != b',' && !text.contains('.');
     let number = if decimal_comma { text.replacen(',', ".", 1).parse::<f64>() } else { text.parse::<f64>() };
-    number.map_err(|_| "intensity is not a number").and_then(checked)
+    number.map_err(|_| "intensity is not a number").and_then(|number| checked(number * unit.grams_per_kwh()))
 }
 
 /// An intensity that a grid can have, in gCO2e/kWh.
@@ -405,6 +455,15 @@ fn checked(grams_per_kwh: f64) -> Result<f64, &'static str> {
 /// The known zone of that name, or a zone of the user's own.
 fn canonical(text: &str, names: &ZoneNames) -> Zone {
     names.find(text).unwrap_or_else(|| Zone::from_id(text.trim()))
+}
+
+/// The step of a file whose every stamp is a year, or a month.
+fn whole_periods(rows: &[Row]) -> Option<Step> {
+    let all = |is: fn(&Stamp) -> bool| !rows.is_empty() && rows.iter().all(|row| is(&row.stamp));
+    if all(|stamp| matches!(stamp, Stamp::Year(_))) {
+        return Some(Step::Yearly);
+    }
+    all(|stamp| matches!(stamp, Stamp::Month(..))).then_some(Step::Monthly)
 }
 
 fn points_by_zone(rows: &[Row], zones: &[Zone], rejects: &mut Rejects) -> BTreeMap<Zone, Vec<Point>> {
@@ -480,6 +539,18 @@ fn utc(at_ms: i64) -> Option<DateTime<Utc>> {
 fn start_of_month(year: i32, month: u32) -> Option<i64> {
     let midnight = chrono::NaiveDate::from_ymd_opt(year, month, 1)?.and_hms_opt(0, 0, 0)?;
     Some(midnight.and_utc().timestamp_millis())
+}
+
+/// A calendar month (UTC), from 1.
+pub(in crate::carbon) fn month(year: i32, month: u32) -> Option<Window> {
+    let start_ms = start_of_month(year, month)?;
+    Some(Window::new(start_ms, month_after(start_ms)))
+}
+
+/// A calendar year (UTC).
+pub(in crate::carbon) fn year(year: i32) -> Option<Window> {
+    let start_ms = start_of_month(year, 1)?;
+    Some(Window::new(start_ms, year_after(start_ms)))
 }
 
 fn month_after(at_ms: i64) -> i64 {

@@ -1,16 +1,25 @@
 //! Time stamps as intensity files write them.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
-use crate::time::{MINUTE_MS, SECOND_MS, parse_instant};
+use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS, parse_instant};
 
 /// A stamp that is known, or one whose day and month only the whole file tells
 /// apart: spreadsheets write `01/02/2023 00:00` for either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     At(i64),
-    Slashed { first: u32, second: u32, year: i32, time_ms: i64 },
+    /// A whole year.
+    Year(i32),
+    /// A whole month, from 1.
+    Month(i32, u32),
+    Slashed {
+        first: u32,
+        second: u32,
+        year: i32,
+        time_ms: i64,
+    },
 }
 
 /// The order of day and month in a file.
@@ -26,19 +35,50 @@ impl Stamp {
         Self::parse_in(text, Tz::UTC)
     }
 
-    /// Reads a year, `2024`: its first instant.
+    /// Reads a year, `2024`.
     pub(super) fn parse_year(text: &str) -> Option<Self> {
-        let year = text.trim().parse::<i32>().ok().filter(|year| (1900..=2200).contains(year))?;
-        let first = NaiveDate::from_ymd_opt(year, 1, 1)?.and_hms_opt(0, 0, 0)?;
-        Some(Self::At(first.and_utc().timestamp_millis()))
+        text.trim().parse::<i32>().ok().filter(|year| YEARS.contains(year)).map(Self::Year)
+    }
+
+    /// Reads a month, `2024-05`.
+    fn parse_month(text: &str) -> Option<Self> {
+        let (year, month) =
+            text.split_once('-').filter(|(year, month)| (year.len(), month.len()) == (4, 2))?;
+        let year = year.parse::<i32>().ok().filter(|year| YEARS.contains(year))?;
+        month
+            .parse::<u32>()
+            .ok()
+            .filter(|month| (1..=12).contains(month))
+            .map(|month| Self::Month(year, month))
+    }
+
+    /// True if the text says by itself which instant it is: it has an offset, or counts from the epoch.
+    pub(super) fn has_offset(text: &str) -> bool {
+        let text = text.trim();
+        let time_of_day = text.split_once(['T', 't', ' ']).map_or("", |(_, clock)| clock);
+        time_of_day.ends_with(['Z', 'z'])
+            || time_of_day.contains(['+', '-'])
+            || time_of_day.ends_with("UTC")
+            || text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     /// Reads a stamp; without an offset it is on the clock of `zone`.
     pub(super) fn parse_in(text: &str, zone: Tz) -> Option<Self> {
         let text = text.trim();
-        // Twelve digits and more are milliseconds: as seconds they would be the year 5138 or later.
-        if text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return text.parse().ok().map(Self::At);
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            match text.len() {
+                4 => return Self::parse_year(text),
+                // Twelve digits and more are milliseconds, as seconds they would be the year 5138 or later; and so on.
+                12..=14 => return text.parse().ok().map(Self::At),
+                15..=17 => return text.parse::<i64>().ok().map(|at_us| Self::At(at_us.div_euclid(1000))),
+                18..=19 => {
+                    return text.parse::<i64>().ok().map(|at_ns| Self::At(at_ns.div_euclid(1_000_000)));
+                }
+                _ => {}
+            }
+        }
+        if let Some(month) = Self::parse_month(text) {
+            return Some(month);
         }
         if let Ok(at_ms) = parse_instant(text, zone) {
             return Some(Self::At(at_ms));
@@ -67,16 +107,38 @@ impl Stamp {
     pub(super) fn resolve(self, order: Order) -> Option<i64> {
         match self {
             Self::At(at_ms) => Some(at_ms),
+            Self::Year(year) => midnight_ms(year, 1, 1),
+            Self::Month(year, month) => midnight_ms(year, month, 1),
             Self::Slashed { first, second, year, time_ms } => {
                 let (day, month) = match order {
                     Order::DayFirst => (first, second),
                     Order::MonthFirst => (second, first),
                 };
-                let midnight = NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(0, 0, 0)?;
-                midnight.and_utc().timestamp_millis().checked_add(time_ms)
+                midnight_ms(year, month, day)?.checked_add(time_ms)
             }
         }
     }
+}
+
+/// Years that intensities are of.
+const YEARS: std::ops::RangeInclusive<i32> = 1900..=2200;
+
+fn midnight_ms(year: i32, month: u32, day: u32) -> Option<i64> {
+    let midnight = NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(0, 0, 0)?;
+    Some(midnight.and_utc().timestamp_millis())
+}
+
+/// The later of two instants that a clock shows alike, where `at_ms` would go back behind `before_ms`: the hour that is there twice
+/// in autumn.
+pub(super) fn later_of_twice(at_ms: i64, before_ms: i64, zone: Tz) -> i64 {
+    let shown = |at_ms: i64| {
+        let at = chrono::DateTime::from_timestamp_millis(at_ms)?;
+        Some(at.with_timezone(&zone).naive_local())
+    };
+    let later_ms = at_ms.saturating_add(HOUR_MS);
+    let is_twice =
+        shown(at_ms).zip(shown(later_ms)).is_some_and(|(one, other)| other - one == TimeDelta::zero());
+    if at_ms <= before_ms && is_twice { later_ms } else { at_ms }
 }
 
 /// The order that makes every stamp a day; where both do, the one under which
@@ -126,7 +188,17 @@ mod tests {
         ] {
             assert_eq!(Stamp::parse(text), Some(Stamp::At(NEW_YEAR_2023_MS)), "{text}");
         }
-        for text in ["", "n/e", "01/01/2023", "01/01/2023 24:00", "1/2/3/4 00:00", "32/13/2023 xx:00"] {
+        for text in ["1672531200000000", "1672531200000000000"] {
+            assert_eq!(Stamp::parse(text), Some(Stamp::At(NEW_YEAR_2023_MS)), "{text}");
+        }
+        assert_eq!(
+            (Stamp::parse("2023"), Stamp::parse("2023-01")),
+            (Some(Stamp::Year(2023)), Some(Stamp::Month(2023, 1)))
+        );
+        assert_eq!(Stamp::Month(2023, 1).resolve(Order::DayFirst), Some(NEW_YEAR_2023_MS));
+        for text in
+            ["", "2023-13", "n/e", "01/01/2023", "01/01/2023 24:00", "1/2/3/4 00:00", "32/13/2023 xx:00"]
+        {
             assert_eq!(Stamp::parse(text), None, "{text}");
         }
         assert_eq!(Stamp::parse("31/02/2023 00:00").unwrap().resolve(Order::DayFirst), None);

@@ -1,0 +1,104 @@
+//! Rows of tables as text, whatever they are packed in: CSV, gzip, Parquet.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use csv::ByteRecord;
+use flate2::read::MultiGzDecoder;
+use parquet::record::Field;
+
+use crate::carbon::CarbonError;
+use crate::parquet_file::Table;
+use crate::time::format_instant;
+
+/// No intensity file is longer once it is unpacked; what is may be a bomb.
+const LONGEST_BYTES: u64 = 4 << 30;
+
+/// The file's bytes, unpacked.
+pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, CarbonError> {
+    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
+    let mut magic = Vec::new();
+    File::open(path).map_err(failed)?.take(2).read_to_end(&mut magic).map_err(failed)?;
+    let file = BufReader::new(File::open(path).map_err(failed)?);
+    Ok(if magic == [0x1f, 0x8b] {
+        Box::new(MultiGzDecoder::new(file).take(LONGEST_BYTES))
+    } else {
+        Box::new(file.take(LONGEST_BYTES))
+    })
+}
+
+/// True if the file starts as Parquet does.
+pub(super) fn is_parquet(head: &[u8]) -> bool {
+    head.starts_with(b"PAR1")
+}
+
+/// The names of a Parquet file's columns.
+pub(super) fn parquet_header(path: &Path) -> Result<Vec<String>, CarbonError> {
+    Ok(parquet_table(path)?.header)
+}
+
+fn parquet_table(path: &Path) -> Result<Table, CarbonError> {
+    let file = File::open(path).map_err(|source| CarbonError::Read { path: path.to_path_buf(), source })?;
+    Table::open(file).map_err(|error| damaged(path, &error))
+}
+
+fn damaged(path: &Path, error: &parquet::errors::ParquetError) -> CarbonError {
+    CarbonError::Read { path: path.to_path_buf(), source: std::io::Error::other(error.to_string()) }
+}
+
+/// The rows of a table, one after the other.
+pub(super) enum Records {
+    Csv(csv::Reader<Box<dyn Read>>),
+    Parquet { table: Box<Table>, row: u64 },
+}
+
+impl Records {
+    /// The rows after the header.
+    pub(super) fn new(path: &Path, delimiter: u8, is_parquet: bool) -> Result<Self, CarbonError> {
+        if is_parquet {
+            return Ok(Self::Parquet { table: Box::new(parquet_table(path)?), row: 0 });
+        }
+        let mut builder = csv::ReaderBuilder::new();
+        builder.has_headers(true).flexible(true).comment(Some(b'#')).delimiter(delimiter);
+        Ok(Self::Csv(builder.from_reader(open(path)?)))
+    }
+
+    /// Reads the next row into `record` and says at which line it stands; `None` at the end.
+    pub(super) fn next(&mut self, path: &Path, record: &mut ByteRecord) -> Result<Option<u64>, CarbonError> {
+        match self {
+            Self::Csv(reader) => {
+                let failed =
+                    |error: csv::Error| CarbonError::Read { path: path.to_path_buf(), source: error.into() };
+                let is_row = reader.read_byte_record(record).map_err(failed)?;
+                Ok(is_row.then(|| record.position().map_or(0, csv::Position::line)))
+            }
+            Self::Parquet { table, row } => {
+                let Some(next) = table.next_row().map_err(|error| damaged(path, &error))? else {
+                    return Ok(None);
+                };
+                *row = row.saturating_add(1);
+                record.clear();
+                for (_, field) in next.get_column_iter() {
+                    record.push_field(text(field).as_bytes());
+                }
+                Ok(Some(*row))
+            }
+        }
+    }
+}
+
+/// A cell as a table in text would have it.
+fn text(field: &Field) -> String {
+    match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.clone(),
+        Field::Double(number) => number.to_string(),
+        Field::Float(number) => number.to_string(),
+        Field::TimestampMillis(at_ms) => format_instant(*at_ms),
+        Field::TimestampMicros(at_us) => format_instant(at_us.div_euclid(1000)),
+        // Days since the epoch.
+        Field::Date(days) => format_instant(i64::from(*days).saturating_mul(crate::time::DAY_MS)),
+        other => other.to_string(),
+    }
+}

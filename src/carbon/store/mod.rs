@@ -1,0 +1,269 @@
+//! Intensities on disk: a Parquet file for each zone and year, every figure in
+//! one normal form.
+//!
+//! A figure is told by its basis, source, length and start: importing the same
+//! file twice changes nothing, a later edition replaces the figures that it
+//! changes, and what two sources say of one hour stands side by side until a
+//! total asks for one of them ([`preference`]).
+
+mod import;
+mod parquet;
+mod preference;
+mod row;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use import::ImportSummary;
+pub use preference::PREFERENCE;
+pub(super) use preference::rank;
+pub(in crate::carbon) use row::Period;
+pub use row::{Change, ImportedZone};
+pub(in crate::carbon) use summary::summary_of;
+
+use row::Row;
+
+use super::files::files_of;
+use super::{Basis, CarbonError, Zone};
+use crate::time::Window;
+
+/// Says that a directory is a store, and of which layout.
+const MARK: &str = "wattledger-intensity.json";
+/// The layout that this program writes and reads.
+const LAYOUT: u32 = 1;
+
+/// A directory of intensities.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// All figures of one zone, basis and source.
+pub(super) struct SourceFigures {
+    pub(super) source: Arc<str>,
+    pub(super) release: Arc<str>,
+    pub(super) attribution: Arc<str>,
+    pub(super) rows: Vec<(Window, Period, f64, bool)>,
+}
+
+impl Store {
+    /// True if `directory` is a store.
+    pub fn is_one(directory: &Path) -> bool {
+        directory.join(MARK).is_file()
+    }
+
+    /// Opens a store.
+    ///
+    /// # Errors
+    ///
+    /// [`CarbonError::Store`] where it is none, or of a layout that this program does not know.
+    pub fn open(directory: &Path) -> Result<Self, CarbonError> {
+        let wrong = |reason: String| CarbonError::Store { path: directory.to_path_buf(), reason };
+        let mark = directory.join(MARK);
+        if !mark.is_file() {
+            return Err(wrong(format!("there is no `{MARK}` in it")));
+        }
+        let text =
+            fs::read_to_string(&mark).map_err(|source| CarbonError::Read { path: mark.clone(), source })?;
+        let said: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| wrong(format!("`{MARK}`: {error}")))?;
+        match said.get("layout").and_then(serde_json::Value::as_u64) {
+            Some(layout) if layout == u64::from(LAYOUT) => Ok(Self { directory: directory.to_path_buf() }),
+            Some(layout) => Err(wrong(format!("it has layout {layout}, this program reads {LAYOUT}"))),
+            None => Err(wrong(format!("`{MARK}` names no layout"))),
+        }
+    }
+
+    /// Opens a store, or makes one of an empty or missing directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]; a directory that holds something else is left alone.
+    pub fn open_or_create(directory: &Path) -> Result<Self, CarbonError> {
+        if Self::is_one(directory) {
+            return Self::open(directory);
+        }
+        let failed = |source| CarbonError::Write { path: directory.to_path_buf(), source };
+        fs::create_dir_all(directory).map_err(failed)?;
+        if fs::read_dir(directory).map_err(failed)?.next().is_some() {
+            return Err(CarbonError::Store {
+                path: directory.to_path_buf(),
+                reason: "it holds other files".to_owned(),
+            });
+        }
+        let text = format!(
+            "{{\"layout\": {LAYOUT}, \"holds\": \"carbon intensity, a Parquet file by zone and year\"}}\n"
+        );
+        write_whole(&directory.join(MARK), |file| file.write_all(text.as_bytes()))?;
+        Self::open(directory)
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The zones of the store, by id.
+    ///
+    /// # Errors
+    ///
+    /// Where the directory cannot be read.
+    pub fn zones(&self) -> Result<Vec<Zone>, CarbonError> {
+        let failed = |source| CarbonError::Read { path: self.directory.clone(), source };
+        let mut zones = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let is_zone = entry.path().is_dir();
+            zones.extend(name.to_str().filter(|_| is_zone).and_then(zone_of_folder));
+        }
+        zones.sort();
+        Ok(zones)
+    }
+
+    /// The files of a zone, by year.
+    pub(super) fn files(&self, zone: &Zone) -> Result<Vec<PathBuf>, CarbonError> {
+        let folder = self.directory.join(folder_of_zone(zone));
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        files_of(&folder, &["parquet"])
+    }
+
+    /// The figures of one file by basis and source.
+    pub(super) fn figures(
+        &self,
+        path: &Path,
+    ) -> Result<BTreeMap<Basis, BTreeMap<Arc<str>, SourceFigures>>, CarbonError> {
+        let (_, rows) = read_file(path)?;
+        let mut figures: BTreeMap<Basis, BTreeMap<Arc<str>, SourceFigures>> = BTreeMap::new();
+        for row in rows {
+            let of_source = figures.entry(row.basis).or_default().entry(Arc::clone(&row.source));
+            let window = Window::new(row.start_ms, row.start_ms.saturating_add(row.length_ms));
+            let period = row.period();
+            let figures = of_source.or_insert_with(|| SourceFigures {
+                source: row.source,
+                release: Arc::clone(&row.release),
+                attribution: row.attribution,
+                rows: Vec::new(),
+            });
+            figures.release = newer(&figures.release, &row.release);
+            figures.rows.push((window, period, row.grams_per_kwh, row.estimated));
+        }
+        Ok(figures)
+    }
+
+    fn path(&self, zone: &Zone, year: i32) -> PathBuf {
+        self.directory.join(folder_of_zone(zone)).join(format!("{year:04}.parquet"))
+    }
+
+    fn read_file(&self, zone: &Zone, year: i32) -> Result<Vec<Row>, CarbonError> {
+        let path = self.path(zone, year);
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let (found, rows) = read_file(&path)?;
+        match found {
+            Some(found) if found != *zone => {
+                let reason = format!("`{found}` stands in the file of `{zone}`");
+                Err(CarbonError::Store { path, reason })
+            }
+            _ => Ok(rows),
+        }
+    }
+
+    fn write_file(&self, zone: &Zone, year: i32, rows: &[Row]) -> Result<PathBuf, CarbonError> {
+        let path = self.path(zone, year);
+        if let Some(folder) = path.parent() {
+            let failed = |source| CarbonError::Write { path: folder.to_path_buf(), source };
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        write_whole(&path, |file| {
+            parquet::write(zone, rows, file).map_err(|error| std::io::Error::other(error.to_string()))
+        })?;
+        Ok(path)
+    }
+}
+
+fn read_file(path: &Path) -> Result<(Option<Zone>, Vec<Row>), CarbonError> {
+    parquet::read(path).map_err(|reason| CarbonError::Store { path: path.to_path_buf(), reason })
+}
+
+/// Two releases of one source in one file: both are said.
+fn newer(one: &Arc<str>, other: &Arc<str>) -> Arc<str> {
+    if one == other || one.split(" and ").any(|part| part == other.as_ref()) {
+        return Arc::clone(one);
+    }
+    Arc::from(format!("{one} and {other}"))
+}
+
+/// A folder's name for any zone, however users call theirs: what could leave the store is written as `%2F`.
+fn folder_of_zone(zone: &Zone) -> String {
+    let mut name = String::new();
+    for (at, byte) in zone.as_str().bytes().enumerate() {
+        let is_plain =
+            byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && at > 0);
+        if is_plain {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
+}
+
+/// The zone of a folder's name.
+fn zone_of_folder(name: &str) -> Option<Zone> {
+    let mut bytes = Vec::new();
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    String::from_utf8(bytes).ok().map(|id| Zone::from_id(&id))
+}
+
+/// Writes a file under another name and gives it its own once it is whole and on the disk.
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> Result<(), CarbonError> {
+    let failed = |source| CarbonError::Write { path: path.to_path_buf(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder).map_err(failed)?;
+    write(file.as_file_mut()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let open = fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(open).map_err(failed)?;
+    }
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_zone_leaves_the_store(id in "\\PC{1,20}") {
+            let zone = Zone::from_id(&id);
+            let folder = folder_of_zone(&zone);
+            prop_assert!(!folder.contains(['/', '\\']) && !folder.starts_with('.'));
+            prop_assert_eq!(zone_of_folder(&folder), Some(zone));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which intensities a plan has, and what its user should know of them.
+
+use std::path::PathBuf;
+
+use super::{ConfigError, ConfigFile, Request};
+use crate::carbon::{Basis, Intensity, Sources, Zone};
+use crate::time::Window;
+
+/// The intensities of flags and file, and the zone of what names none.
+pub(super) fn open(request: &Request, file: &ConfigFile) -> Result<(Intensity, Option<Zone>), ConfigError> {
+    let shipped = Intensity::shipped()?;
+    let named = request.zone.as_deref().or(file.site.zone.as_deref());
+    let basis: Option<Basis> =
+        request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
+    let files: Vec<PathBuf> = if request.intensity.is_empty() {
+        file.site.intensity.clone().unwrap_or_default()
+    } else {
+        request.intensity.clone()
+    };
+    if files.is_empty() && basis.is_none() {
+        let zone = named.map(|name| shipped.zone(name)).transpose()?;
+        return Ok((shipped, zone));
+    }
+    // The files may hold a zone that the shipped tables do not know.
+    let default = named.map(|name| shipped.zone(name).unwrap_or_else(|_| Zone::from_id(name)));
+    let zones: Vec<String> = named_zones(request, file).map(str::to_owned).collect();
+    let intensity = Intensity::open(&Sources {
+        files: &files,
+        default_zone: default.as_ref(),
+        basis,
+        zones: Some(&zones),
+        preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
+    })?;
+    let in_files = |zone: &Zone| {
+        intensity.inputs().iter().flat_map(|input| &input.zones).any(|known| known.zone == *zone)
+    };
+    match (named, default) {
+        (Some(name), Some(zone)) if !in_files(&zone) => {
+            let zone = shipped.zone(name)?;
+            Ok((intensity, Some(zone)))
+        }
+        (_, zone) => Ok((intensity, zone)),
+    }
+}
+
+/// Zones that nodes and runs name.
+fn named_zones<'a>(request: &'a Request, file: &'a ConfigFile) -> impl Iterator<Item = &'a str> {
+    let of_nodes = file.hardware.iter().filter_map(|stated| stated.zone.as_deref());
+    of_nodes.chain(request.run_zones.iter().map(String::as_str))
+}
+
+/// The zones whose factors a report may ask for, each once.
+pub(super) fn used(
+    intensity: &Intensity,
+    zone: Option<&Zone>,
+    request: &Request,
+    file: &ConfigFile,
+) -> Vec<Zone> {
+    let named = named_zones(request, file).filter_map(|name| intensity.zone(name).ok());
+    let mut zones: Vec<Zone> = zone.cloned().into_iter().chain(named).collect();
+    zones.sort();
+    zones.dedup();
+    zones
+}
+
+/// Files that do nothing for the zones or the time that are asked for, and countries of several zones.
+pub(super) fn notes(intensity: &Intensity, used: &[Zone], window: Window) -> Vec<String> {
+    const SHOWN: usize = 4;
+    let mut notes = Vec::new();
+    for zone in used {
+        let parts = intensity.parts(zone);
+        if let Some(first) = parts.first() {
+            notes.push(format!(
+                "`{zone}` is priced at the mean of the country, which has {} zones with factors of their own, such as `{first}`",
+                parts.len()
+            ));
+        }
+    }
+    for input in intensity.inputs() {
+        let name = input.path.display();
+        let of_used: Vec<_> = input.zones.iter().filter(|known| used.contains(&known.zone)).collect();
+        if of_used.is_empty() && !used.is_empty() {
+            let has: Vec<String> =
+                input.zones.iter().take(SHOWN).map(|known| known.zone.to_string()).collect();
+            let more = if input.zones.len() > SHOWN { " and others" } else { "" };
+            let wanted: Vec<String> = used.iter().map(|zone| format!("`{zone}`")).collect();
+            notes.push(format!(
+                "`{name}` has no factor of {}: it has {}{more}",
+                wanted.join(", "),
+                has.join(", ")
+            ));
+        }
+        // A store keeps every year; that one of them is another is no slip.
+        let is_file = input.format != crate::carbon::Format::Store;
+        let is_elsewhere = |known: &&&crate::carbon::ZoneSummary| known.window.intersect(window).is_none();
+        if let Some(known) =
+            of_used.first().filter(|_| is_file && of_used.iter().all(|known| is_elsewhere(&known)))
+        {
+            notes.push(format!("`{name}` covers {}, and nothing of {window}", known.window));
+        }
+    }
+    notes
+}

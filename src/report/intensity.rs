@@ -1,0 +1,50 @@
+//! A picture of a zone's intensities over a time, by how they were come by.
+
+use super::ReportError;
+use super::chart::{Layer, LayerKind, StackedTime, Text, stacked_time};
+use crate::carbon::{HourFactor, Tier};
+
+/// Tiers in the order of the legend, with their names in it.
+const TIERS: [(Tier, &str); 6] = [
+    (Tier::Hourly, "of the hour"),
+    (Tier::MonthlyProfile, "of the month, shaped"),
+    (Tier::Monthly, "of the month"),
+    (Tier::AnnualProfile, "of the year, shaped"),
+    (Tier::Annual, "of the year"),
+    (Tier::World, "of the world"),
+];
+
+/// Draws `hours` as steps, each in the colour of its tier; time without a factor stays empty. A PNG.
+///
+/// # Errors
+///
+/// Where it cannot be drawn.
+pub fn intensity_chart(
+    title: &str,
+    subtitle: &str,
+    footnote: &str,
+    hours: &[HourFactor],
+) -> Result<Vec<u8>, ReportError> {
+    let of_tier = |tier: Tier| {
+        let value = |hour: &HourFactor| match &hour.factor {
+            Some(factor) if factor.tier == tier => factor.intensity.value(),
+            _ => 0.0,
+        };
+        hours.iter().map(value).collect::<Vec<f64>>()
+    };
+    let is_used =
+        |tier: Tier| hours.iter().any(|hour| hour.factor.as_ref().is_some_and(|factor| factor.tier == tier));
+    let layers = TIERS.into_iter().filter(|(tier, _)| is_used(*tier)).map(|(tier, name)| Layer {
+        name: name.to_owned(),
+        values: of_tier(tier),
+        kind: if tier == Tier::World { LayerKind::Muted } else { LayerKind::Normal },
+    });
+    let chart = StackedTime {
+        text: Text { title: title.to_owned(), subtitle: subtitle.to_owned(), footnote: footnote.to_owned() },
+        buckets: hours.iter().map(|hour| hour.window).collect(),
+        layers: layers.collect(),
+        y_label: "gCO₂e/kWh".to_owned(),
+        overlay: None,
+    };
+    stacked_time(&chart).map_err(|source| ReportError::Chart { name: "intensity", source })
+}
