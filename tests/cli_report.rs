@@ -288,7 +288,7 @@ fn the_same_input_gives_the_same_bytes() {
             support::files(&bench.path(&out))
         };
         let first = make("1", "one");
-        assert_eq!(first.len(), 12, "seven tables, a summary and four charts");
+        assert_eq!(first.len(), 14, "nine tables, a summary and four charts");
         assert!(first == make("2", "two"), "two threads wrote other bytes");
         assert!(first == make("2", "again"), "the second time wrote other bytes");
     }
@@ -328,9 +328,11 @@ fn without_charts_there_are_none() {
             "by_node.csv",
             "by_stage.csv",
             "by_user.csv",
+            "embodied.csv",
             "hourly.csv",
             "meters.csv",
             "runs.csv",
+            "statement.csv",
             "summary.json"
         ]
     );
@@ -342,6 +344,7 @@ fn without_charts_there_are_none() {
         by       modelled:constant 13.2 %, modelled:utilisation 86.8 %
       emissions  not priced
         priced   unpriced 100.0 %
+      embodied   2.848 gCO2e amortised
       coverage   89.8 % seen, 0.9 % interpolated
       balance    B1 closes, B2 closes, B3 closes
       note       no PUE stated: 1 is used, so facility energy is IT energy
@@ -349,7 +352,7 @@ fn without_charts_there_are_none() {
       note       job log: times carry no offset and were read in the zone `UTC`
       note       job log: lines put right that had separators inside a text: 1
       note       nodes without a node meter have no `other`: 0 W is taken for it
-    wrote out: runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, summary.json
+    wrote out: runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, embodied.csv, statement.csv, summary.json
     "#);
 }
 

@@ -14,12 +14,13 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::Value;
+use wattledger::carbon::{Equivalents, amortised_g};
 use wattledger::meter::counter::{self, CounterRules, Tally};
 use wattledger::meter::edges::{EdgeRule, Holders};
 use wattledger::meter::gauge;
 use wattledger::meter::presence::{Boots, GapLimits};
 use wattledger::power::{DeviceKind, MemoryModel, Rating, UtilisationModel};
-use wattledger::units::{GramsPerKwh, Seconds, Watts};
+use wattledger::units::{GramsCo2e, GramsPerKwh, Seconds, Watts};
 
 #[path = "support/truth.rs"]
 mod support;
@@ -89,6 +90,18 @@ fn memory(input: &Value) -> Figures {
         other => panic!("{other}"),
     };
     figures([("power_w", model.power(bytes).value())])
+}
+
+fn embodied(input: &Value) -> Figures {
+    let number = |key: &str| input[key].as_f64().unwrap();
+    let device_g = amortised_g(number("embodied_kgco2e"), number("lifetime_years"), number("duration_s"));
+    figures([("emissions_gco2e", device_g * number("share"))])
+}
+
+fn equivalent(input: &Value) -> Figures {
+    let table = Equivalents::shipped().unwrap();
+    let like = table.named(input["name"].as_str().unwrap()).unwrap();
+    figures([("count", like.count(GramsCo2e(input["emissions_gco2e"].as_f64().unwrap())))])
 }
 
 fn energy(input: &Value) -> Figures {
@@ -267,6 +280,8 @@ fn every_case_gives_what_its_source_says() {
             "device-power" => device_power(&case.input),
             "memory-power" => memory(&case.input),
             "energy" => energy(&case.input),
+            "embodied" => embodied(&case.input),
+            "equivalent" => equivalent(&case.input),
             "counter" => counter_case(&case.input),
             "gauge" => gauge_case(&case.input),
             "report" => report(&case.id, &case.input),

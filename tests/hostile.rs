@@ -352,7 +352,7 @@ fn configuration_and_intensity_files() {
         ended.stderr
     };
     assert_snapshot!(of(&["--config", "key.toml"]), @r#"
-    error: `key.toml` is not a valid configuration: line 3: unknown field `pew`, expected one of `zone`, `pue`, `pue_series`, `gpu_in_node_meter`, `intensity`, `basis`
+    error: `key.toml` is not a valid configuration: line 3: unknown field `pew`, expected one of `zone`, `pue`, `pue_series`, `gpu_in_node_meter`, `intensity`, `intensity_preference`, `contracts`, `matching`, `purchases`, `basis`
     hint: docs/configuration.md lists every key
     "#);
     assert_snapshot!(of(&["--config", "syntax.toml"]), @r#"

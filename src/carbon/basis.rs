@@ -51,6 +51,11 @@ impl Basis {
         attribution: Attribution::Average,
         perspective: Perspective::Consumption,
     };
+
+    /// True if Scope 2 figures may be made of it: direct emissions of all plants (rule G4).
+    pub fn is_scope_2(self) -> bool {
+        self.scope == Scope::Direct && self.attribution == Attribution::Average
+    }
 }
 
 impl fmt::Display for Basis {

@@ -85,6 +85,8 @@ pub struct Sources<'a> {
     pub zones: Option<&'a [String]>,
     /// Sources of stores that go before [`super::PREFERENCE`], best first.
     pub preference: &'a [String],
+    /// True to leave out, and not to refuse, what has nothing of the basis.
+    pub only_fitting: bool,
 }
 
 /// The source and release of a user's file.
@@ -177,10 +179,14 @@ impl Intensity {
     pub fn open(sources: &Sources<'_>) -> Result<Self, CarbonError> {
         let (stores, files): (Vec<PathBuf>, Vec<PathBuf>) =
             sources.files.iter().cloned().partition(|path| Store::is_one(path));
-        let (probes, skipped) = import::probe_all(&files, &Hints::default())?;
+        let (mut probes, skipped) = import::probe_all(&files, &Hints::default())?;
         let mut stored = Vec::new();
         for directory in &stores {
             stored.push(Stored::read(directory, sources, &tables::shipped()?.names)?);
+        }
+        if let Some(basis) = sources.basis.filter(|_| sources.only_fitting) {
+            probes.retain(|probe| probe.column(basis).is_ok());
+            stored.retain(|stored| stored.has(basis));
         }
         let basis = settle_basis(&probes, &stored, sources.basis)?;
         let mut intensity = Self::tables(basis)?;

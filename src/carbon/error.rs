@@ -181,6 +181,16 @@ pub enum CarbonError {
         /// The words as given.
         text: String,
     },
+    /// A row of a table of contracts or purchases that cannot be meant.
+    #[error("`{}` line {line}: {reason}", path.display())]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// A shipped table is broken.
     #[error("line {line} of the shipped table `{table}` is broken")]
     Table {
@@ -242,6 +252,7 @@ impl CarbonError {
                     .to_owned(),
             ),
             Self::ManyBases { .. } => Some("say with `--basis` which of them is meant".to_owned()),
+            Self::Contract { .. } => Some("docs/statement.md says what each column is".to_owned()),
             Self::Empty { .. }
             | Self::Write { .. }
             | Self::Read { .. }

@@ -9,12 +9,15 @@
 
 mod basis;
 mod chain;
+mod contracts;
+mod embodied;
 mod equivalents;
 mod error;
 mod files;
 mod hours;
 mod import;
 mod input;
+mod purchases;
 mod series;
 mod store;
 mod stored;
@@ -23,13 +26,14 @@ mod zone;
 
 pub use basis::{Attribution, Basis, Perspective, Scope};
 pub use chain::{Factor, Intensity, Sources, Tier};
-pub use equivalents::{
-    CAR_EU_G_PER_KM, CAR_US_G_PER_KM, EQUIVALENTS_SOURCE, Equivalents, TREE_MONTH_G, equivalents,
-};
+pub use contracts::{Contract, ContractKind, Contracts, Matching};
+pub use embodied::{DeviceKind, Footprint, Footprints, HOURS_IN_YEAR, LIFETIME_YEARS, amortised_g};
+pub use equivalents::{Equivalent, Equivalents};
 pub use error::CarbonError;
 pub use hours::{HourFactor, Stretch, TierCoverage, by_tier, hours, mean_and_range, stretches};
 pub use import::{CEEMS_INTENSITY, ColumnNames, Hints, IntensityGauge, StampAt, Unit};
 pub use input::{Format, InputSummary, RejectedLine, SkippedFile, Step, ZoneSummary};
+pub use purchases::{Purchase, Purchases};
 pub use store::{Change, ImportSummary, ImportedZone, PREFERENCE, Store};
 pub use tables::SHIPPED_ATTRIBUTION;
 pub use zone::Zone;

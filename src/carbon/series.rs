@@ -70,21 +70,17 @@ impl Series {
         let mut merged: Vec<Value> = Vec::with_capacity(upper.len().saturating_add(under.values.len()));
         let mut above = upper.iter().copied().peekable();
         for mut value in under.values {
+            // The last one above may reach into this one.
+            value.start_ms = merged.last().map_or(value.start_ms, |last| last.end_ms.max(value.start_ms));
             while let Some(over) = above.next_if(|over| over.start_ms < value.end_ms) {
-                if over.end_ms <= value.start_ms {
-                    merged.push(over);
-                    continue;
-                }
                 if value.start_ms < over.start_ms {
                     merged.push(Value { end_ms: over.start_ms, ..value });
                 }
-                value.start_ms = over.end_ms;
+                value.start_ms = value.start_ms.max(over.end_ms);
                 merged.push(over);
             }
-            // What the last one above reaches into is covered as far as it goes.
-            let from_ms = merged.last().map_or(value.start_ms, |last| last.end_ms.max(value.start_ms));
-            if from_ms < value.end_ms {
-                merged.push(Value { start_ms: from_ms, ..value });
+            if value.start_ms < value.end_ms {
+                merged.push(value);
             }
         }
         merged.extend(above);

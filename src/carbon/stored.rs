@@ -51,6 +51,10 @@ impl Stored {
         Ok(Self { directory: directory.to_path_buf(), zones })
     }
 
+    pub(super) fn has(&self, basis: Basis) -> bool {
+        self.bases().contains(&basis)
+    }
+
     fn bases(&self) -> BTreeSet<Basis> {
         self.zones.iter().flat_map(|(_, by_basis)| by_basis.keys().copied()).collect()
     }

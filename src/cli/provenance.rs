@@ -30,6 +30,8 @@ pub(super) fn provenance(
     };
     inputs.jobs.files().iter().filter(|path| !path.is_dir()).for_each(|path| add("jobs", path));
     inputs.config.iter().for_each(|path| add("config", path));
+    plan.statement.contracts.iter().for_each(|contracts| add("contracts", &contracts.path));
+    plan.statement.purchases.iter().for_each(|purchases| add("purchases", &purchases.path));
     // A file of a store has a line for each source in it.
     let mut intensities: Vec<_> = plan.intensity.inputs().iter().map(|input| input.path.as_path()).collect();
     intensities.dedup();

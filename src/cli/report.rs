@@ -11,6 +11,7 @@ use super::provenance::provenance;
 use super::server::{ServerArgs, is_lossy};
 use super::summary::print_summary;
 use super::{Failure, Outcome};
+use crate::carbon::Matching;
 use crate::config::{
     ConfigError, ConfigFile, Defaults, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
     log_time_zone, log_window,
@@ -84,6 +85,12 @@ pub(super) struct Args {
     /// What the intensity counts: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`.
     #[arg(long, value_name = "WORDS")]
     basis: Option<String>,
+    /// Contracts, certificates and residual mixes for the market-based figure, as CSV (docs/statement.md); with direct factors.
+    #[arg(long, value_name = "FILE")]
+    contracts: Option<PathBuf>,
+    /// How contracts' volumes are matched with what was used: `annual` (default) or `hourly`.
+    #[arg(long, value_name = "annual|hourly")]
+    matching: Option<MatchingChoice>,
     /// Facility energy divided by IT energy; default 1.0.
     #[arg(long)]
     pue: Option<f64>,
@@ -141,6 +148,14 @@ enum Share {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum MatchingChoice {
+    /// Over the whole of the period that lies in the report.
+    Annual,
+    /// In each hour on its own.
+    Hourly,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Answer {
     Yes,
     No,
@@ -176,6 +191,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         run_zones: Vec::new(),
         intensity: args.intensity.clone(),
         basis: args.basis.clone(),
+        contracts: args.contracts.clone(),
+        matching: args.matching.map(|matching| match matching {
+            MatchingChoice::Annual => Matching::Annual,
+            MatchingChoice::Hourly => Matching::Hourly,
+        }),
         pue: args.pue,
         power_model: args.power_model.clone(),
         calibration: args.calibration.clone(),
@@ -267,8 +287,17 @@ pub(super) fn make(inputs: &Inputs, request: &Request, file: &ConfigFile) -> Res
     bar.finish_and_clear();
     let books = books?;
     let provenance = provenance(source, &plan, log.as_ref(), &books, inputs);
-    let prices = Prices { intensity: &plan.intensity, zone: plan.zone.as_ref(), pue: &plan.pue };
-    let report = Report::new(Subject { books: &books, runs: jobs.runs, prices, provenance: &provenance })?;
+    let prices = Prices {
+        intensity: &plan.intensity,
+        zone: plan.zone.as_ref(),
+        pue: &plan.pue,
+        upstream: plan.statement.upstream.as_ref(),
+        contracts: plan.statement.contracts.as_ref(),
+        matching: plan.statement.matching,
+    };
+    let purchases = plan.statement.purchases.as_ref();
+    let subject = Subject { books: &books, runs: jobs.runs, prices, purchases, provenance: &provenance };
+    let report = Report::new(subject)?;
     let written = report.write(&inputs.out, inputs.charts)?;
     print_summary(&report.summary()?, &provenance);
     wrote(&inputs.out, &written);

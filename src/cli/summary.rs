@@ -49,12 +49,23 @@ pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance
             "  emissions  {}{} ({} km by car, {} tree-months)",
             mass(grams),
             within("emissions_gco2e", mass),
-            figures(number("/equivalents/car_km").unwrap_or(0.0)),
-            figures(number("/equivalents/tree_months").unwrap_or(0.0)),
+            figures(number("/equivalents/car_km/count").unwrap_or(0.0)),
+            figures(number("/equivalents/tree_months/count").unwrap_or(0.0)),
         )),
         None => note(format_args!("  emissions  not priced")),
     }
     note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
+    if number("/emissions_gco2e").is_some() {
+        note(format_args!("    from     {}", shares("/energy_share_by_factor_source")));
+    }
+    if let Some(market) = number("/statement/scope_2_market_gco2e") {
+        let upstream = number("/statement/scope_3_category_3_gco2e");
+        let upstream = upstream.map_or("not known".to_owned(), mass);
+        note(format_args!("  market     {} by contracts, upstream {upstream}", mass(market)));
+    }
+    if let Some(embodied) = number("/statement/embodied_amortised_gco2e") {
+        note(format_args!("  embodied   {} amortised", mass(embodied)));
+    }
     if let Some(covered) = number("/coverage/covered") {
         let interpolated = number("/coverage/interpolated").unwrap_or(0.0);
         note(format_args!("  coverage   {} seen, {} interpolated", percent(covered), percent(interpolated)));

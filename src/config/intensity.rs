@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{ConfigError, ConfigFile, Request};
-use crate::carbon::{Basis, Intensity, Sources, Zone};
+use crate::carbon::{Basis, Contracts, Intensity, Matching, Purchases, Scope, Sources, Zone};
 use crate::time::Window;
 
 /// The intensities of flags and file, and the zone of what names none.
@@ -12,11 +12,7 @@ pub(super) fn open(request: &Request, file: &ConfigFile) -> Result<(Intensity, O
     let named = request.zone.as_deref().or(file.site.zone.as_deref());
     let basis: Option<Basis> =
         request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
-    let files: Vec<PathBuf> = if request.intensity.is_empty() {
-        file.site.intensity.clone().unwrap_or_default()
-    } else {
-        request.intensity.clone()
-    };
+    let files = files(request, file);
     if files.is_empty() && basis.is_none() {
         let zone = named.map(|name| shipped.zone(name)).transpose()?;
         return Ok((shipped, zone));
@@ -30,6 +26,7 @@ pub(super) fn open(request: &Request, file: &ConfigFile) -> Result<(Intensity, O
         basis,
         zones: Some(&zones),
         preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
+        only_fitting: false,
     })?;
     let in_files = |zone: &Zone| {
         intensity.inputs().iter().flat_map(|input| &input.zones).any(|known| known.zone == *zone)
@@ -40,6 +37,72 @@ pub(super) fn open(request: &Request, file: &ConfigFile) -> Result<(Intensity, O
             Ok((intensity, Some(zone)))
         }
         (_, zone) => Ok((intensity, zone)),
+    }
+}
+
+/// What the statement is made of besides the factors of the total (rules G4, G5).
+#[derive(Debug, Default)]
+pub struct StatementPlan {
+    /// Contracts, certificates and residual mixes.
+    pub contracts: Option<Contracts>,
+    /// How their volumes are matched.
+    pub matching: Matching,
+    /// Life-cycle factors beside the direct ones, for what lies upstream; `None` where the total is not direct and average.
+    pub upstream: Option<Intensity>,
+    /// Hardware bought.
+    pub purchases: Option<Purchases>,
+}
+
+/// Reads what the statement is made of.
+pub(super) fn statement(
+    intensity: &Intensity,
+    zone: Option<&Zone>,
+    request: &Request,
+    file: &ConfigFile,
+    notes: &mut Vec<String>,
+) -> Result<StatementPlan, ConfigError> {
+    let contracts = request.contracts.as_ref().or(file.site.contracts.as_ref());
+    let contracts = contracts.map(|path| Contracts::read(path, intensity)).transpose()?;
+    let basis = intensity.basis();
+    if !basis.is_scope_2() {
+        if contracts.is_some() {
+            notes.push(format!(
+                "contracts are left aside: a market-based figure is of direct, average factors, and these are {basis} (`--basis direct`)"
+            ));
+        }
+    } else if contracts.is_none() {
+        notes.push(
+            "no contracts stated (`--contracts`): the market-based figure takes location factors throughout"
+                .to_owned(),
+        );
+    }
+    let upstream = match basis.is_scope_2() {
+        true => {
+            let files = files(request, file);
+            let zones: Vec<String> = named_zones(request, file).map(str::to_owned).collect();
+            Some(Intensity::open(&Sources {
+                files: &files,
+                default_zone: zone,
+                basis: Some(Basis { scope: Scope::LifeCycle, ..basis }),
+                zones: Some(&zones),
+                preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
+                only_fitting: true,
+            })?)
+        }
+        false => None,
+    };
+    let purchases = file.site.purchases.as_ref().map(|path| Purchases::read(path)).transpose()?;
+    let matching = request.matching.or(file.site.matching).unwrap_or_default();
+    let contracts = contracts.filter(|_| basis.is_scope_2());
+    Ok(StatementPlan { contracts, matching, upstream, purchases })
+}
+
+/// The files of intensities that flags or file name.
+fn files(request: &Request, file: &ConfigFile) -> Vec<PathBuf> {
+    if request.intensity.is_empty() {
+        file.site.intensity.clone().unwrap_or_default()
+    } else {
+        request.intensity.clone()
     }
 }
 

@@ -18,10 +18,11 @@ pub use fetch::{
     FetchFlags, PASSWORD_VARIABLE, ServerFlags, TOKEN_VARIABLE, TimeFlags, Variables, asked_window,
     cached_request, fetch_request,
 };
+pub use intensity::StatementPlan;
 pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window};
 
-use crate::carbon::CarbonError;
+use crate::carbon::{CarbonError, Matching};
 use crate::ledger::{GpuInNodeMeter, ShareRule};
 use crate::meter::catalog::{Catalog, MeterKind};
 use crate::meter::names::AliasError;
@@ -110,6 +111,9 @@ pub(crate) struct Site {
     gpu_in_node_meter: Option<GpuInNodeMeter>,
     intensity: Option<Vec<PathBuf>>,
     intensity_preference: Option<Vec<String>>,
+    contracts: Option<PathBuf>,
+    matching: Option<Matching>,
+    purchases: Option<PathBuf>,
     basis: Option<String>,
 }
 
@@ -174,6 +178,9 @@ pub(crate) struct Hardware {
     other_w: Option<f64>,
     psu_efficiency: Option<f64>,
     zone: Option<String>,
+    embodied_kgco2e: Option<f64>,
+    gpu_embodied_kgco2e: Option<f64>,
+    lifetime_years: Option<f64>,
 }
 
 /// `wattledger.toml` as it stands.
@@ -230,6 +237,7 @@ impl ConfigFile {
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = file.site.intensity.iter_mut().flatten();
         let paths = paths.chain(&mut file.power.calibration).chain(&mut file.site.pue_series);
+        let paths = paths.chain(&mut file.site.contracts).chain(&mut file.site.purchases);
         for path in paths {
             *path = directory.join(&*path);
         }

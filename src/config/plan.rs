@@ -6,8 +6,9 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use regex::Regex;
 
+use super::intensity::StatementPlan;
 use super::{ConfigError, ConfigFile, Hardware, MemoryRule, Power};
-use crate::carbon::{Intensity, Zone};
+use crate::carbon::{Footprints, Intensity, Matching, Zone};
 use crate::jobs::{hostlist, tres};
 use crate::ledger::{GpuInNodeMeter, NodeHardware, Pue, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
@@ -46,6 +47,10 @@ pub struct Request {
     pub run_zones: Vec<String>,
     /// `--basis`.
     pub basis: Option<String>,
+    /// `--contracts`.
+    pub contracts: Option<PathBuf>,
+    /// `--matching`.
+    pub matching: Option<Matching>,
     /// `--pue`.
     pub pue: Option<f64>,
     /// `--power-model`.
@@ -76,6 +81,8 @@ pub struct Plan {
     pub intensity: Intensity,
     /// Zone of nodes and runs that name none.
     pub zone: Option<Zone>,
+    /// What the market-based figure and the rest of the statement are made of.
+    pub statement: StatementPlan,
     /// Facility energy ÷ IT energy.
     pub pue: Pue,
     /// Zone of job logs' times without an offset.
@@ -138,6 +145,7 @@ impl Plan {
             scheduler_nodes: scheduler_nodes(file)?,
             jobs_from_ms,
             jobs_to_ms,
+            footprints: Arc::new(Footprints::shipped()?),
             window,
             bucket_ms: intensity.finest_step_ms(),
         };
@@ -151,8 +159,9 @@ impl Plan {
                 intensity.zone(zone)?;
             }
         }
+        let statement = super::intensity::statement(&intensity, zone.as_ref(), request, file, &mut notes)?;
         let attributions = intensity.attributions(&used, window);
-        Ok(Self { rules, intensity, zone, pue, jobs_tz, notes, attributions, intensity_notes })
+        Ok(Self { rules, intensity, zone, statement, pue, jobs_tz, notes, attributions, intensity_notes })
     }
 
     /// The settings by name, for the record in `summary.json`.
@@ -187,6 +196,12 @@ impl Plan {
             ("model_unseen_nodes", rules.model_unseen_nodes.to_string()),
         ]
         .into_iter()
+        .chain(
+            self.statement
+                .contracts
+                .iter()
+                .map(|_| ("matching", self.statement.matching.as_str().to_owned())),
+        )
         .collect()
     }
 
@@ -415,6 +430,9 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         other_w: optional("hardware.other_w", stated.other_w)?,
         psu_efficiency: psu_efficiency(stated.psu_efficiency)?,
         zone: stated.zone.clone(),
+        embodied_kgco2e: optional("hardware.embodied_kgco2e", stated.embodied_kgco2e)?,
+        gpu_embodied_kgco2e: optional("hardware.gpu_embodied_kgco2e", stated.gpu_embodied_kgco2e)?,
+        lifetime_years: lifetime(stated.lifetime_years)?,
     })
 }
 
@@ -425,6 +443,15 @@ fn curve(setting: &str, watts: Option<&[f64]>) -> Result<Option<LoadCurve>, Conf
     watts
         .map(|watts| LoadCurve::new(watts).map_err(|error| value(setting, error.to_string(), hint())))
         .transpose()
+}
+
+fn lifetime(stated: Option<f64>) -> Result<Option<f64>, ConfigError> {
+    match stated {
+        Some(years) if !(0.1..=100.0).contains(&years) => {
+            Err(value("hardware.lifetime_years", format!("{years} is not between 0.1 and 100"), None))
+        }
+        stated => Ok(stated),
+    }
 }
 
 fn psu_efficiency(stated: Option<f64>) -> Result<Option<f64>, ConfigError> {

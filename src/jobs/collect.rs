@@ -273,6 +273,7 @@ impl Record {
             self.lists_resources = other.lists_resources;
         }
         self.run.cpu_time_s = self.run.cpu_time_s.or(other.run.cpu_time_s);
+        self.run.functional_units = self.run.functional_units.or(other.run.functional_units);
         let energies = [self.run.recorded_energy_j, other.run.recorded_energy_j];
         self.run.recorded_energy_j = energies.into_iter().flatten().reduce(f64::max);
         let texts = [

@@ -75,6 +75,8 @@ pub struct Run {
     pub allocations: Vec<Allocation>,
     /// CPU time used on all nodes together, in seconds, of a run that has ended; `None` if the log does not tell, or tells nought.
     pub cpu_time_s: Option<f64>,
+    /// What it got done, in units of the user's own: requests, samples, epochs (rule G6).
+    pub functional_units: Option<f64>,
     /// Energy the scheduler itself recorded for the whole job (`ConsumedEnergyRaw`), in joules.
     pub recorded_energy_j: Option<f64>,
 }

@@ -20,7 +20,7 @@ use crate::parquet_file::Table;
 use crate::time::{DAY_MS, format_instant};
 
 /// Columns that are read; `country` is another name for `zone`.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "run_id",
     "start",
     "end",
@@ -35,6 +35,7 @@ const COLUMNS: [&str; 17] = [
     "zone",
     "cpus",
     "cpu_time_s",
+    "functional_units",
     "memory",
     "gpus",
     "gpu_ids",
@@ -300,6 +301,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
             zone: (!zone.is_empty()).then(|| zone.to_owned()),
             start_ms,
             end_ms,
+            functional_units: row.count("functional_units")?.filter(|units| *units > 0.0),
             cpu_time_s: row.count("cpu_time_s")?.and_then(super::plausible_cpu_time_s),
             ..Run::default()
         },

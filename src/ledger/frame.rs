@@ -51,6 +51,7 @@ struct Columns {
     source: Vec<Option<String>>,
     release: Vec<Option<String>>,
     emissions_gco2e: Vec<Option<f64>>,
+    upstream_gco2e: Vec<Option<f64>>,
 }
 
 /// All entries of `books`, in the order node, device, bucket, beneficiary
@@ -99,6 +100,7 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.facility_energy_j.push(priced.facility_energy_j);
             columns.zone.push(priced.zone.map(|zone| zone.as_str().to_owned()));
             columns.emissions_gco2e.push(priced.emissions_gco2e);
+            columns.upstream_gco2e.push(priced.upstream_gco2e);
             let factor = priced.factor;
             columns.intensity.push(factor.as_ref().map(|factor| factor.intensity.value()));
             columns.tier.push(factor.as_ref().map(|factor| factor.tier.to_string()));
@@ -147,6 +149,7 @@ impl Columns {
                 Column::new("factor_source".into(), self.source),
                 Column::new("factor_release".into(), self.release),
                 Column::new("emissions_gco2e".into(), self.emissions_gco2e),
+                Column::new("upstream_gco2e".into(), self.upstream_gco2e),
             ],
         )
     }

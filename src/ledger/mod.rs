@@ -11,10 +11,12 @@ mod claims;
 mod compare;
 mod device;
 mod device_model;
+mod embodied;
 mod entry;
 mod frame;
 mod hardware;
 mod joblog;
+mod market;
 mod measure;
 mod method;
 mod models;
@@ -41,8 +43,10 @@ pub use claims::{Claim, NodeSize, ShareMethod};
 pub use compare::{Account, ComponentEnergy, compare};
 pub use device::{DeviceBook, MethodBook};
 pub use device_model::{HardwareModel, hardware_model};
+pub use embodied::EmbodiedDevice;
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
+pub use market::{ContractUse, Market, ZoneUse};
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
@@ -133,6 +137,8 @@ pub struct NodeBooks {
     pub node_buckets: Vec<NodeBucket>,
     /// The whole-node meter, if it has one.
     pub node_meter: Option<MethodBook>,
+    /// What it took to make it, and who had what of that (rule G5).
+    pub embodied: Vec<EmbodiedDevice>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -450,6 +456,18 @@ impl Context<'_> {
             tally: meter.tally,
         });
         let presence = &measured.presence;
+        let is_gpu = |device: &&device::Device| device.key.component == Component::Gpu;
+        let gpus = measured.devices.iter().filter(is_gpu);
+        let embodied = embodied::EmbodiedNode {
+            stated: &stated,
+            gpus: gpus.map(|gpu| (gpu.key.id.clone(), gpu.model.clone())).collect(),
+            claims: &claims,
+            size,
+            presence,
+            known: known || !self.has_log,
+            jobs_covered: self.covered,
+        };
+        let embodied = embodied.devices(&self.rules.footprints, self.buckets);
         let books_of = |device| DeviceBook::new(device, self.buckets, presence);
         let devices: Vec<DeviceBook> = measured.devices.iter().map(books_of).collect();
         let books = NodeBooks {
@@ -457,6 +475,7 @@ impl Context<'_> {
             runs_with_full_interval,
             name: name.to_owned(),
             machine,
+            embodied,
             known: known || !self.has_log,
             size: Some(size),
             size_origin,

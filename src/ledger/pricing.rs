@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::Books;
 use super::entry::{Beneficiary, Entry};
 use super::pue::Pue;
-use crate::carbon::{Factor, Intensity, Zone};
+use crate::carbon::{Contracts, Factor, Intensity, Matching, Zone};
 use crate::jobs::Run;
-use crate::units::Joules;
+use crate::units::{GramsPerKwh, Joules};
 
 /// What emissions are worked out with.
 #[derive(Clone, Copy)]
@@ -18,6 +18,12 @@ pub struct Prices<'a> {
     pub zone: Option<&'a Zone>,
     /// Facility energy ÷ IT energy.
     pub pue: &'a Pue,
+    /// Life-cycle factors beside direct ones, for what lies upstream (rule G4).
+    pub upstream: Option<&'a Intensity>,
+    /// What the market-based figure is made of.
+    pub contracts: Option<&'a Contracts>,
+    /// How contracts are matched.
+    pub matching: Matching,
 }
 
 /// A row's price.
@@ -33,6 +39,8 @@ pub(super) struct Priced {
     pub facility_energy_j: f64,
     /// Emissions in gCO2e; `None` where unpriced.
     pub emissions_gco2e: Option<f64>,
+    /// Upstream of them, in gCO2e; `None` where not known (rule G4).
+    pub upstream_gco2e: Option<f64>,
 }
 
 /// Looks factors up once for each zone and bucket.
@@ -41,6 +49,7 @@ pub(super) struct Pricer<'a> {
     runs: &'a [Run],
     named: BTreeMap<String, Option<Zone>>,
     factors: BTreeMap<(Zone, usize), Option<Factor>>,
+    upstreams: BTreeMap<(Zone, usize), Option<GramsPerKwh>>,
     /// By bucket, once asked for.
     pues: Option<Vec<f64>>,
 }
@@ -48,7 +57,14 @@ pub(super) struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     /// With the zones that `runs` may name.
     pub(super) fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
-        Self { prices, runs, named: BTreeMap::new(), factors: BTreeMap::new(), pues: None }
+        Self {
+            prices,
+            runs,
+            named: BTreeMap::new(),
+            factors: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+            pues: None,
+        }
     }
 
     /// Prices one row of a node; `node_zone` is the zone stated for the node.
@@ -67,7 +83,34 @@ impl<'a> Pricer<'a> {
         let emissions_gco2e = factor
             .as_ref()
             .map(|factor| Joules(facility_energy_j).to_kwh().emissions(factor.intensity).value());
-        Priced { zone, factor, pue, facility_energy_j, emissions_gco2e }
+        let upstream = self.upstream(books, zone.as_ref(), entry.bucket, factor.as_ref());
+        let upstream_gco2e =
+            upstream.map(|intensity| Joules(facility_energy_j).to_kwh().emissions(intensity).value());
+        Priced { zone, factor, pue, facility_energy_j, emissions_gco2e, upstream_gco2e }
+    }
+
+    /// Life-cycle less direct, where both are of one kind.
+    fn upstream(
+        &mut self,
+        books: &Books,
+        zone: Option<&Zone>,
+        bucket: usize,
+        direct: Option<&Factor>,
+    ) -> Option<GramsPerKwh> {
+        let (intensity, zone, direct) = (self.prices.upstream?, zone?, direct?);
+        let key = (zone.clone(), bucket);
+        if let Some(known) = self.upstreams.get(&key) {
+            return *known;
+        }
+        let whole = intensity.factor_at(zone, books.buckets.get(bucket)?.start_ms);
+        let found = whole.and_then(|whole| {
+            let is_like =
+                (whole.tier, &whole.source, &whole.release) == (direct.tier, &direct.source, &direct.release);
+            let difference = whole.intensity.value() - direct.intensity.value();
+            (is_like && difference >= 0.0).then_some(GramsPerKwh(difference))
+        });
+        self.upstreams.insert(key, found);
+        found
     }
 
     fn pue(&mut self, books: &Books, bucket: usize) -> f64 {

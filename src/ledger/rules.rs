@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::usage::ShareRule;
+use crate::carbon::Footprints;
 use crate::meter::catalog::Catalog;
 use crate::meter::edges::EdgeRule;
 use crate::meter::names::Aliases;
@@ -62,6 +63,12 @@ pub struct NodeHardware {
     pub psu_efficiency: Option<f64>,
     /// Zone of the node, if it differs from the report's.
     pub zone: Option<String>,
+    /// What it took to make the node without its GPUs, in kgCO2e (rule G5).
+    pub embodied_kgco2e: Option<f64>,
+    /// What it took to make one of its GPUs, in kgCO2e.
+    pub gpu_embodied_kgco2e: Option<f64>,
+    /// How long both are expected to serve, in years of 8,760 h.
+    pub lifetime_years: Option<f64>,
 }
 
 /// The settings.
@@ -99,6 +106,8 @@ pub struct Rules {
     pub jobs_from_ms: Option<i64>,
     /// See `jobs_from_ms`.
     pub jobs_to_ms: Option<i64>,
+    /// What it takes to make devices (rule G5).
+    pub footprints: Arc<Footprints>,
     /// What is reported on.
     pub window: Window,
     /// Length of a bucket: an hour, or the finest step of the intensity data.
@@ -127,6 +136,9 @@ impl Rules {
                 merged.other_w = merged.other_w.or(stated.other_w);
                 merged.psu_efficiency = merged.psu_efficiency.or(stated.psu_efficiency);
                 merged.zone = merged.zone.or_else(|| stated.zone.clone());
+                merged.embodied_kgco2e = merged.embodied_kgco2e.or(stated.embodied_kgco2e);
+                merged.gpu_embodied_kgco2e = merged.gpu_embodied_kgco2e.or(stated.gpu_embodied_kgco2e);
+                merged.lifetime_years = merged.lifetime_years.or(stated.lifetime_years);
             }
         }
         merged

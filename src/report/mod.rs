@@ -6,11 +6,13 @@
 mod bounds;
 pub mod chart;
 mod comparison;
+mod embodied;
 mod group;
 mod intensity;
 mod meters;
 mod output;
 mod pictures;
+mod statement;
 mod summary;
 mod tables;
 
@@ -23,8 +25,9 @@ pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
 
+use crate::carbon::{CarbonError, Equivalents, Purchases};
 use crate::jobs::Run;
-use crate::ledger::{Books, Prices, entries_frame};
+use crate::ledger::{Books, Market, Prices, entries_frame};
 use bounds::RowWidths;
 use chart::ChartError;
 
@@ -34,6 +37,9 @@ pub enum ReportError {
     /// A table could not be built.
     #[error("cannot build the tables")]
     Table(#[from] PolarsError),
+    /// A shipped table is broken.
+    #[error(transparent)]
+    Carbon(#[from] CarbonError),
     /// A chart could not be drawn.
     #[error("cannot draw `{name}`")]
     Chart {
@@ -56,6 +62,8 @@ pub struct Subject<'a> {
     pub runs: &'a [Run],
     /// What emissions are worked out with.
     pub prices: Prices<'a>,
+    /// Hardware bought, for the statement.
+    pub purchases: Option<&'a Purchases>,
     /// Everything needed to repeat the report.
     pub provenance: &'a Provenance,
 }
@@ -64,6 +72,7 @@ pub struct Subject<'a> {
 pub struct Report<'a> {
     subject: Subject<'a>,
     widths: RowWidths,
+    market: Option<Market>,
     /// The ledger's rows.
     pub entries: DataFrame,
     /// A row for each run.
@@ -80,6 +89,10 @@ pub struct Report<'a> {
     pub by_node: DataFrame,
     /// A row for each series.
     pub meters: DataFrame,
+    /// A row for each device that was made.
+    pub embodied: DataFrame,
+    /// By scope.
+    pub statement: DataFrame,
 }
 
 impl<'a> Report<'a> {
@@ -92,17 +105,24 @@ impl<'a> Report<'a> {
         let entries = entries_frame(subject.books, subject.runs, subject.prices)?;
         let bucket_ms = subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
         let widths = RowWidths::new(&entries, bucket_ms)?;
+        let market = statement::market(&entries, &subject)?;
+        let entries = statement::with_market(entries, market.as_ref())?;
         let rows = (&entries, &widths);
         Ok(Self {
-            runs: tables::runs(rows, subject.books, subject.runs)?,
+            runs: tables::runs(rows, subject.books, subject.runs, &Equivalents::shipped()?)?,
             hourly: tables::hourly(&entries, &widths)?,
-            by_user: tables::by_run_text(rows, subject.runs, "user", |run| &run.user)?,
-            by_account: tables::by_run_text(rows, subject.runs, "account", |run| &run.account)?,
-            by_stage: tables::by_run_text(rows, subject.runs, "stage", |run| &run.stage)?,
+            by_user: tables::by_run_text(rows, (subject.books, subject.runs), "user", |run| &run.user)?,
+            by_account: tables::by_run_text(rows, (subject.books, subject.runs), "account", |run| {
+                &run.account
+            })?,
+            by_stage: tables::by_run_text(rows, (subject.books, subject.runs), "stage", |run| &run.stage)?,
             by_node: tables::by_node(rows, subject.books)?,
             meters: meters::table(subject.books)?,
+            embodied: embodied::table(subject.books)?,
+            statement: statement::table(&entries, market.as_ref(), &subject)?,
             entries,
             widths,
+            market,
             subject,
         })
     }
@@ -113,7 +133,13 @@ impl<'a> Report<'a> {
     ///
     /// Only if Polars refuses a grouping.
     pub fn summary(&self) -> Result<serde_json::Value, ReportError> {
-        Ok(summary::summary(&self.entries, &self.widths, &self.subject)?)
+        let mut summary =
+            summary::summary(&self.entries, &self.widths, &self.subject, &Equivalents::shipped()?)?;
+        if let Some(all) = summary.as_object_mut() {
+            let statement = statement::summary(&self.entries, self.market.as_ref(), &self.subject)?;
+            all.insert("statement".to_owned(), statement);
+        }
+        Ok(summary)
     }
 
     /// Writes everything into the directory `out`. Where a balance does not
@@ -134,6 +160,8 @@ impl<'a> Report<'a> {
             ("by_node.csv", &self.by_node),
             ("by_stage.csv", &self.by_stage),
             ("meters.csv", &self.meters),
+            ("embodied.csv", &self.embodied),
+            ("statement.csv", &self.statement),
         ] {
             outputs.add(name, tables::csv(table)?);
         }

@@ -11,7 +11,7 @@ use super::Subject;
 use super::bounds::{Figure, RowWidths};
 use super::group::Grouped;
 use super::tables::{BENEFICIARIES, COMPONENTS};
-use crate::carbon::{self, equivalents};
+use crate::carbon::Equivalents;
 use crate::ledger::{Balance, Balances, Books};
 use crate::sum::Sum;
 use crate::time::format_instant;
@@ -106,8 +106,13 @@ fn shares(parts: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
 }
 
 /// The whole of `summary.json`.
-pub(super) fn summary(entries: &DataFrame, widths: &RowWidths, subject: &Subject<'_>) -> PolarsResult<Value> {
-    let Subject { books, runs, prices, provenance } = *subject;
+pub(super) fn summary(
+    entries: &DataFrame,
+    widths: &RowWidths,
+    subject: &Subject<'_>,
+    equivalents: &Equivalents,
+) -> PolarsResult<Value> {
+    let Subject { books, runs, prices, provenance, .. } = *subject;
     let total = |column: &str| -> PolarsResult<f64> {
         Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
     };
@@ -120,6 +125,7 @@ pub(super) fn summary(entries: &DataFrame, widths: &RowWidths, subject: &Subject
     let by_method = energy_by(entries, "method")?;
     let by_share = energy_by(entries, "share_method")?;
     let by_tier = energy_by(entries, "intensity_tier")?;
+    let by_source = energy_by(entries, "factor_source")?;
     let in_kwh = |parts: &BTreeMap<String, f64>, names: &[&str]| -> BTreeMap<String, f64> {
         names
             .iter()
@@ -128,7 +134,6 @@ pub(super) fn summary(entries: &DataFrame, widths: &RowWidths, subject: &Subject
             })
             .collect()
     };
-    let like = emissions.map(|grams| equivalents(GramsCo2e(grams)));
     let window = match (books.buckets.first(), books.buckets.last()) {
         (Some(first), Some(last)) => {
             json!({"start": format_instant(first.start_ms), "end": format_instant(last.end_ms)})
@@ -153,11 +158,11 @@ pub(super) fn summary(entries: &DataFrame, widths: &RowWidths, subject: &Subject
         "emissions_gco2e": emissions,
         "basis": prices.intensity.basis().to_string(),
         "energy_share_by_intensity_tier": shares(&by_tier),
-        "equivalents": {
-            "car_km": like.map(|like| like.car_km_eu),
-            "tree_months": like.map(|like| like.tree_months),
-            "source": carbon::EQUIVALENTS_SOURCE,
-        },
+        "energy_share_by_factor_source": shares(&by_source),
+        "equivalents": equivalents.all().iter().map(|like| {
+            let count = emissions.map(|grams| like.count(GramsCo2e(grams)));
+            (like.name.clone(), json!({"count": count, "what": like.unit, "source": like.source}))
+        }).collect::<serde_json::Map<String, Value>>(),
         "coverage": coverage(books),
         "balances": balances(&books.balances),
         "nodes": books.nodes.len(),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use polars::prelude::{Column, CsvWriter, DataFrame, PolarsResult, SerWriter as _};
 
 use super::bounds::{Figure, RowWidths};
+use super::embodied::{self, EMBODIED};
 use super::group::Grouped;
-use crate::carbon::equivalents;
+use crate::carbon::Equivalents;
 use crate::jobs::Run;
-use crate::ledger::{Books, MinutePower};
+use crate::ledger::{Beneficiary, Books, MinutePower};
 use crate::meter::catalog::Component;
 use crate::sum::Sum;
 use crate::time::format_instant;
@@ -148,6 +149,8 @@ fn totals(grouped: &Grouped, entries: &DataFrame, widths: &RowWidths) -> PolarsR
     ];
     carbon.extend(widths.columns(grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
     carbon.push(kwh(&unpriced, "unpriced_energy_kwh")?);
+    carbon.push(grouped.sum_if_any(entries, "emissions_market_gco2e")?);
+    carbon.push(grouped.sum_if_any(entries, "upstream_gco2e")?);
     Ok(Totals { energy, coverage, carbon })
 }
 
@@ -202,6 +205,8 @@ pub(super) fn hourly(entries: &DataFrame, widths: &RowWidths) -> PolarsResult<Da
     }
     columns.push(emissions);
     columns.extend(widths.columns(&grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
+    columns.push(grouped.sum_if_any(entries, "emissions_market_gco2e")?);
+    columns.push(grouped.sum_if_any(entries, "upstream_gco2e")?);
     with_instants(grouped.table(columns)?, "bucket_start_ms", "bucket_start")
 }
 
@@ -226,7 +231,7 @@ fn with_instants(table: DataFrame, from: &str, to: &str) -> PolarsResult<DataFra
 /// runs have, and rows for what no run used, so that the column adds up to the cluster.
 pub(super) fn by_run_text<'r>(
     (entries, widths): (&DataFrame, &RowWidths),
-    runs: &'r [Run],
+    (books, runs): (&Books, &'r [Run]),
     name: &str,
     text: impl Fn(&'r Run) -> &'r String,
 ) -> PolarsResult<DataFrame> {
@@ -251,7 +256,15 @@ pub(super) fn by_run_text<'r>(
     columns.extend(totals.energy);
     columns.extend(totals.carbon);
     columns.extend(totals.coverage);
-    grouped.table(columns)
+    let of_beneficiary = |row: &embodied::Row<'_>| {
+        let text = match row.beneficiary {
+            Beneficiary::Run(run) => runs.get(run).map_or("", |run| text(run).as_str()),
+            _ => "",
+        };
+        Some(vec![row.beneficiary.kind().to_owned(), text.to_owned()])
+    };
+    let sums = embodied::by(&embodied::rows(books), of_beneficiary);
+    embodied::join(grouped.table(columns)?, &["beneficiary", name], sums)
 }
 
 /// `by_node.csv`.
@@ -266,7 +279,8 @@ pub(super) fn by_node((entries, widths): (&DataFrame, &RowWidths), books: &Books
     }
     columns.extend(totals.carbon);
     columns.extend(totals.coverage);
-    let table = grouped.table(columns)?;
+    let sums = embodied::by(&embodied::rows(books), |row| Some(vec![row.node.to_owned()]));
+    let table = embodied::join(grouped.table(columns)?, &["node"], sums)?;
     let by_name: BTreeMap<&str, &crate::ledger::NodeBooks> =
         books.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     let nodes: Vec<Option<&crate::ledger::NodeBooks>> = table
@@ -327,6 +341,7 @@ pub(super) fn runs(
     (entries, widths): (&DataFrame, &RowWidths),
     books: &Books,
     runs: &[Run],
+    equivalents: &Equivalents,
 ) -> PolarsResult<DataFrame> {
     let of_runs = Grouped::new(entries, &["run"])?;
     let totals = totals(&of_runs, entries, widths)?;
@@ -364,7 +379,8 @@ pub(super) fn runs(
     for column in energies.columns().iter().filter(|column| column.name().as_str() != "run") {
         all.push(pick(column, &rows)?);
     }
-    all.extend(run_figures(&listed, &all, books, runs)?);
+    all.extend(run_figures(&listed, &all, books, runs, equivalents)?);
+    all.extend(scores(&listed, &all, books, runs)?);
     DataFrame::new(listed.len(), all)
 }
 
@@ -438,6 +454,7 @@ fn run_figures(
     columns: &[Column],
     books: &Books,
     runs: &[Run],
+    equivalents: &Equivalents,
 ) -> PolarsResult<Vec<Column>> {
     let find = |name: &str| columns.iter().find(|column| column.name().as_str() == name);
     let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
@@ -463,8 +480,10 @@ fn run_figures(
     let peak: Vec<Option<f64>> =
         listed.iter().zip(&mean).map(|(run, mean)| peak_power(peaks.get(run).copied(), *mean)).collect();
     let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
-    let equivalent: Vec<Option<_>> =
-        emissions.iter().map(|grams| grams.map(|grams| equivalents(GramsCo2e(grams)))).collect();
+    let like = |name: &str| -> Vec<Option<f64>> {
+        let like = equivalents.named(name);
+        emissions.iter().map(|grams| Some(like?.count(GramsCo2e((*grams)?)))).collect()
+    };
     let recorded: Vec<Option<f64>> =
         listed.iter().map(|run| runs.get(*run).and_then(|run| run.recorded_energy_j)).collect();
     let difference = scheduler_differences(listed, &energy_kwh, books, runs);
@@ -472,13 +491,55 @@ fn run_figures(
         Column::new("mean_power_w".into(), mean),
         Column::new("peak_power_w".into(), peak),
         Column::new("short".into(), short),
-        Column::new("car_km".into(), equivalent.iter().map(|e| e.map(|e| e.car_km_eu)).collect::<Vec<_>>()),
-        Column::new(
-            "tree_months".into(),
-            equivalent.iter().map(|e| e.map(|e| e.tree_months)).collect::<Vec<_>>(),
-        ),
+        Column::new("car_km".into(), like("car_km")),
+        Column::new("tree_months".into(), like("tree_months")),
         Column::new("scheduler_energy_j".into(), recorded),
         Column::new("scheduler_energy_difference".into(), difference),
+    ])
+}
+
+/// Embodied emissions and the software carbon intensity (rules G5, G6).
+fn scores(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> PolarsResult<Vec<Column>> {
+    let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
+        let found = columns.iter().find(|column| column.name().as_str() == name);
+        Ok(found
+            .map(|column| column.f64().map(|values| values.iter().collect()))
+            .transpose()?
+            .unwrap_or_default())
+    };
+    let of_run = |row: &embodied::Row<'_>| match row.beneficiary {
+        Beneficiary::Run(run) => Some(run),
+        _ => None,
+    };
+    let sums = embodied::by(&embodied::rows(books), of_run);
+    let embodied: Vec<Option<f64>> = listed.iter().map(|run| sums.get(run).copied()).collect();
+    let located = numbers("emissions_gco2e")?;
+    let sci: Vec<Option<f64>> =
+        located.iter().zip(&embodied).map(|(located, embodied)| Some((*located)? + (*embodied)?)).collect();
+    let hours: Vec<Option<f64>> =
+        numbers("in_window_s")?.iter().map(|seconds| seconds.map(|seconds| seconds / 3600.0)).collect();
+    let gpu_hours: Vec<Option<f64>> =
+        numbers("gpus")?.iter().zip(&hours).map(|(gpus, hours)| Some((*gpus)? * (*hours)?)).collect();
+    let window = books.buckets.first().zip(books.buckets.last());
+    let units: Vec<Option<f64>> = listed
+        .iter()
+        .map(|run| {
+            let (run, (first, last)) = (runs.get(*run)?, window?);
+            let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
+            run.functional_units.filter(|_| is_whole)
+        })
+        .collect();
+    let per = |name: &str, amounts: &[Option<f64>]| {
+        let pairs = sci.iter().zip(amounts);
+        let values = pairs.map(|(sci, amount)| Some((*sci)? / amount.filter(|amount| *amount > 0.0)?));
+        Column::new(name.into(), values.collect::<Vec<Option<f64>>>())
+    };
+    Ok(vec![
+        Column::new(EMBODIED.into(), embodied),
+        per("sci_gco2e_per_hour", &hours),
+        per("sci_gco2e_per_gpu_hour", &gpu_hours),
+        per("sci_gco2e_per_unit", &units),
+        Column::new("sci_gco2e".into(), sci),
     ])
 }
 

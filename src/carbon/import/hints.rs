@@ -35,7 +35,7 @@ impl FromStr for Unit {
     type Err = CarbonError;
 
     fn from_str(text: &str) -> Result<Self, CarbonError> {
-        let folded: String = text.to_lowercase().replace(['₂', ' ', '_'], "");
+        let folded: String = text.to_lowercase().replace('₂', "2").replace([' ', '_'], "");
         // What the mass is of changes no number here: basis says what is counted.
         let plain = ["co2eq", "co2e", "co2"].iter().fold(folded, |text, gas| text.replacen(gas, "", 1));
         match plain.as_str() {

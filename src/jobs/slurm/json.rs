@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Held, Job, plausible_energy_j, stage_in};
+use super::{Held, Job, plausible_energy_j, stage_in, units_in};
 use crate::jobs::clock::Instant;
 use crate::jobs::collect::Collector;
 use crate::jobs::json::{at, each_entry, integer, number, text};
@@ -63,6 +63,9 @@ fn take_job(collector: &mut Collector, entry: &Value) -> Result<(), RejectReason
                 .find_map(|who| stage_in(text(entry, &["comment", who])))
                 .unwrap_or_default()
                 .to_owned(),
+            functional_units: ["job", "administrator", "system"]
+                .iter()
+                .find_map(|who| units_in(text(entry, &["comment", who]))),
             cpu_time_s: cpu_time_s(entry),
             recorded_energy_j: energy_j(entry),
             ..Run::default()

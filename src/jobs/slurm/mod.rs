@@ -118,10 +118,20 @@ impl Job {
 
 /// The value of `stage=…` in a comment.
 fn stage_in(comment: &str) -> Option<&str> {
+    word_in(comment, "stage")
+}
+
+/// The value of `units=…` in a comment.
+fn units_in(comment: &str) -> Option<f64> {
+    word_in(comment, "units")?.parse().ok().filter(|units: &f64| units.is_finite() && *units > 0.0)
+}
+
+/// The value of `wanted=…` in a comment.
+fn word_in<'c>(comment: &'c str, wanted: &str) -> Option<&'c str> {
     let words = comment.split(|character: char| character.is_whitespace() || ",;|&".contains(character));
     words
         .filter_map(|word| word.split_once('='))
-        .find_map(|(name, value)| (name.eq_ignore_ascii_case("stage") && !value.is_empty()).then_some(value))
+        .find_map(|(name, value)| (name.eq_ignore_ascii_case(wanted) && !value.is_empty()).then_some(value))
 }
 
 /// Joules by the scheduler's own reading. Slurm writes nought where no energy
@@ -154,5 +164,10 @@ mod tests {
         assert_eq!(stage_in("proj=x; Stage=inference,note=y"), Some("inference"));
         assert_eq!(stage_in("backstage=1 stage="), None);
         assert_eq!(stage_in(""), None);
+        assert_eq!(units_in("stage=inference units=2.5e6"), Some(2.5e6));
+        assert_eq!(
+            (units_in("units=none"), units_in("units=-1"), units_in("subunits=3")),
+            (None, None, None)
+        );
     }
 }

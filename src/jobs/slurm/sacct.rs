@@ -6,7 +6,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use super::align::{Kind, realign};
-use super::{Held, Job, JobId, plausible_energy_j, stage_in};
+use super::{Held, Job, JobId, plausible_energy_j, stage_in, units_in};
 use crate::jobs::clock::{self, Instant, When};
 use crate::jobs::collect::{Collector, Step};
 use crate::jobs::error::shorten;
@@ -199,10 +199,12 @@ impl Row<'_> {
         if !column.is_empty() {
             return column.to_owned();
         }
-        let comments = ["comment", "admincomment", "systemcomment"];
-        comments.iter().find_map(|key| stage_in(self.get(key))).unwrap_or_default().to_owned()
+        COMMENTS.iter().find_map(|key| stage_in(self.get(key))).unwrap_or_default().to_owned()
     }
 }
+
+/// Columns that hold whatever people put there.
+const COMMENTS: [&str; 3] = ["comment", "admincomment", "systemcomment"];
 
 fn bad_resource(column: &'static str, source: TresError) -> RejectReason {
     RejectReason::BadResource { column, source }
@@ -234,6 +236,7 @@ fn take_row(collector: &mut Collector, row: &Row<'_>, options: &Options) -> Resu
             partition: row.get("partition").to_owned(),
             state: row.get("state").split(' ').next().unwrap_or_default().trim_end_matches('+').to_owned(),
             stage: row.stage(),
+            functional_units: COMMENTS.iter().find_map(|key| units_in(row.get(key))),
             cpu_time_s: clock::parse_cpu_time_s(row.get("totalcpu")),
             recorded_energy_j: row.energy_j(),
             ..Run::default()

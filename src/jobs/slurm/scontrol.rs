@@ -4,7 +4,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::{Held, Job, stage_in};
+use super::{Held, Job, stage_in, units_in};
 use crate::jobs::clock::{self, Instant, When};
 use crate::jobs::collect::Collector;
 use crate::jobs::error::shorten;
@@ -104,6 +104,9 @@ impl Record {
                     .find_map(|key| stage_in(self.rest(key)))
                     .unwrap_or_default()
                     .to_owned(),
+                functional_units: ["Comment=", "AdminComment=", "SystemComment="]
+                    .iter()
+                    .find_map(|key| units_in(self.rest(key))),
                 ..Run::default()
             },
             cluster: String::new(),
