@@ -475,3 +475,41 @@ fn the_real_files_in_a_store() {
     let (_, tier, source) = at(&yearly, "DE", "2024-06-01T00:00:00Z").unwrap();
     assert_eq!((tier, source.as_str()), (Tier::AnnualProfile, "Ember"));
 }
+
+/// The same from Prometheus' own format, as the program reads it.
+#[test]
+fn a_snapshot_with_ceems_series() {
+    let bench = Bench::new();
+    let mut text = String::new();
+    let start_s = instant("2026-03-01T00:00:00Z") / 1000;
+    for minute in 0..=120 {
+        let grams = if minute < 60 { 40 } else { 60 };
+        let at_s = start_s + minute * 60;
+        text.push_str(&format!("ceems_emissions_gCo2_kWh{{instance=\"a:9030\",job=\"ceems\",provider=\"rte\",country_code=\"FR\"}} {grams} {at_s}\n"));
+    }
+    bench.write("dump.om", &format!("# TYPE ceems_emissions_gCo2_kWh gauge\n{text}# EOF\n"));
+    let ended = bench.run(&["convert", "dump.om", "--out", "blocks"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let ended = bench.run(&["intensity", "import", "--snapshot", "blocks", "--store", "store"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("series of CEEMS, direct average production") && ended.stderr.contains("2 new"),
+        "{}",
+        ended.stderr
+    );
+    let show = bench.run(&[
+        "intensity",
+        "show",
+        "--zone",
+        "FR",
+        "--store",
+        "store",
+        "--basis",
+        "direct production",
+        "--from",
+        "2026-03-01",
+        "--to",
+        "2026-03-01T02:00Z",
+    ]);
+    assert!(show.stdout.contains("mean       50.00 gCO2e/kWh, 40.00 to 60.00"), "{}", show.stdout);
+}

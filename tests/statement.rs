@@ -311,3 +311,41 @@ fn what_a_job_log_counts_is_a_functional_unit() {
     assert_eq!(number(&rows[1], "sci_gco2e_per_unit"), None);
     near(number(&rows[1], "embodied_amortised_gco2e").unwrap(), 100.0, "embodied");
 }
+
+/// Nodes of two countries by patterns, a run that names a third, in one report.
+#[test]
+fn one_report_spans_countries() {
+    let directory = support::fresh("statement_zones");
+    std::fs::write(
+        directory.join("runs.csv"),
+        "run_id,start,end,nodes,cpus,zone\na,2026-01-01T00:00Z,2026-01-01T02:00Z,par1,8,\n\
+         b,2026-01-01T00:00Z,2026-01-01T02:00Z,sto1,8,\nc,2026-01-01T00:00Z,2026-01-01T02:00Z,sto2,8,NO\n",
+    )
+    .unwrap();
+    std::fs::write(
+        directory.join("wattledger.toml"),
+        "[site]\nzone = \"DE\"\nintensity = [\"hours.csv\"]\n\n[[hardware]]\ncpus = 8\ncpu_tdp_w = 100\n\n\
+         [[hardware]]\nnodes = \"par.*\"\nzone = \"France\"\n\n[[hardware]]\nnodes = \"sto.*\"\nzone = \"SE\"\n",
+    )
+    .unwrap();
+    let mut hours = "# basis: direct\ntimestamp,gco2e_per_kwh,zone\n".to_owned();
+    for (zone, first, second) in [("FR", 10, 30), ("SE", 5, 5), ("NO", 1, 2)] {
+        writeln!(hours, "2026-01-01T00:00Z,{first},{zone}\n2026-01-01T01:00Z,{second},{zone}").unwrap();
+    }
+    std::fs::write(directory.join("hours.csv"), hours).unwrap();
+    support::wattledger()
+        .current_dir(&directory)
+        .args(["report", "--jobs", "runs.csv", "--no-charts", "--out", "out"])
+        .assert()
+        .success();
+    let rows = table(&directory.join("out/runs.csv"));
+    let figures: Vec<(&str, f64)> =
+        rows.iter().map(|row| (row.text("zone"), number(row, "intensity_gco2e_per_kwh").unwrap())).collect();
+    // Each at full load for two hours: the mean of its zone's two hours.
+    assert_eq!(figures.iter().map(|(zone, _)| *zone).collect::<Vec<_>>(), ["FR", "SE", "NO"]);
+    for ((_, found), expected) in figures.iter().zip([20.0, 5.0, 1.5]) {
+        near(*found, expected, "mean of two hours");
+    }
+    let summary = std::fs::read_to_string(directory.join("out/summary.json")).unwrap();
+    assert!(!summary.contains("`hours.csv` has no factor of"), "{summary}");
+}
