@@ -53,6 +53,15 @@ pub(super) fn explain(
         )),
         None => line("intensity  none: energy will be unpriced".to_owned()),
     }
+    if let Some(contracts) = &plan.statement.contracts {
+        line(format!(
+            "contracts  {}: {} rows and {} residual mixes, matched {}",
+            contracts.path.display(),
+            contracts.rows.len(),
+            contracts.residual.len(),
+            plan.statement.matching.as_str()
+        ));
+    }
     let series = ledger::select(source, &plan.rules)?;
     let survey = ledger::survey(&series, &plan.rules);
     let in_log = survey.known_to_scheduler(log, &plan.rules);
