@@ -61,6 +61,7 @@ pub mod meter;
 mod parquet_file;
 pub mod power;
 pub mod report;
+mod retry;
 pub mod simulate;
 pub mod source;
 pub mod sum;

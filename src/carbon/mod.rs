@@ -13,6 +13,7 @@ mod contracts;
 mod embodied;
 mod equivalents;
 mod error;
+pub mod fetch;
 mod files;
 mod hours;
 mod import;

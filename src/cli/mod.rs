@@ -27,6 +27,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 
 use crate::carbon::CarbonError;
+use crate::carbon::fetch::FetchError;
 use crate::config::ConfigError;
 use crate::jobs::JobsError;
 use crate::jobs::mark::MarkError;
@@ -124,6 +125,9 @@ pub enum Failure {
     /// A window marked by hand.
     #[error("cannot mark the run")]
     Mark(#[from] MarkError),
+    /// A provider of intensities.
+    #[error("cannot fetch intensities")]
+    Intensity(#[from] FetchError),
     /// The series.
     #[error("cannot open the snapshot")]
     Source(#[from] SourceError),
@@ -157,6 +161,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(error) if error.is_usage() => 2,
+            Self::Intensity(FetchError::UnknownProvider { .. } | FetchError::NoZone { .. }) => 2,
             Self::Remote(error) if error.is_usage() => 2,
             Self::Simulate(SimulateError::Scenario { .. }) => 2,
             _ => 1,
@@ -182,6 +187,7 @@ impl Failure {
                     format!("give one of them, as in {flag}: each is a database of its own")
                 })
             }
+            Self::Intensity(error) => error.hint(),
             Self::Remote(error) => error.hint(),
             Self::Dump(error) => error.hint().map(str::to_owned),
             Self::Source(SourceError::Tsdb(TsdbError::Io { path, .. } | TsdbError::Unsupported { path, .. }))

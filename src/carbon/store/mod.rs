@@ -102,6 +102,11 @@ impl Store {
         Self::open(directory)
     }
 
+    /// Where answers of providers are kept.
+    pub fn answers(&self) -> PathBuf {
+        self.directory.join(".answers")
+    }
+
     /// Where it is.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -118,7 +123,8 @@ impl Store {
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
-            let is_zone = entry.path().is_dir();
+            // Answers of providers lie beside the zones, out of sight.
+            let is_zone = entry.path().is_dir() && !name.to_string_lossy().starts_with('.');
             zones.extend(name.to_str().filter(|_| is_zone).and_then(zone_of_folder));
         }
         zones.sort();

@@ -97,7 +97,7 @@ fn hints(args: &Args) -> Result<Hints, Failure> {
 }
 
 /// The zone of that name; one that is like no other is the user's own.
-fn zone(name: &str) -> Result<Zone, CarbonError> {
+pub(super) fn zone(name: &str) -> Result<Zone, CarbonError> {
     match Intensity::shipped()?.zone(name) {
         Err(CarbonError::UnknownZone { candidates, .. }) if candidates.is_empty() => {
             note(format_args!("note: `{name}` is a zone of your own"));
@@ -132,7 +132,7 @@ fn gauges(snapshot: &Path) -> Result<Vec<IntensityGauge>, Failure> {
 }
 
 /// Says what was imported; true if anything was left out.
-fn print(summary: &ImportSummary) -> bool {
+pub(super) fn print(summary: &ImportSummary) -> bool {
     let mut is_lossy = false;
     for (input, zones) in &summary.files {
         note(format_args!("{}: {}, {}", input.path.display(), input.format, input.basis));

@@ -1,5 +1,6 @@
 //! `wattledger intensity`: what is known of carbon intensities, and how it gets here.
 
+mod fetch;
 mod import;
 mod show;
 
@@ -15,12 +16,14 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Import(Box<import::Args>),
+    Fetch(fetch::Args),
     Show(show::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     match &args.command {
         Command::Import(args) => import::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Show(args) => show::run(args),
     }
 }

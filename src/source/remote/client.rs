@@ -18,8 +18,8 @@ use reqwest::{Certificate, Identity, Url};
 use super::access::Access;
 use super::api;
 use super::error::RemoteError;
-use super::retry::{Retry, retry_after};
 use super::{Event, Observer};
+use crate::retry::{Retry, retry_after};
 
 /// Of an answer that says what went wrong, no more than this is read.
 const ERROR_BYTES: u64 = 64 * 1024;

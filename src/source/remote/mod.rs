@@ -23,18 +23,17 @@ mod protocol;
 mod pushdown;
 pub(super) mod range_query;
 mod remote_read;
-mod retry;
 mod selection;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::retry::Retry;
 pub use access::{Access, Credentials, Secret};
 pub use error::RemoteError;
 pub use fetch::fetch;
 pub use protocol::Protocol;
 pub use pushdown::{Aggregate, Pushdown, STEP_LABEL, SUM_PREFIX, Summed, VALUE_LABEL, value};
-pub use retry::Retry;
 
 pub use super::staging::Tally;
 

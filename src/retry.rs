@@ -27,7 +27,7 @@ impl Default for Retry {
 
 impl Retry {
     /// The wait before try `next` (the second one is 1); what the server asks for is kept to.
-    pub(super) fn wait(&self, next: u32, asked: Option<Duration>) -> Duration {
+    pub(crate) fn wait(&self, next: u32, asked: Option<Duration>) -> Duration {
         let doubled =
             self.first_wait.saturating_mul(1_u32.checked_shl(next.saturating_sub(1)).unwrap_or(u32::MAX));
         let own = doubled.min(self.longest_wait);
@@ -36,7 +36,7 @@ impl Retry {
 }
 
 /// The wait that a `Retry-After` header asks for: seconds, or a date.
-pub(super) fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
     let text = header.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
