@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod fetch;
 mod hardware;
+mod inputs;
 mod inspect;
 mod intensity;
 mod job_log;
@@ -19,6 +20,7 @@ mod report;
 mod server;
 mod simulate;
 mod summary;
+mod whatif;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -75,6 +77,7 @@ enum Command {
     Intensity(intensity::Args),
     Calibrate(calibrate::Args),
     Compare(compare::Args),
+    Whatif(Box<whatif::Args>),
     Fetch(Box<fetch::Args>),
     Convert(convert::Args),
     Simulate(simulate::Args),
@@ -245,6 +248,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Intensity(args) => intensity::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -5,6 +5,7 @@ mod convert;
 mod fetch;
 mod plan;
 mod pue;
+mod whatif;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use fetch::{
 };
 pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request, jobs_time_zone, log_time_zone, log_window};
+pub use whatif::question;
 
 use crate::carbon::CarbonError;
 use crate::ledger::{GpuInNodeMeter, ShareRule};

@@ -12,6 +12,7 @@ mod output;
 mod pictures;
 mod summary;
 mod tables;
+mod whatif;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use polars::prelude::{DataFrame, PolarsError};
 pub use comparison::write_comparison;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
+pub use whatif::WhatIfSubject;
 
 use crate::jobs::Run;
 use crate::ledger::{Books, Prices, entries_frame};
