@@ -100,7 +100,9 @@ fn name(place: &Place) -> String {
 
 fn place_words(place: &Place) -> String {
     let Some((grams, mean)) = place.total_gco2e().zip(place.mean_g_per_kwh()) else {
-        return "not priced: no factor of this basis is known".to_owned();
+        let why =
+            if place.zones.is_empty() { "no zone is named" } else { "no factor of this basis is known" };
+        return format!("not priced: {why}");
     };
     let all_j = place.facility_energy_j;
     let share = |part_j: f64| percent(if all_j > 0.0 { part_j / all_j } else { 0.0 });
@@ -119,17 +121,17 @@ fn signed_percent(share: f64) -> String {
 
 /// What could have been saved by starting later, and the runs that stay.
 fn print_shift(found: &WhatIf, slack: &str) {
+    let Some(all) = found.as_run.total_gco2e() else { return };
     let of_runs = found.as_run.emissions_gco2e.first().copied().unwrap_or(0.0);
-    let all = found.as_run.total_gco2e().unwrap_or(0.0);
     let line = |name: &str, savings: &BTreeMap<Tier, f64>| {
         let saved = sum(savings.values().copied());
         let part = |whole: f64| percent(if whole > 0.0 { saved / whole } else { 0.0 });
         note(format_args!(
-            "  {name}: {} at least, {} less: {} of the runs' emissions, {} of all",
-            mass(all - saved),
+            "  {name}: at most {} less, {} of the runs' emissions and {} of all; {} remain",
             mass(saved),
             part(of_runs),
-            part(all)
+            part(all),
+            mass(all - saved)
         ));
         for (tier, grams) in savings {
             let what = match tier {
@@ -147,9 +149,9 @@ fn print_shift(found: &WhatIf, slack: &str) {
     let stay: Vec<String> =
         found.stays().into_iter().map(|(stays, runs)| format!("{runs} {}", stays.as_str())).collect();
     if !stay.is_empty() {
-        note(format_args!("  not moved   of {} runs {}", found.runs.len(), stay.join(", ")));
+        note(format_args!("  not moved: of {} runs {}", found.runs.len(), stay.join(", ")));
     }
     note(format_args!(
-        "  a bound: whether nodes were free is not asked, and the best start is known afterwards only"
+        "  no forecast: the best start is known afterwards only, and whether nodes were free is not asked"
     ));
 }

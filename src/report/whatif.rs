@@ -123,8 +123,10 @@ impl WhatIfSubject<'_> {
         let anywhere = |of: fn(&MovedRun, &Best) -> f64| {
             move |moved: &MovedRun| moved.anywhere.as_ref().map(|best| of(moved, best))
         };
-        let hours = |_: &MovedRun, best: &Best| best.later_ms as f64 / HOUR_MS as f64;
+        let shift_h = |_: &MovedRun, best: &Best| hours(best.later_ms);
         let part = |moved: &MovedRun, best: &Best| share(moved.saving_gco2e(best), moved.emissions_gco2e?);
+        let starts: Vec<Option<u64>> =
+            moved.iter().map(|(moved, _)| moved.later.as_ref().map(|best| best.starts as u64)).collect();
         DataFrame::new(
             moved.len(),
             vec![
@@ -140,8 +142,8 @@ impl WhatIfSubject<'_> {
                 text("intensity_tier", &|moved, _| joined(moved.tiers.iter().map(|tier| tier.as_str()))),
                 number("emissions_gco2e", &|moved| moved.emissions_gco2e),
                 text("stays", &|moved, _| moved.stays.map_or("", |stays| stays.as_str()).to_owned()),
-                number("starts", &later(|_, best| best.starts as f64)),
-                number("best_shift_h", &later(hours)),
+                Column::new("starts".into(), starts),
+                number("best_shift_h", &later(shift_h)),
                 text("best_start", &|moved, run| {
                     let best = moved.later.as_ref();
                     best.map(|best| format_instant(run.start_ms.saturating_add(best.later_ms)))
@@ -155,7 +157,7 @@ impl WhatIfSubject<'_> {
                     let own = || joined(moved.zones.iter().map(|zone| zone.as_str()));
                     best.zone.as_ref().map_or_else(own, |zone| zone.as_str().to_owned())
                 }),
-                number("best_place_shift_h", &anywhere(hours)),
+                number("best_place_shift_h", &anywhere(shift_h)),
                 number("best_place_emissions_gco2e", &anywhere(|_, best| best.emissions_gco2e)),
                 number("best_place_saving_gco2e", &anywhere(MovedRun::saving_gco2e)),
                 number("best_place_saving", &|moved| {
@@ -165,111 +167,121 @@ impl WhatIfSubject<'_> {
         )
     }
 
-    fn text(&self, title: String, note: &str) -> Text {
+    fn text(&self, title: String, note: String) -> Text {
         let simulated = if self.provenance.simulated { "SIMULATED · " } else { "" };
-        let sources = self.provenance.attributions.join(" · ");
+        let words: Vec<String> =
+            std::iter::once(note).chain(self.provenance.attributions.iter().cloned()).collect();
         Text {
             title,
             subtitle: format!("{simulated}{} · {}", self.window, self.provenance.title),
-            footnote: format!("{note} · {sources}"),
+            footnote: words.join(" · "),
         }
     }
 
     fn zone_chart(&self) -> Bars {
-        let mut places: Vec<(String, &Place)> = Vec::new();
-        for place in &self.found.elsewhere {
-            places.push((zones(place), place));
-        }
+        let mut places: Vec<&Place> = self.found.elsewhere.iter().collect();
         // The least first, what is not priced last.
         let order = |place: &Place| place.total_gco2e().unwrap_or(f64::INFINITY);
-        places.sort_by(|left, right| order(left.1).total_cmp(&order(right.1)));
-        let as_run = &self.found.as_run;
-        let own = zones(as_run);
-        let own = if own.is_empty() { "as run".to_owned() } else { format!("as run ({own})") };
-        places.insert(0, (own, as_run));
-        let totals = places.iter().filter_map(|(_, place)| place.total_gco2e());
+        places.sort_by(|left, right| order(left).total_cmp(&order(right)));
+        places.insert(0, &self.found.as_run);
+        let totals = places.iter().filter_map(|place| place.total_gco2e());
         let (unit, scale) = scale_for(totals.fold(0.0, f64::max), &MASS_UNITS);
         // A kind that is nowhere would only fill the legend.
         let kinds: Vec<usize> = (0..BENEFICIARIES.len())
-            .filter(|kind| places.iter().any(|(_, place)| place.emissions_gco2e.get(*kind) > Some(&0.0)))
+            .filter(|kind| places.iter().any(|place| place.emissions_gco2e.get(*kind) > Some(&0.0)))
             .collect();
         let segment = |place: &Place, kind: usize| {
             let grams = place.total_gco2e().and_then(|_| place.emissions_gco2e.get(kind));
             grams.map_or(f64::NAN, |grams| grams / scale)
         };
-        let item = |(name, place): &(String, &Place)| {
-            let part = if place.unpriced_j > 0.0 && place.total_gco2e().is_some() { " (part)" } else { "" };
+        let is_part = |place: &Place| place.unpriced_j > 0.0 && place.total_gco2e().is_some();
+        let item = |(at, place): (usize, &&Place)| {
+            let zone = zones(place);
+            let case = if at == 0 { "as run " } else { "" };
+            let tiers = joined(place.tiers_j.iter().map(|(tier, _)| tier.as_str()));
+            let tiers = if tiers.is_empty() { String::new() } else { format!(", {tiers}") };
+            let part = if is_part(place) { " (part)" } else { "" };
             BarItem {
-                name: format!("{name}{part}"),
+                name: format!("{case}{zone}{tiers}{part}"),
                 segments: kinds.iter().map(|kind| segment(place, *kind)).collect(),
             }
         };
-        let mut note = "The same energy in the same hours at other zones' factors".to_owned();
-        if places.iter().any(|(_, place)| place.unpriced_j > 0.0) {
-            note.push_str("; part: some of it has no factor there");
+        let mut note = "The same energy in the same hours, at the factors of other zones".to_owned();
+        if places.iter().any(|place| is_part(place)) {
+            note.push_str("; part: the rest has no factor there");
         }
         let kind = |at: &usize| BENEFICIARIES.get(*at).copied();
         Bars {
-            text: self.text("The same energy elsewhere".to_owned(), &note),
-            items: places.iter().map(item).collect(),
+            text: self.text("The same energy elsewhere".to_owned(), note),
+            items: places.iter().enumerate().map(item).collect(),
             segments: kinds
                 .iter()
                 .filter_map(kind)
                 .map(|kind| SegmentStyle { name: plural(kind).to_owned(), muted: kind == "idle" })
                 .collect(),
-            x_label: unit.to_owned(),
+            x_label: format!("emissions ({unit})"),
         }
     }
 
     fn shift_chart(&self, slack_ms: i64) -> Bars {
-        let mut shown: Vec<(&MovedRun, &Best, f64)> = Vec::new();
-        for moved in &self.found.runs {
-            if let Some(best) = &moved.later
-                && moved.saving_gco2e(best) > 0.0
-            {
-                shown.push((moved, best, moved.saving_gco2e(best)));
-            }
-        }
-        // Runs stand in the order of the log, so that of equals the first stays first.
-        shown.sort_by(|left, right| right.2.total_cmp(&left.2));
-        let savers = shown.len();
-        let saved = sum(shown.iter().map(|(_, _, saving)| *saving));
-        shown.truncate(TOP_RUNS);
-        let largest = shown.iter().filter_map(|(moved, _, _)| moved.emissions_gco2e).fold(0.0, f64::max);
+        let mut savers: Vec<(&MovedRun, &Best)> = self
+            .found
+            .runs
+            .iter()
+            .filter_map(|moved| Some((moved, moved.later.as_ref()?)))
+            .filter(|(moved, best)| moved.saving_gco2e(best) > 0.0)
+            .collect();
+        // They stand in the order of the log, and of equals the first stays first.
+        let saving = |(moved, best): &(&MovedRun, &Best)| moved.saving_gco2e(best);
+        savers.sort_by(|left, right| saving(right).total_cmp(&saving(left)));
+        let saved = |savers: &[(&MovedRun, &Best)]| sum(savers.iter().map(saving));
+        let shown = savers.get(..TOP_RUNS).unwrap_or(&savers);
+        let largest = shown.iter().filter_map(|(moved, _)| moved.emissions_gco2e).fold(0.0, f64::max);
         let (unit, scale) = scale_for(largest, &MASS_UNITS);
-        let item = |(moved, best, saving): &(&MovedRun, &Best, f64)| {
+        let item = |(moved, best): &(&MovedRun, &Best)| {
             let run = self.runs.get(moved.run);
             let (id, user) = run.map_or(("", ""), |run| (run.run_id.as_str(), run.user.as_str()));
             let by = if user.is_empty() { String::new() } else { format!(" {user}") };
             BarItem {
-                name: format!("{id}{by}, +{} h", best.later_ms as f64 / HOUR_MS as f64),
-                segments: vec![best.emissions_gco2e / scale, saving / scale],
+                name: format!("{id}{by}, +{} h", hours(best.later_ms)),
+                segments: vec![moved.saving_gco2e(best) / scale, best.emissions_gco2e / scale],
             }
         };
-        let slack_h = slack_ms as f64 / HOUR_MS as f64;
-        let note = if savers == 0 {
-            "No run would have emitted less at a later start, as far as factors tell hours apart".to_owned()
-        } else {
-            let of_shown = sum(shown.iter().map(|(_, _, saving)| *saving));
-            format!(
-                "{} of {savers} runs that could save, with {:.0} % of all that could be saved; it is not asked whether nodes were free",
-                shown.len(),
-                100.0 * of_shown / saved
-            )
+        let slack_h = hours(slack_ms);
+        let (title, mut note) = match savers.len() {
+            0 => (
+                format!("No run would save by starting up to {slack_h} h later"),
+                "Nothing is saved where factors are not known, or do not tell one hour from another"
+                    .to_owned(),
+            ),
+            count if count > shown.len() => (
+                format!("The {TOP_RUNS} runs that would save most by starting up to {slack_h} h later"),
+                format!(
+                    "{} of {count} runs that would save, with {:.0} % of all that would be saved; whether nodes were free is not asked",
+                    shown.len(),
+                    100.0 * saved(shown) / saved(&savers)
+                ),
+            ),
+            _ => (
+                format!("Runs that would save by starting up to {slack_h} h later"),
+                "Whether nodes were free is not asked".to_owned(),
+            ),
         };
-        let title = if savers > TOP_RUNS {
-            format!("The {TOP_RUNS} runs that would save most by starting up to {slack_h} h later")
-        } else {
-            format!("Runs that would save by starting up to {slack_h} h later")
-        };
+        if shown.iter().any(|(moved, _)| moved.tiers.first() != Some(&Tier::Hourly)) {
+            note.push_str("; by the hours of a mean day, not by real ones");
+        }
         let segment = |name: &str, muted: bool| SegmentStyle { name: name.to_owned(), muted };
         Bars {
-            text: self.text(title, &note),
+            text: self.text(title, note),
             items: shown.iter().map(item).collect(),
-            segments: vec![segment("at the best start", false), segment("saved", true)],
-            x_label: format!("emissions ({unit})"),
+            segments: vec![segment("saved", false), segment("emitted at the best start", true)],
+            x_label: format!("emissions as run ({unit})"),
         }
     }
+}
+
+fn hours(ms: i64) -> f64 {
+    ms as f64 / HOUR_MS as f64
 }
 
 fn kwh(joules: f64) -> f64 {
