@@ -11,13 +11,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 use wattledger::carbon::{Intensity, Tier, Zone};
 use wattledger::jobs::Run;
 use wattledger::ledger::{
-    Beneficiary, Books, Entry, NodeBooks, Prices, Pue, Question, ShareMethod, Stays, what_if,
+    Beneficiary, Books, Entry, NodeBooks, Prices, Pue, Question, ShareMethod, Stays, WhatIf, what_if,
 };
 use wattledger::simulate::Scenario;
 use wattledger::time::{HOUR_MS, MINUTE_MS, Window, format_instant};
@@ -316,7 +316,44 @@ fn half_hours_are_steps_and_a_run_of_two_tiers_stays() {
     assert_eq!(found.stays(), BTreeMap::from([(Stays::SeveralTiers, 1)]));
 }
 
-/// A run of `XX` from and up to steps of half an hour or an hour; longer than any window where it matters not.
+#[test]
+fn a_run_has_its_own_zone_and_one_that_stays_may_still_be_elsewhere() {
+    // The second goes on after the window, the third is in a zone of its own.
+    let own_zone = Run { zone: Some("YY".to_owned()), ..run(0, 2) };
+    let runs = [run(0, 2), run(0, 6), own_zone];
+    let books = books(HOUR_MS, 2, &[(0, 0, 1.0), (1, 0, 1.0), (1, 1, 1.0), (2, 0, 1.0)]);
+    let directory = tempfile::tempdir().unwrap();
+    let files =
+        [("XX", [500.0, 400.0, 300.0]), ("YY", [350.0, 350.0, 200.0]), ("ZZ", [450.0, 600.0, f64::NAN])];
+    let paths = files.map(|(zone, values)| {
+        let path = directory.path().join(format!("{zone}.csv"));
+        std::fs::write(&path, series("", zone, HOUR_MS, &values)).unwrap();
+        path
+    });
+    let intensity = Intensity::with_files(&paths, None, None).unwrap();
+    let found = ask_in(&["YY", "ZZ"], &books, &runs, &intensity, 2 * HOUR_MS);
+    let zone = |best: &wattledger::ledger::Best| best.zone.as_ref().map(|zone| zone.as_str().to_owned());
+    let anywhere = |run: usize| {
+        let best = found.runs[run].anywhere.as_ref().unwrap();
+        (zone(best), best.later_ms / HOUR_MS, best.emissions_gco2e, best.starts)
+    };
+    // Three starts each in XX and YY, two in ZZ, of which the last hour is not known.
+    assert_eq!(anywhere(0), (Some("YY".to_owned()), 2, 200.0, 8));
+    assert_eq!(found.runs[0].later.as_ref().unwrap().emissions_gco2e, 300.0);
+    // Not moved in time: 900 at home, 700 in YY, 1050 in ZZ.
+    assert_eq!((found.runs[1].stays, &found.runs[1].later), (Some(Stays::Cut), &None));
+    assert_eq!(anywhere(1), (Some("YY".to_owned()), 0, 700.0, 3));
+    // At home is as good as there.
+    assert_eq!(anywhere(2), (None, 2, 200.0, 8));
+    let names: Vec<&str> = found.as_run.zones.iter().map(Zone::as_str).collect();
+    assert_eq!(names, ["XX", "YY"]);
+    assert_eq!(found.as_run.total_gco2e(), Some(500.0 + 900.0 + 350.0));
+    assert_eq!(found.elsewhere[1].total_gco2e(), Some(450.0 + 1050.0 + 450.0));
+    assert_eq!(found.later_gco2e(), BTreeMap::from([(Tier::Hourly, 200.0 + 150.0)]));
+    assert_eq!(found.anywhere_gco2e(), BTreeMap::from([(Tier::Hourly, 300.0 + 200.0 + 150.0)]));
+}
+
+/// A run that starts so many hours after the start and lasts so many half-hours.
 fn run(from: i64, half_hours: i64) -> Run {
     let start_ms = START_MS + from * HOUR_MS;
     Run { start_ms, end_ms: Some(start_ms + half_hours * 30 * MINUTE_MS), ..Run::default() }
@@ -354,10 +391,15 @@ fn intensity(step_ms: i64, values: &[f64]) -> (tempfile::TempDir, Intensity) {
     (directory, intensity)
 }
 
-fn ask(books: &Books, runs: &[Run], intensity: &Intensity, slack_ms: i64) -> wattledger::ledger::WhatIf {
+fn ask(books: &Books, runs: &[Run], intensity: &Intensity, slack_ms: i64) -> WhatIf {
+    ask_in(&[], books, runs, intensity, slack_ms)
+}
+
+fn ask_in(zones: &[&str], books: &Books, runs: &[Run], intensity: &Intensity, slack_ms: i64) -> WhatIf {
     let zone = Zone::from_id("XX");
+    let zones = zones.iter().map(|zone| Zone::from_id(zone)).collect();
     let prices = Prices { intensity, zone: Some(&zone), pue: &Pue::Constant(1.0) };
-    what_if(books, runs, prices, &Question { zones: Vec::new(), slack_ms: Some(slack_ms) })
+    what_if(books, runs, prices, &Question { zones, slack_ms: Some(slack_ms) })
 }
 
 proptest! {
@@ -404,11 +446,4 @@ proptest! {
         let total: f64 = found.as_run.total_gco2e().unwrap();
         prop_assert!((total - moved.emissions_gco2e.unwrap()).abs() <= 1e-9 * total.max(1.0));
     }
-}
-
-#[test]
-fn the_page_has_the_rule() {
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/accounting.md")).unwrap();
-    assert!(page.contains("**G7 What if**"));
 }

@@ -55,6 +55,7 @@ use crate::tsdb::TsdbError;
   wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --zones FR,SE --shift 24h
   wattledger jobs sacct.txt
   wattledger hardware \"NVIDIA H100 80GB HBM3\"
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
