@@ -204,7 +204,7 @@ fn what_cannot_be_compared_is_said_and_not_priced() {
     // A year's figure has no hours.
     site.run(&["--zone", "CN", "--shift", "24h", "--no-charts"]).success();
     let row = &site.table("whatif_shift.csv")[0];
-    assert_eq!((row.text("stays"), row.text("intensity_tier")), ("no hours", "annual"));
+    assert_eq!((row.text("stays"), row.text("intensity_tier")), ("factors without hours", "annual"));
     assert_eq!((row.text("best_shift_h"), row.text("saving_gco2e")), ("", ""));
     // A shape has, of a mean day.
     let ended = site.run(&["--zone", "DE", "--shift", "24h"]).success();

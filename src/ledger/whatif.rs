@@ -115,7 +115,7 @@ impl Stays {
             Self::Unpriced => "unpriced",
             Self::SeveralTiers => "several tiers",
             Self::Cut => "cut by the window",
-            Self::Flat => "no hours",
+            Self::Flat => "factors without hours",
         }
     }
 }
