@@ -46,6 +46,15 @@ impl Tier {
             Self::World => "world",
         }
     }
+
+    /// All of them, best first.
+    pub const ALL: [Self; 6] =
+        [Self::Hourly, Self::MonthlyProfile, Self::Monthly, Self::AnnualProfile, Self::Annual, Self::World];
+
+    /// True where one hour of a day differs from another.
+    pub const fn has_hours(self) -> bool {
+        matches!(self, Self::Hourly | Self::MonthlyProfile | Self::AnnualProfile)
+    }
 }
 
 impl fmt::Display for Tier {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::inputs::Inputs;
 use super::job_log::JobsArgs;
-use super::report::{self, Inputs};
+use super::report::{self, Wanted};
 use super::{Failure, Outcome, simulate};
 use crate::config::{ConfigFile, Request};
 use crate::simulate::Scenario;
@@ -30,16 +31,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     let scenario = Scenario { nodes: 6, gpus: 4, days: 7.0, ..Scenario::default() };
     simulate::write(&scenario, &args.out)?;
-    let file = ConfigFile::read(&args.out.join("wattledger.toml"))?;
-    let request = Request { zone: Some("DE".to_owned()), pue: Some(1.2), ..Request::default() };
+    let config = args.out.join("wattledger.toml");
     let inputs = Inputs {
-        snapshot: Some(snapshot.clone()),
+        snapshot: Some(snapshot),
         jobs: JobsArgs::of_file(args.out.join("sacct.txt")),
-        config: Some(args.out.join("wattledger.toml")),
-        out: args.out.join("report"),
-        charts: true,
-        strict: false,
-        explain: false,
+        request: Request { zone: Some("DE".to_owned()), pue: Some(1.2), ..Request::default() },
+        file: ConfigFile::read(&config)?,
+        config: Some(config),
+        lossy: false,
     };
-    report::make(&inputs, &request, &file)
+    let wanted = Wanted { out: args.out.join("report"), charts: true, strict: false, explain: false };
+    report::make(&inputs, &wanted)
 }

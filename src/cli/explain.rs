@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Failure;
-use super::report::Inputs;
+use super::inputs::Inputs;
 use crate::config::Plan;
 use crate::jobs::JobLog;
 use crate::ledger;

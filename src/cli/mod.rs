@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod fetch;
 mod hardware;
+mod inputs;
 mod inspect;
 mod intensity;
 mod job_log;
@@ -19,6 +20,7 @@ mod report;
 mod server;
 mod simulate;
 mod summary;
+mod whatif;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -55,6 +57,7 @@ use crate::tsdb::TsdbError;
   wattledger inspect --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e
   wattledger report --snapshot /data/snapshots/20261123T135522Z-3c5e611d6275204e \\
       --jobs sacct.txt --zone DE --from 2026-11-16 --to 2026-11-23 --out report
+  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --zones FR,SE --shift 24h
   wattledger jobs sacct.txt
   wattledger hardware \"NVIDIA H100 80GB HBM3\"
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
@@ -77,6 +80,7 @@ enum Command {
     Intensity(intensity::Args),
     Calibrate(calibrate::Args),
     Compare(compare::Args),
+    Whatif(Box<whatif::Args>),
     Fetch(Box<fetch::Args>),
     Convert(convert::Args),
     Simulate(simulate::Args),
@@ -258,6 +262,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Intensity(args) => intensity::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Inputs;
+use super::inputs::Inputs;
 use crate::config::Plan;
 use crate::hash::file_sha256;
 use crate::jobs::JobLog;

@@ -77,6 +77,11 @@ pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance
         if good { format!("{name} closes") } else { format!("{name} DOES NOT CLOSE ({failures} failures)") }
     };
     note(format_args!("  balance    {}, {}, {}", closes("B1"), closes("B2"), closes("B3")));
+    print_notes(provenance);
+}
+
+/// What was left out and what a reader should know, on stderr.
+pub(super) fn print_notes(provenance: &Provenance) {
     const SHOWN: usize = 10;
     for left in provenance.left_out.iter().take(SHOWN) {
         note(format_args!("  left out   {left}"));

@@ -6,6 +6,7 @@ mod fetch;
 mod intensity;
 mod plan;
 mod pue;
+mod whatif;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use fetch::{
 pub use intensity::StatementPlan;
 pub(crate) use plan::find_file;
 pub use plan::{Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window};
+pub use whatif::question;
 
 use crate::carbon::{CarbonError, Matching};
 use crate::ledger::{GpuInNodeMeter, ShareRule};

@@ -29,6 +29,7 @@ mod shift;
 mod size;
 mod survey;
 mod usage;
+mod whatif;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +56,7 @@ pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use shift::TimeShift;
 pub use survey::{Side, Survey, Unmatched, survey};
 pub use usage::ShareRule;
+pub use whatif::{Best, MovedRun, Place, Question, Stays, WhatIf, what_if};
 pub use whole::NodeBucket;
 
 use size::node_size;

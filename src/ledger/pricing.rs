@@ -69,16 +69,8 @@ impl<'a> Pricer<'a> {
 
     /// Prices one row of a node; `node_zone` is the zone stated for the node.
     pub(super) fn price(&mut self, books: &Books, node_zone: Option<&str>, entry: &Entry) -> Priced {
-        let run_zone = match entry.beneficiary {
-            Beneficiary::Run(run) => self.runs.get(run).and_then(|run| run.zone.as_deref()),
-            _ => None,
-        };
-        let zone = match run_zone.or(node_zone) {
-            Some(named) => self.named_zone(named),
-            None => self.prices.zone.cloned(),
-        };
+        let (zone, pue) = self.place(books, node_zone, entry);
         let factor = zone.as_ref().and_then(|zone| self.factor(books, zone, entry.bucket));
-        let pue = self.pue(books, entry.bucket);
         let facility_energy_j = entry.energy_j * pue;
         let emissions_gco2e = factor
             .as_ref()
@@ -87,6 +79,24 @@ impl<'a> Pricer<'a> {
         let upstream_gco2e =
             upstream.map(|intensity| Joules(facility_energy_j).to_kwh().emissions(intensity).value());
         Priced { zone, factor, pue, facility_energy_j, emissions_gco2e, upstream_gco2e }
+    }
+
+    /// Whose factors apply to a row, and facility energy ÷ IT energy in its bucket.
+    pub(super) fn place(
+        &mut self,
+        books: &Books,
+        node_zone: Option<&str>,
+        entry: &Entry,
+    ) -> (Option<Zone>, f64) {
+        let run_zone = match entry.beneficiary {
+            Beneficiary::Run(run) => self.runs.get(run).and_then(|run| run.zone.as_deref()),
+            _ => None,
+        };
+        let zone = match run_zone.or(node_zone) {
+            Some(named) => self.named_zone(named),
+            None => self.prices.zone.cloned(),
+        };
+        (zone, self.pue(books, entry.bucket))
     }
 
     /// Life-cycle less direct, where both are of one kind.

@@ -43,10 +43,6 @@ struct RowWidth {
     priced: Option<(f64, Tier)>,
 }
 
-/// Tiers that have factors.
-const TIERS: [Tier; 6] =
-    [Tier::Hourly, Tier::MonthlyProfile, Tier::Monthly, Tier::AnnualProfile, Tier::Annual, Tier::World];
-
 impl RowWidths {
     /// Of the ledger's rows; `bucket_ms` is the length of their buckets.
     pub(super) fn new(entries: &DataFrame, bucket_ms: i64) -> PolarsResult<Self> {
@@ -66,7 +62,8 @@ impl RowWidths {
         for (row, (((((energy_j, low), high), unseen), placing), pue)) in figures.enumerate() {
             let key = (components.get(row).unwrap_or_default(), methods.get(row).unwrap_or_default());
             let next = classes.len();
-            let tier = tiers.get(row).and_then(|text| TIERS.into_iter().find(|tier| tier.as_str() == text));
+            let tier =
+                tiers.get(row).and_then(|text| Tier::ALL.into_iter().find(|tier| tier.as_str() == text));
             let per_j = |grams_per_kwh: f64| {
                 let energy = crate::units::Joules(pue).to_kwh();
                 energy.emissions(crate::units::GramsPerKwh(grams_per_kwh)).value()
@@ -86,8 +83,8 @@ impl RowWidths {
 
     /// The least and the most of a sum over `rows`; `None` where no row has the figure.
     fn of(&self, rows: impl Iterator<Item = usize>, figure: Figure) -> Option<(f64, f64)> {
-        let mut bounds = Bounds::new(self.methods + TIERS.len());
-        let mut by_tier: [Option<(f64, i64, i64)>; TIERS.len()] = Default::default();
+        let mut bounds = Bounds::new(self.methods + Tier::ALL.len());
+        let mut by_tier: [Option<(f64, i64, i64)>; Tier::ALL.len()] = Default::default();
         let mut by_run: BTreeMap<u32, f64> = BTreeMap::new();
         let mut is_any = false;
         for row in rows.filter_map(|row| self.rows.get(row)) {
@@ -104,7 +101,7 @@ impl RowWidths {
                 *by_run.entry(run).or_default() += unbound_j * scale;
             }
             let (Figure::Emissions, Some((_, tier))) = (figure, row.priced) else { continue };
-            let at = TIERS.iter().position(|other| *other == tier);
+            let at = Tier::ALL.iter().position(|other| *other == tier);
             if let Some(slot) = at.and_then(|at| by_tier.get_mut(at)) {
                 let start_ms = row.bucket_start_ms;
                 let (sum, first_ms, last_ms) = slot.get_or_insert((0.0, start_ms, start_ms));
@@ -113,7 +110,7 @@ impl RowWidths {
                 *last_ms = start_ms.max(*last_ms);
             }
         }
-        for (at, (tier, found)) in TIERS.into_iter().zip(by_tier).enumerate() {
+        for (at, (tier, found)) in Tier::ALL.into_iter().zip(by_tier).enumerate() {
             let Some((sum, first_ms, last_ms)) = found else { continue };
             let hours = (last_ms - first_ms + self.bucket_ms) as f64 / HOUR_MS as f64;
             let spread = Spread::of_factor(tier, hours);

@@ -15,6 +15,7 @@ mod pictures;
 mod statement;
 mod summary;
 mod tables;
+mod whatif;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ pub use comparison::write_comparison;
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
+pub use whatif::WhatIfSubject;
 
 use crate::carbon::{CarbonError, Equivalents, Purchases};
 use crate::jobs::Run;

@@ -17,7 +17,8 @@ const TOP_USERS: usize = 15;
 /// Nodes shown at most.
 const TOP_NODES: usize = 100;
 
-const MASS_UNITS: [(&str, f64); 4] = [("gCO₂e", 1.0), ("kgCO₂e", 1e3), ("tCO₂e", 1e6), ("ktCO₂e", 1e9)];
+pub(super) const MASS_UNITS: [(&str, f64); 4] =
+    [("gCO₂e", 1.0), ("kgCO₂e", 1e3), ("tCO₂e", 1e6), ("ktCO₂e", 1e9)];
 const POWER_UNITS: [(&str, f64); 3] = [("W", 1.0), ("kW", 1e3), ("MW", 1e6)];
 pub(super) const ENERGY_UNITS: [(&str, f64); 4] =
     [("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)];
@@ -171,7 +172,7 @@ fn emissions_by_hour(report: &Report<'_>) -> PolarsResult<StackedTime> {
     })
 }
 
-fn plural(kind: &str) -> &str {
+pub(super) fn plural(kind: &str) -> &str {
     if kind == "run" { "runs" } else { kind }
 }
 
