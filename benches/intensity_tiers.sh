@@ -1,5 +1,5 @@
 #!/bin/sh
-# How far each tier of carbon intensity is from the real hours of 2024: the tables of docs/intensity_tiers_section.md.
+# How far each tier of carbon intensity is from the real hours of 2024: the tables of docs/intensity.md.
 #
 #   benches/intensity_tiers.sh [all | ZONE...]
 #

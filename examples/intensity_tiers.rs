@@ -30,9 +30,7 @@ use wattledger::time::parse_instant;
 const ZONES: [&str; 10] =
     ["DE", "FR", "GB", "SE", "PL", "US-CAL-CISO", "US-TEX-ERCO", "IN-WE", "BR-CS", "AU-NSW"];
 const JOB_HOURS: [usize; 4] = [1, 8, 24, 168];
-/// What the jobs of the second table last.
-const BY_ZONE_HOURS: usize = 8;
-/// The second table has a column for each zone.
+/// The other tables have a column for each zone.
 const MOST_COLUMNS: usize = 20;
 /// A portal's file of months or years, up to where it has no more columns than are read.
 const PORTAL: &str = "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),\
@@ -92,12 +90,13 @@ fn main() -> Result<(), Failed> {
     if zones.len() > MOST_COLUMNS {
         return Ok(());
     }
-    let length = JOB_HOURS.iter().position(|hours| *hours == BY_ZONE_HOURS).unwrap_or(0);
-    println!("\n| {BY_ZONE_HOURS} h | {} |", zones.join(" | "));
-    println!("| --- |{}", " ---: |".repeat(zones.len()));
-    for (way, name) in names.iter().enumerate() {
-        let row: Vec<String> = errors.iter().map(|zone| format!("{:.1}", zone[way][length])).collect();
-        println!("| {name} | {} |", row.join(" | "));
+    for (length, hours) in JOB_HOURS.into_iter().enumerate() {
+        println!("\n| {hours} h | {} |", zones.join(" | "));
+        println!("| --- |{}", " ---: |".repeat(zones.len()));
+        for (way, name) in names.iter().enumerate() {
+            let row: Vec<String> = errors.iter().map(|zone| format!("{:.1}", zone[way][length])).collect();
+            println!("| {name} | {} |", row.join(" | "));
+        }
     }
     Ok(())
 }

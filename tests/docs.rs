@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -23,6 +23,7 @@ const PAGES: [&str; 14] = [
     "docs/pushdown.md",
     "docs/statement.md",
     "docs/uncertainty.md",
+    "docs/whatif.md",
 ];
 
 fn root() -> PathBuf {

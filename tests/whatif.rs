@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use wattledger::carbon::{Intensity, Tier, Zone};
+use wattledger::carbon::{Intensity, Matching, Tier, Zone};
 use wattledger::jobs::Run;
 use wattledger::ledger::{
     Beneficiary, Books, Entry, NodeBooks, Prices, Pue, Question, ShareMethod, Stays, WhatIf, what_if,
@@ -398,7 +398,14 @@ fn ask(books: &Books, runs: &[Run], intensity: &Intensity, slack_ms: i64) -> Wha
 fn ask_in(zones: &[&str], books: &Books, runs: &[Run], intensity: &Intensity, slack_ms: i64) -> WhatIf {
     let zone = Zone::from_id("XX");
     let zones = zones.iter().map(|zone| Zone::from_id(zone)).collect();
-    let prices = Prices { intensity, zone: Some(&zone), pue: &Pue::Constant(1.0) };
+    let prices = Prices {
+        intensity,
+        zone: Some(&zone),
+        pue: &Pue::Constant(1.0),
+        upstream: None,
+        contracts: None,
+        matching: Matching::Annual,
+    };
     what_if(books, runs, prices, &Question { zones, slack_ms: Some(slack_ms) })
 }
 
