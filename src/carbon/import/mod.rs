@@ -5,10 +5,13 @@
 //! [`read`] picks a column.
 
 mod ceems;
+mod eia;
+mod entsoe;
 mod generation;
 mod hints;
 mod json;
 mod known;
+mod mix;
 mod probe;
 mod records;
 mod rows;
