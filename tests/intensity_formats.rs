@@ -779,9 +779,126 @@ fn answers_of_entsoes_api_that_cannot_be_used() {
             "no generation",
         ]
     );
+    // A line that claims a year, many times over, is not believed for ever: 35,000 quarters each, and a million at most.
+    let claims: String = (2000..2100)
+        .map(|year| {
+            format!(
+                "<Period><timeInterval><start>{year}-01-01T00:00Z</start><end>{year}-12-31T00:00Z</end></timeInterval>\
+                 <resolution>PT15M</resolution><Point><position>1</position><quantity>1</quantity></Point></Period>"
+            )
+        })
+        .collect();
+    let claims = format!(
+        "<TimeSeries><inBiddingZone_Domain.mRID>10YBE----------2</inBiddingZone_Domain.mRID><curveType>A03</curveType>\
+         <MktPSRType><psrType>B04</psrType></MktPSRType>{claims}</TimeSeries>"
+    );
+    let (_kept, claimed) = written(&market_document("A75", &claims));
+    let claimed = with(&claimed, None).inputs()[0].clone();
+    assert_eq!(
+        (claimed.rejected, claimed.rejected_lines[0].reason),
+        (72, "more points than any answer has"),
+        "{claimed:?}"
+    );
+    // Whatever a byte turns into, nothing panics.
+    for (nth, byte) in (0..whole.len()).step_by(11).zip(b"<>&\"/9-;\x00\xff".iter().cycle()) {
+        let mut bytes = whole.clone().into_bytes();
+        bytes[nth] = *byte;
+        let (_directory, path) = written("");
+        std::fs::write(&path, bytes).unwrap();
+        let _ = Intensity::with_files(&[path], None, None);
+    }
     // Gas alone, beside a plant that nobody knows.
     assert_eq!((input.zones[0].values, input.zones[0].estimated), (1, 1));
     assert_eq!(at(&intensity, "FR", "2026-01-01T00:00:00Z"), Some(490.0));
+}
+
+/// Germany's real hours, as the web exports them and written anew as the file library and the API have them: the same, to Python's mean.
+#[test]
+fn three_forms_of_entsoe_agree() {
+    let Some(path) = real("intensity/entsoe/generation_DE_2024-01.csv") else { return };
+    let web = with(&path, None);
+    let window = web.inputs()[0].zones[0].window;
+    let types = [
+        "Biomass",
+        "Fossil Brown coal/Lignite",
+        "Fossil Coal-derived gas",
+        "Fossil Gas",
+        "Fossil Hard coal",
+        "Fossil Oil",
+        "Fossil Oil shale",
+        "Fossil Peat",
+        "Geothermal",
+        "Hydro Pumped Storage",
+        "Hydro Run-of-river and poundage",
+        "Hydro Water Reservoir",
+        "Marine",
+        "Nuclear",
+        "Other renewable",
+        "Solar",
+        "Waste",
+        "Wind Offshore",
+        "Wind Onshore",
+        "Other",
+    ];
+    let mut reader = csv::Reader::from_path(&path).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let mut table = "DateTime(UTC)\tResolutionCode\tAreaCode\tAreaDisplayName\tAreaTypeCode\tAreaMapCode\tProductionType\t\
+                     ActualGenerationOutput[MW]\tActualConsumption[MW]\tUpdateTime(UTC)\n"
+        .to_owned();
+    let mut series = String::new();
+    let instant =
+        |nth: usize| wattledger::time::format_instant(window.start_ms + nth as i64 * 15 * MINUTE_MS);
+    for (nth, kind) in types.iter().enumerate() {
+        let column = header
+            .iter()
+            .position(|name| name.trim().starts_with(&format!("{kind}  - Actual Aggregated")))
+            .unwrap_or_else(|| panic!("{kind}"));
+        let mut points = String::new();
+        let mut before = String::new();
+        for (row, record) in rows.iter().enumerate() {
+            let value = record[column].trim();
+            if value == "n/e" {
+                continue;
+            }
+            table += &format!(
+                "{}\tPT15M\t10Y1001A1001A83F\tGermany (DE)\tCTY\tDE\t{kind}\t{value}\t\t\n",
+                instant(row).trim_end_matches('Z').replace('T', " ")
+            );
+            // What is as it was before is left out.
+            if value != before {
+                points +=
+                    &format!("<Point><position>{}</position><quantity>{value}</quantity></Point>", row + 1);
+                value.clone_into(&mut before);
+            }
+        }
+        if points.is_empty() {
+            continue;
+        }
+        series += &format!(
+            "<TimeSeries><inBiddingZone_Domain.mRID>10Y1001A1001A83F</inBiddingZone_Domain.mRID><curveType>A03</curveType><MktPSRType>\
+             <psrType>B{:02}</psrType></MktPSRType><Period><timeInterval><start>{}</start><end>{}</end></timeInterval><resolution>PT15M\
+             </resolution>{points}</Period></TimeSeries>",
+            nth + 1,
+            instant(0),
+            instant(rows.len())
+        );
+    }
+    for (text, format) in
+        [(table, Format::EntsoeLibrary), (market_document("A75", &series), Format::EntsoeApi)]
+    {
+        let (_directory, path) = written(&text);
+        let anew = with(&path, None);
+        let input = &anew.inputs()[0];
+        assert_eq!((input.format, input.rejected, input.zones[0].values), (format, 0, 1499));
+        assert_eq!(input.zones[0].window, window);
+        let de = anew.zone("DE").unwrap();
+        let instants = (window.start_ms..window.end_ms).step_by(15 * MINUTE_MS as usize);
+        let value = |from: &Intensity, at_ms| from.factor_at(&de, at_ms).unwrap().intensity.value();
+        assert!(instants.clone().all(|at_ms| (value(&web, at_ms) - value(&anew, at_ms)).abs() < 1e-9));
+        let mean = instants.map(|at_ms| value(&anew, at_ms)).sum::<f64>() / 1499.0;
+        assert!((mean - 356.755_231_338_250_6).abs() < 1e-9, "{format}: {mean}");
+    }
 }
 
 /// A year of California by EIA-930: rows and means by Python; where the sun stands says which hour a stamp means.

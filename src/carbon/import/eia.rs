@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::generation::{self, Plant, plant_of};
 use super::mix::{Amount, Mix};
-use super::probe::{Columns, Probe, Values, plain};
+use super::probe::{Columns, Probe, StampForm, Values, plain};
 use super::records::Records;
 use super::stamp::{Stamp, order_of};
 use crate::carbon::{CarbonError, Format};
@@ -17,7 +17,7 @@ use crate::time::{HOUR_MS, parse_instant};
 ///
 /// Source: EIA, Hourly Electric Grid Monitor, "About the EIA-930 data". Water may have pumped storage in it, where an authority
 /// does not part them.
-const FUELS: [(&str, &str, &str); 17] = [
+const FUELS: [(&str, &str, &str); 16] = [
     ("col", "coal", "fossil hard coal"),
     ("ng", "natural gas", "fossil gas"),
     ("nuc", "nuclear", "nuclear"),
@@ -34,7 +34,6 @@ const FUELS: [(&str, &str, &str); 17] = [
     ("ues", "unknown energy storage", "energy storage"),
     ("oes", "other energy storage", "energy storage"),
     ("unk", "unknown", "other"),
-    ("bio", "biomass", "biomass"),
 ];
 
 /// Balancing authorities and Electricity Maps' zones, which are named after them.
@@ -145,19 +144,22 @@ pub(super) fn layout(names: &[String]) -> Option<(Format, Columns)> {
         let of = |(column, name): (usize, &String)| Some((column, plant(&fuel(name)?)??));
         names.iter().enumerate().filter_map(of).collect()
     };
-    let of = |time, zone, plants: Vec<(usize, Plant)>| {
-        let columns = Columns { zone, ..plain(time, Values::Generation(plants)) };
+    let of = |time, form, zone, plants: Vec<(usize, Plant)>| {
+        let columns = Columns { zone, form, ..plain(time, Values::Generation(plants)) };
         Some((Format::Eia930, columns))
     };
     if let Some(time) = find("timestamp (hour ending)") {
         let zone = ["region code", "ba code", "balancing authority code"].iter().find_map(|name| find(name));
         let plants = plants(&|name| name.strip_suffix(" generation (mwh)").map(str::to_owned));
-        return if plants.is_empty() { None } else { of(time, zone, plants) };
+        return if plants.is_empty() { None } else { of(time, StampForm::LocalHour, zone, plants) };
     }
     // `NG` alone might be Nigeria, in a table with a column for each zone.
     let by_code = plants(&|name| FUELS.iter().any(|(code, ..)| *code == name).then(|| name.to_owned()));
     let least = if find("avg_ci").is_some() { 2 } else { 4 };
-    if by_code.len() >= least { of(find("timestamp")?, find("respondent"), by_code) } else { None }
+    if by_code.len() < least {
+        return None;
+    }
+    of(find("timestamp")?, StampForm::Usual, find("respondent").or(find("zone")), by_code)
 }
 
 /// The rows of a table: the site's zone, or that which each row names.
@@ -183,7 +185,11 @@ pub(super) fn table(probe: &Probe) -> Result<Mix, CarbonError> {
             }
         };
         let text = field(columns.time).unwrap_or_default();
-        let Some(stamp) = local_hour(&text).map(Stamp::At).or_else(|| Stamp::parse(&text)) else {
+        let stamp = match columns.form {
+            StampForm::LocalHour => local_hour(&text).map(Stamp::At),
+            _ => Stamp::parse(&text),
+        };
+        let Some(stamp) = stamp else {
             mix.reject(line, "no time that can be read");
             continue;
         };
@@ -251,10 +257,12 @@ fn rows(whole: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn area(mix: &mut Mix, code: &str) -> usize {
-    match zone_of(code) {
-        Some(zone) => mix.area(code, Some(zone)),
+    let code = code.to_uppercase();
+    match zone_of(&code) {
+        Some(zone) => mix.area(&code, Some(zone)),
+        None if code.starts_with("US-") => mix.area(&code, Some(&code)),
         // Codes of others may be those of countries.
-        None => mix.area(code, Some(&format!("US-{}", code.to_uppercase()))),
+        None => mix.area(&code, Some(&format!("US-{code}"))),
     }
 }
 
@@ -294,7 +302,7 @@ const CLOCKS: [(&str, i64); 13] = [
 ];
 
 /// `12/1/2020 12 a.m. PST`: month, day and year.
-fn local_hour(text: &str) -> Option<i64> {
+pub(super) fn local_hour(text: &str) -> Option<i64> {
     let mut words = text.split_whitespace();
     let (date, hour, half, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
     if words.next().is_some() {

@@ -225,8 +225,8 @@ const NO_DATA: &str = "Acknowledgement_MarketDocument";
 const DEEPEST: usize = 32;
 /// The API answers for a year at most.
 const LONGEST_PERIOD_MS: i64 = 400 * DAY_MS;
-/// No answer has more: a year of quarter hours is 35,136 for each type, of which there are 20.
-const MOST_POINTS: usize = 20_000_000;
+/// A year of quarter hours is 35,136 for each type, of which there are 21: no answer has more. A period claims what it stands for.
+const MOST_POINTS: usize = 1_000_000;
 
 /// True if a file that starts so is an answer of the API.
 pub(super) fn is_document(head: &str) -> bool {
@@ -339,10 +339,6 @@ pub(super) fn answer(path: &Path) -> Result<Mix, CarbonError> {
                 let parent = elements.last().map_or("", String::as_str);
                 document.end(parent, &name, text.trim());
                 text.clear();
-                if document.mix.len() > MOST_POINTS {
-                    let line = lines.of(reader.buffer_position());
-                    return Err(wrong(line, "it has more points than any answer".to_owned()));
-                }
                 if elements.is_empty() && name == NO_DATA {
                     let line = lines.of(reader.buffer_position());
                     return Err(wrong(line, format!("ENTSO-E sent no data: {}", document.reason)));
@@ -475,6 +471,9 @@ impl Period {
             return Err("a period of more than a year");
         }
         let count = length_ms / step_ms;
+        if mix.len().saturating_add(usize::try_from(count).unwrap_or(usize::MAX)) > MOST_POINTS {
+            return Err("more points than any answer has");
+        }
         let within = self.points.range(1..=count);
         if within.clone().count() < self.points.len() {
             mix.reject(self.line, "points outside their period");

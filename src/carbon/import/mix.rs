@@ -1,6 +1,6 @@
 //! What each kind of plant generated, row by row of one kind, brought together by area and time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::generation::{self, Plant};
@@ -35,9 +35,11 @@ struct Share {
 /// Rows of plants, areas and times in any order.
 #[derive(Debug, Default)]
 pub(super) struct Mix {
-    /// Each with its key and its zone's name; none for that of the site.
-    areas: Vec<(String, Option<String>)>,
-    kinds: Vec<(String, Option<Plant>)>,
+    /// Names of their zones; none for that of the site.
+    areas: Vec<Option<String>>,
+    area_keys: BTreeMap<String, usize>,
+    kinds: Vec<Option<Plant>>,
+    kind_keys: BTreeMap<String, usize>,
     shares: Vec<Share>,
     rejected: Vec<(u64, &'static str)>,
 }
@@ -74,21 +76,24 @@ pub(super) fn of(probe: &Probe) -> Result<Option<Arc<Mix>>, CarbonError> {
 impl Mix {
     /// The index of an area by its key; `zone` is the name of its zone.
     pub(super) fn area(&mut self, key: &str, zone: Option<&str>) -> usize {
-        // The last one first: files are sorted by area, or have few.
-        if let Some(known) = self.areas.iter().rposition(|(known, _)| known == key) {
-            return known;
+        if let Some(known) = self.area_keys.get(key) {
+            return *known;
         }
-        self.areas.push((key.to_owned(), zone.map(str::to_owned)));
-        self.areas.len().saturating_sub(1)
+        let index = self.areas.len();
+        self.areas.push(zone.map(str::to_owned));
+        self.area_keys.insert(key.to_owned(), index);
+        index
     }
 
     /// The index of a kind of plant by its key.
     pub(super) fn kind(&mut self, key: &str, plant: Option<Plant>) -> usize {
-        if let Some(known) = self.kinds.iter().position(|(known, _)| known == key) {
-            return known;
+        if let Some(known) = self.kind_keys.get(key) {
+            return *known;
         }
-        self.kinds.push((key.to_owned(), plant));
-        self.kinds.len().saturating_sub(1)
+        let index = self.kinds.len();
+        self.kinds.push(plant);
+        self.kind_keys.insert(key.to_owned(), index);
+        index
     }
 
     pub(super) fn add(
@@ -112,13 +117,13 @@ impl Mix {
 
     /// The intensities, by area and time. What stands there twice counts as it stands there last.
     pub(super) fn found(&self, scope: Scope) -> Found {
-        let finest: Vec<i64> = (0..self.areas.len())
-            .map(|area| {
-                let lengths = self.shares.iter().filter(|share| share.area == area);
-                lengths.map(|share| share.length_ms).filter(|length_ms| *length_ms > 0).min().unwrap_or(1)
-            })
-            .collect();
-        let step_ms = |area: usize| finest.get(area).copied().unwrap_or(1);
+        let mut finest = vec![i64::MAX; self.areas.len()];
+        for share in &self.shares {
+            if let Some(finest) = finest.get_mut(share.area) {
+                *finest = share.length_ms.clamp(1, *finest);
+            }
+        }
+        let step_ms = |area: usize| finest.get(area).copied().unwrap_or(i64::MAX);
         let mut shares: Vec<Share> = Vec::with_capacity(self.shares.len());
         for share in &self.shares {
             // A power that holds for an hour holds for each of its quarters.
@@ -151,7 +156,7 @@ impl Mix {
                 continue;
             };
             let entry = Entry {
-                zone: self.areas.get(step.area).and_then(|(_, zone)| zone.clone()),
+                zone: self.areas.get(step.area).cloned().flatten(),
                 stamp: Some(Stamp::At(step.start_ms)),
                 grams_per_kwh: Some(grams_per_kwh),
                 estimated: step.is_incomplete || lacks,
@@ -168,7 +173,7 @@ impl Mix {
         let mut is_incomplete = false;
         for same_kind in shares.chunk_by(|one, other| one.kind == other.kind) {
             let Some(share) = same_kind.last() else { continue };
-            let plant = self.kinds.get(share.kind).and_then(|(_, plant)| *plant);
+            let plant = self.kinds.get(share.kind).copied().flatten();
             match (share.amount, plant) {
                 (Amount::Of(amount), Some(plant)) => amounts.push((share.kind, plant, amount)),
                 // A column that the area never fills is of a plant that it does not have.

@@ -54,6 +54,8 @@ pub(super) enum StampForm {
     Dotted,
     /// ENTSO-E's: `01.01.2024 00:00 - 01.01.2024 00:15 (UTC)`.
     MarketTimeUnit,
+    /// EIA's: `12/1/2020 12 a.m. PST`.
+    LocalHour,
 }
 
 /// Which columns hold intensities.
@@ -262,7 +264,8 @@ fn authority(format: Format, zone: String) -> String {
 }
 
 /// What is looked into in a directory.
-const EXTENSIONS: [&str; 8] = ["csv", "json", "tsv", "xml", "parquet", "csv.gz", "tsv.gz", "json.gz"];
+const EXTENSIONS: [&str; 9] =
+    ["csv", "json", "tsv", "xml", "parquet", "csv.gz", "tsv.gz", "json.gz", "xml.gz"];
 
 /// The heads of all files, in order, and the files of directories that have none.
 ///

@@ -7,6 +7,7 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use csv::ByteRecord;
 
+use super::eia;
 use super::generation::{self, Plant};
 use super::hints::{StampAt, Unit};
 use super::json::{self, Entry};
@@ -328,6 +329,7 @@ fn rows(
             StampForm::Year => Stamp::parse_year(&text),
             StampForm::Dotted => generation::dotted(&text, columns.time_zone),
             StampForm::MarketTimeUnit => generation::market_time_unit(&text),
+            StampForm::LocalHour => eia::local_hour(&text).map(Stamp::At),
         };
         let Some(mut stamp) = stamp else {
             rejects.add(line, "no time that can be read");
