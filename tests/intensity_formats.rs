@@ -485,6 +485,8 @@ fn hours_of_eia_930_end_at_their_stamps() {
     is(monitor, None, Format::Eia930, basis, &values);
     let (_directory, path) = written(monitor);
     let zones = with(&path, None).inputs()[0].zones.clone();
+    let authority = monitor.replace("Region Code", "BA Code").replace("\nCAL,", "\nLDWP,");
+    is(&authority, None, Format::Eia930, basis, &[("US-CAL-LDWP", "2020-12-01T08:00:00Z", 130.75)]);
     // What a region never has is not missing.
     assert!(zones.iter().all(|zone| zone.estimated == 0), "{zones:?}");
     assert!(zones.iter().all(|zone| zone.zone.as_str() != "SE"), "the Southeast is not Sweden");

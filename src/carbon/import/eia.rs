@@ -39,7 +39,7 @@ const FUELS: [(&str, &str, &str); 16] = [
 /// Balancing authorities and Electricity Maps' zones, which are named after them.
 ///
 /// Source: EIA's list of respondents; the ids are those of the shipped table.
-const RESPONDENTS: [(&str, &str); 58] = [
+const RESPONDENTS: [(&str, &str); 56] = [
     ("AECI", "US-MIDW-AECI"),
     ("AVA", "US-NW-AVA"),
     ("AZPS", "US-SW-AZPS"),
@@ -96,13 +96,13 @@ const RESPONDENTS: [(&str, &str); 58] = [
     ("WALC", "US-SW-WALC"),
     ("WAUW", "US-NW-WAUW"),
     ("YAD", "US-CAR-YAD"),
-    // Regions of one authority alone; `NE` is New England's here, and Niger's elsewhere.
-    ("NE", "US-NE-ISNE"),
-    ("NY", "US-NY-NYIS"),
 ];
 
-/// Regions of several authorities, for which there is no zone. Two more are one authority's.
-const REGIONS: [(&str, &str); 12] = [
+/// Regions: four are one authority's; for the others there is no zone, and they keep their name.
+const REGIONS: [(&str, &str); 14] = [
+    // Not Niger.
+    ("NE", "US-NE-ISNE"),
+    ("NY", "US-NY-NYIS"),
     ("TEN", "US-TEN-TVA"),
     ("TEX", "US-TEX-ERCO"),
     ("CAL", "CAL"),
@@ -335,6 +335,10 @@ mod tests {
         let ids: Vec<&str> = annual.lines().filter_map(|line| line.split(',').next()).collect();
         for (code, zone) in RESPONDENTS {
             assert!(ids.contains(&zone), "{code}: {zone}");
+        }
+        for (code, zone) in REGIONS {
+            // An authority's zone, or a name that no zone has.
+            assert_eq!(ids.contains(&zone), eia_respondent_of(zone).is_some(), "{code}: {zone}");
         }
         // Whatever is named after an authority is found by its name, there and back.
         for id in ids.iter().filter(|id| id.starts_with("US-") && id.matches('-').count() == 2) {
