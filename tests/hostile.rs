@@ -368,7 +368,7 @@ fn configuration_and_intensity_files() {
     let intensity = |name| of(&["--zone", "DE", "--intensity", name]);
     assert_snapshot!(intensity("letter.csv"), @r#"
     error: cannot use the carbon intensity: cannot tell the format of `letter.csv` from its header `Dear Sir or Madam`
-    hint: expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a file of Electricity Maps, the UK Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember, Our World in Data, ENTSO-E or SMARD
+    hint: expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a file of Electricity Maps, the UK Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember, Our World in Data, ENTSO-E, SMARD or EIA
     "#);
     assert_snapshot!(intensity("values.csv"), @"error: cannot use the carbon intensity: no line of `values.csv` can be used: 1 rejected, the first at line 2: intensity is not a number");
     assert_snapshot!(intensity("missing.csv"), @"error: cannot use the carbon intensity: cannot read intensities from `missing.csv`: No such file or directory (os error 2)");

@@ -91,7 +91,7 @@ pub enum CarbonError {
         /// Its first line that is not a comment, shortened.
         header: String,
     },
-    /// A file that looks like JSON and cannot be used.
+    /// A file that looks like JSON or XML and cannot be used.
     #[error("cannot use `{}`: line {line}: {reason}", path.display())]
     Json {
         /// The file.
@@ -215,7 +215,7 @@ impl CarbonError {
         match self {
             Self::Header { .. } => Some(
                 "expected `timestamp,gco2e_per_kwh` (and `zone` if there are several), or a file of Electricity Maps, the UK \
-                 Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember, Our World in Data, ENTSO-E or SMARD"
+                 Carbon Intensity API, NESO, RTE, Energy-Charts, WattTime, Ember, Our World in Data, ENTSO-E, SMARD or EIA"
                     .to_owned(),
             ),
             Self::NoZone { .. } => {

@@ -38,6 +38,14 @@ pub enum Format {
     Owid,
     /// ENTSO-E's generation by type (16.1.B&C), exported from the web.
     EntsoeGeneration,
+    /// The same in tables of the file library.
+    EntsoeLibrary,
+    /// The same as the Transparency Platform's API answers.
+    EntsoeApi,
+    /// Generation by fuel of EIA-930, as a table.
+    Eia930,
+    /// The same as the API, version 2, answers.
+    Eia930Api,
     /// SMARD's realised generation.
     SmardGeneration,
     /// CEEMS' series of intensities in a snapshot.
@@ -63,6 +71,10 @@ impl fmt::Display for Format {
             Self::EmberLong => "Ember CSV, releases before July 2026",
             Self::Owid => "Our World in Data CSV",
             Self::EntsoeGeneration => "ENTSO-E generation CSV",
+            Self::EntsoeLibrary => "ENTSO-E generation, file library",
+            Self::EntsoeApi => "ENTSO-E generation XML",
+            Self::Eia930 => "EIA-930 generation CSV",
+            Self::Eia930Api => "EIA-930 generation JSON",
             Self::SmardGeneration => "SMARD generation CSV",
             Self::CeemsSeries => "series of CEEMS",
             Self::Store => "store of intensities",

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::probe::{Columns, Values, plain};
-use super::records;
 use super::stamp::Stamp;
+use super::{eia, records};
 use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope};
 
 /// One pound for a megawatt-hour, in grams for a kilowatt-hour.
@@ -25,6 +25,13 @@ pub(in crate::carbon) struct Recognised {
     whole: Arc<Value>,
 }
 
+impl Recognised {
+    /// All that stands in it.
+    pub(super) fn whole(&self) -> &Value {
+        &self.whole
+    }
+}
+
 /// One value of a file.
 pub(super) struct Entry {
     /// Of which zone, where the file names it.
@@ -35,9 +42,10 @@ pub(super) struct Entry {
     pub(super) estimated: bool,
 }
 
-/// Where rows of JSON have what: nothing that columns could tell.
-pub(super) fn no_columns() -> Columns {
-    plain(0, Values::One(0))
+/// Where rows of JSON or XML have what: nothing that columns could tell.
+pub(super) fn no_columns(format: Format) -> Columns {
+    let is_mix = matches!(format, Format::Eia930Api | Format::EntsoeApi);
+    plain(0, if is_mix { Values::Generation(Vec::new()) } else { Values::One(0) })
 }
 
 fn load(path: &Path) -> Result<Value, CarbonError> {
@@ -80,6 +88,9 @@ pub(super) fn recognise(path: &Path) -> Result<Option<Recognised>, CarbonError> 
         };
         let basis = Basis { scope: Scope::Direct, attribution, perspective: Perspective::Consumption };
         return is(Format::WattTime, Some(basis), false);
+    }
+    if eia::is_answer(&whole) {
+        return is(Format::Eia930Api, None, true);
     }
     let half_hours = uk(&whole);
     if !half_hours.is_empty() {

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::generation::{Plant, plant_of};
 use super::probe::{Columns, StampForm, Values, plain};
+use super::{eia, entsoe};
 use crate::carbon::{Attribution, Basis, Format, Perspective, Scope};
 
 const fn basis(scope: Scope, attribution: Attribution, perspective: Perspective) -> Basis {
@@ -75,11 +76,17 @@ pub(super) fn provider(format: Format) -> Option<Provider> {
             "Our World in Data",
             "Our World in Data after Ember and the Energy Institute, CC BY 4.0",
         ),
-        Format::EntsoeGeneration => (
+        Format::EntsoeGeneration | Format::EntsoeLibrary | Format::EntsoeApi => (
             None,
             None,
             "ENTSO-E generation by factors of IPCC AR5",
             "ENTSO-E Transparency Platform, generation by type (16.1.B&C), free re-use list; factors: IPCC AR5",
+        ),
+        Format::Eia930 | Format::Eia930Api => (
+            None,
+            None,
+            "EIA-930 generation by factors of IPCC AR5",
+            "U.S. Energy Information Administration, Hourly Electric Grid Monitor, public domain; factors: IPCC AR5",
         ),
         Format::SmardGeneration => (
             None,
@@ -152,6 +159,12 @@ pub(super) fn table(names: &[String]) -> Option<(Format, Columns)> {
             ..plain(time, Values::Generation(plants(names, "[mwh]")))
         };
         return has_plants(&columns).then_some((Format::SmardGeneration, columns));
+    }
+    if let Some(columns) = entsoe::layout(names) {
+        return Some((Format::EntsoeLibrary, columns));
+    }
+    if let Some(found) = eia::layout(names) {
+        return Some(found);
     }
     let of_owid = any(&["carbon intensity of electricity - gco2/kwh", "carbon_intensity_elec"]);
     if let (Some(value), Some(time)) = (of_owid, find("year")) {

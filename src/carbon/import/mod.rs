@@ -5,10 +5,13 @@
 //! [`read`] picks a column.
 
 mod ceems;
+mod eia;
+mod entsoe;
 mod generation;
 mod hints;
 mod json;
 mod known;
+mod mix;
 mod probe;
 mod records;
 mod rows;
@@ -17,6 +20,11 @@ mod stamp;
 pub use ceems::{CEEMS_INTENSITY, IntensityGauge};
 pub(super) use ceems::{gauge_provider, hours as hours_of_gauge};
 pub use hints::{ColumnNames, Hints, StampAt, Unit};
+#[allow(
+    unused_imports,
+    reason = "what asks EIA and ENTSO-E for a zone's hours comes after what reads them"
+)]
+pub(super) use {eia::eia_respondent_of, entsoe::eic_of};
 
 pub(super) use probe::{Probe, probe, probe_all};
 pub(super) use rows::{Imported, MAX_GRAMS_PER_KWH, Mean, month, read, year};

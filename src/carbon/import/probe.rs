@@ -8,7 +8,8 @@ use chrono_tz::Tz;
 
 use super::generation::{self, Plant};
 use super::hints::{ColumnNames, Hints, StampAt, Unit};
-use super::{json, known, records};
+use super::mix::Mix;
+use super::{eia, entsoe, json, known, records};
 use crate::carbon::files::files_of;
 use crate::carbon::{Attribution, Basis, CarbonError, Format, Perspective, Scope, SkippedFile};
 
@@ -53,6 +54,8 @@ pub(super) enum StampForm {
     Dotted,
     /// ENTSO-E's: `01.01.2024 00:00 - 01.01.2024 00:15 (UTC)`.
     MarketTimeUnit,
+    /// EIA's: `12/1/2020 12 a.m. PST`.
+    LocalHour,
 }
 
 /// Which columns hold intensities.
@@ -64,6 +67,8 @@ pub(super) enum Values {
     ByScope { life_cycle: Option<usize>, direct: Option<usize> },
     /// What each kind of plant generated, for either scope.
     Generation(Vec<(usize, Plant)>),
+    /// The same with a row for each kind.
+    Listed(entsoe::Listing),
     /// A column for each zone.
     ByZone(Vec<(usize, String)>),
 }
@@ -85,6 +90,8 @@ pub(in crate::carbon) struct Probe {
     pub(in crate::carbon) attribution: Arc<str>,
     /// The file itself, if it is JSON.
     pub(super) json: Option<json::Recognised>,
+    /// What it holds, if it is XML.
+    pub(super) mix: Option<Arc<Mix>>,
     pub(super) is_parquet: bool,
     pub(super) delimiter: u8,
     pub(super) columns: Columns,
@@ -94,8 +101,8 @@ impl Probe {
     /// The column to read for `wanted`, or the basis that the file has instead.
     pub(in crate::carbon) fn column(&self, wanted: Basis) -> Result<usize, Basis> {
         match self.columns.values {
-            Values::Generation(_) if wanted == generation::basis(wanted.scope) => Ok(0),
-            Values::Generation(_) => Err(generation::basis(wanted.scope)),
+            Values::Generation(_) | Values::Listed(_) if wanted == generation::basis(wanted.scope) => Ok(0),
+            Values::Generation(_) | Values::Listed(_) => Err(generation::basis(wanted.scope)),
             Values::One(_) | Values::ByZone(_) => match self.declared {
                 Some(basis) if basis != wanted => Err(basis),
                 _ => Ok(if let Values::One(column) = self.columns.values { column } else { 0 }),
@@ -120,7 +127,7 @@ impl Probe {
 
     /// True if each row of the file names its zone, in ways that columns do not tell.
     pub(super) fn names_zones(&self) -> bool {
-        matches!(self.format, Format::ElectricityMapsApi | Format::WattTime)
+        matches!(self.format, Format::ElectricityMapsApi | Format::WattTime | Format::EntsoeApi)
             || self.json.as_ref().is_some_and(|json| json.has_regions)
             || matches!(self.columns.values, Values::ByZone(_))
     }
@@ -129,7 +136,9 @@ impl Probe {
     pub(in crate::carbon) fn bases(&self) -> Vec<Basis> {
         match &self.columns.values {
             Values::One(_) | Values::ByZone(_) => vec![self.declared.unwrap_or(Basis::SHIPPED)],
-            Values::Generation(_) => [Scope::LifeCycle, Scope::Direct].map(generation::basis).to_vec(),
+            Values::Generation(_) | Values::Listed(_) => {
+                [Scope::LifeCycle, Scope::Direct].map(generation::basis).to_vec()
+            }
             Values::ByScope { .. } => [Scope::LifeCycle, Scope::Direct]
                 .map(|scope| Basis { scope, ..Basis::SHIPPED })
                 .into_iter()
@@ -146,7 +155,7 @@ impl Probe {
             Values::ByScope { life_cycle: Some(_), direct: None } => Some(flow_traced(Scope::LifeCycle)),
             Values::ByScope { life_cycle: None, direct: Some(_) } => Some(flow_traced(Scope::Direct)),
             Values::ByScope { .. } => None,
-            Values::Generation(_) => Some(generation::basis(Scope::LifeCycle)),
+            Values::Generation(_) | Values::Listed(_) => Some(generation::basis(Scope::LifeCycle)),
         }
     }
 }
@@ -171,7 +180,8 @@ pub(in crate::carbon) fn probe(path: &Path, hints: &Hints) -> Result<Probe, Carb
         String::from_utf8_lossy(&head)
     };
     let head = head.strip_prefix('\u{feff}').unwrap_or(&head);
-    if head.trim_start().starts_with('<') {
+    let is_markup = head.trim_start().starts_with('<');
+    if is_markup && !entsoe::is_document(head) {
         return Err(CarbonError::Markup { path: path.to_path_buf() });
     }
 
@@ -198,8 +208,10 @@ pub(in crate::carbon) fn probe(path: &Path, hints: &Hints) -> Result<Probe, Carb
     let header = head.lines().skip_while(is_comment).find(|line| !line.trim().is_empty()).unwrap_or_default();
     let delimiter = delimiter_of(header);
     let recognised = if is_json { json::recognise(path)? } else { None };
+    let mix = if is_markup { Some(Arc::new(entsoe::answer(path)?)) } else { None };
     let found = match &recognised {
-        Some(json) => Some((json.format, json::no_columns())),
+        Some(json) => Some((json.format, json::no_columns(json.format))),
+        None if is_markup => Some((Format::EntsoeApi, json::no_columns(Format::EntsoeApi))),
         None if is_json => None,
         None => columns(&split(header, delimiter), &hints.columns, said_unit),
     };
@@ -231,19 +243,29 @@ pub(in crate::carbon) fn probe(path: &Path, hints: &Hints) -> Result<Probe, Carb
             .or(recognised.as_ref().and_then(|json| json.basis))
             .or(provider.as_ref().and_then(|provider| provider.basis))
             .or(hints.basis.filter(|_| format == Format::Generic)),
-        zone: said("zone").or(provider.and_then(|provider| provider.zone).map(str::to_owned)),
+        zone: said("zone")
+            .map(|zone| authority(format, zone))
+            .or(provider.and_then(|provider| provider.zone).map(str::to_owned)),
         source: Arc::from(source),
         release: Arc::from(said("release").or_else(|| hints.release.clone()).unwrap_or(file_name)),
         attribution: Arc::from(attribution),
         delimiter,
         columns,
         json: recognised,
+        mix,
         is_parquet,
     })
 }
 
+/// Files of EIA-930 may name a balancing authority as their zone.
+fn authority(format: Format, zone: String) -> String {
+    let known = if format == Format::Eia930 { eia::zone_of(&zone) } else { None };
+    known.map_or(zone, str::to_owned)
+}
+
 /// What is looked into in a directory.
-const EXTENSIONS: [&str; 8] = ["csv", "json", "tsv", "xml", "parquet", "csv.gz", "tsv.gz", "json.gz"];
+const EXTENSIONS: [&str; 9] =
+    ["csv", "json", "tsv", "xml", "parquet", "csv.gz", "tsv.gz", "json.gz", "xml.gz"];
 
 /// The heads of all files, in order, and the files of directories that have none.
 ///

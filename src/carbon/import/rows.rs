@@ -7,9 +7,11 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use csv::ByteRecord;
 
+use super::eia;
 use super::generation::{self, Plant};
 use super::hints::{StampAt, Unit};
-use super::json;
+use super::json::{self, Entry};
+use super::mix;
 use super::probe::{Probe, StampForm, Values};
 use super::records::Records;
 use super::stamp::{Stamp, later_of_twice, order_of};
@@ -107,9 +109,15 @@ pub(in crate::carbon) fn read(
         (None, None, None) => return Err(CarbonError::NoZone { path: probe.path.clone() }),
     };
     let mut rejects = Rejects::default();
-    let (rows, zones) = match &probe.json {
-        Some(json) => json_rows(json, basis, fixed_zone, names, &mut rejects),
-        None => rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?,
+    let (rows, zones) = if let Some(mix) = mix::of(probe)? {
+        let found = mix.found(basis.scope);
+        found.rejected.iter().for_each(|(line, reason)| rejects.add(*line, reason));
+        entry_rows(found.entries.into_iter(), fixed_zone, names, &mut rejects)
+    } else if let Some(json) = &probe.json {
+        let entries = (1_u64..).zip(json::entries(json, basis));
+        entry_rows(entries, fixed_zone, names, &mut rejects)
+    } else {
+        rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?
     };
     let kind = whole_periods(&rows);
     let points = points_by_zone(&rows, &zones, &mut rejects);
@@ -241,10 +249,9 @@ impl RowZones<'_> {
     }
 }
 
-/// The rows of a JSON file, numbered from 1.
-fn json_rows(
-    file: &json::Recognised,
-    basis: Basis,
+/// The rows of a file that is no table of intensities, each with its number.
+fn entry_rows(
+    entries: impl Iterator<Item = (u64, Entry)>,
     fixed_zone: Option<Zone>,
     names: &ZoneNames,
     rejects: &mut Rejects,
@@ -252,8 +259,7 @@ fn json_rows(
     let is_fixed = fixed_zone.is_some();
     let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
     let mut rows = Vec::new();
-    for (nth, entry) in json::entries(file, basis).into_iter().enumerate() {
-        let line = (nth as u64).saturating_add(1);
+    for (line, entry) in entries {
         // Times to come have no value yet.
         let Some(value) = entry.grams_per_kwh else { continue };
         let zone = match (&entry.zone, is_fixed) {
@@ -323,6 +329,7 @@ fn rows(
             StampForm::Year => Stamp::parse_year(&text),
             StampForm::Dotted => generation::dotted(&text, columns.time_zone),
             StampForm::MarketTimeUnit => generation::market_time_unit(&text),
+            StampForm::LocalHour => eia::local_hour(&text).map(Stamp::At),
         };
         let Some(mut stamp) = stamp else {
             rejects.add(line, "no time that can be read");
