@@ -218,6 +218,57 @@ fn those_that_want_one_get_it_where_they_look_for_it() {
 }
 
 #[test]
+fn generation_of_the_eia_and_of_entsoe() {
+    let server = Server::start(|seen, stream| {
+        if seen.target.contains("/v2/electricity") {
+            // The hour that ends at 01:00: 300 MWh of coal at 820 g and 100 of wind at 11 are 617.75 g/kWh; then coal alone.
+            let row = |hour: &str, fuel: &str, value: u32| {
+                format!(
+                    "{{\"period\":\"2026-03-05T{hour}\",\"respondent\":\"CISO\",\"fueltype\":\"{fuel}\",\"value\":\"{value}\",\"value-units\":\"megawatthours\"}}"
+                )
+            };
+            let rows =
+                [row("01", "COL", 300), row("01", "WND", 100), row("02", "COL", 5), row("02", "WND", 0)]
+                    .join(",");
+            json(stream, &format!("{{\"response\":{{\"total\":\"4\",\"data\":[{rows}]}}}}"));
+        } else {
+            let series = |kind: &str, quantity: u32| {
+                format!(
+                    "<TimeSeries><inBiddingZone_Domain.mRID codingScheme=\"A01\">10YPL-AREA-----S</inBiddingZone_Domain.mRID><curveType>A03</curveType>\
+                         <MktPSRType><psrType>{kind}</psrType></MktPSRType><Period><timeInterval><start>2026-03-05T00:00Z</start>\
+                         <end>2026-03-05T02:00Z</end></timeInterval><resolution>PT60M</resolution><Point><position>1</position>\
+                         <quantity>{quantity}</quantity></Point></Period></TimeSeries>"
+                )
+            };
+            // B05 is hard coal, B19 wind on land.
+            let text = format!(
+                "<?xml version=\"1.0\"?><GL_MarketDocument xmlns=\"urn:x\"><type>A75</type><process.processType>A16</process.processType>{}{}</GL_MarketDocument>",
+                series("B05", 300),
+                series("B19", 100)
+            );
+            answer(stream, "200 OK", "text/xml", text.as_bytes());
+        }
+    });
+    for (zone, provider, asked) in [
+        ("US-CAL-CISO", Provider::Eia, "facets[respondent][]=CISO&start=2026-03-05T01&end=2026-03-12T00"),
+        (
+            "PL",
+            Provider::Entsoe,
+            "documentType=A75&processType=A16&in_Domain=10YPL-AREA-----S&periodStart=202603050000&periodEnd=202603120000",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let fetched = fetch_day(&server, zone, Some(provider), directory.path()).unwrap();
+        let seen = server.seen();
+        assert!(target(seen.last().unwrap()).contains(asked), "{}", target(seen.last().unwrap()));
+        for (basis, expected) in [("life-cycle production", 617.75), ("direct production", 570.0)] {
+            let found = at(&fetched, zone, basis, "2026-03-05T00:30:00Z", directory.path());
+            assert!((found - expected).abs() < 1e-9, "{zone} {basis}: {found}");
+        }
+    }
+}
+
+#[test]
 fn a_week_that_is_over_is_asked_for_once() {
     let server = Server::start(|_, stream| {
         json(

@@ -20,19 +20,7 @@ mod stamp;
 pub use ceems::{CEEMS_INTENSITY, IntensityGauge};
 pub(super) use ceems::{gauge_provider, hours as hours_of_gauge};
 pub use hints::{ColumnNames, Hints, StampAt, Unit};
-#[allow(
-    unused_imports,
-    reason = "what asks EIA and ENTSO-E for a zone's hours comes after what reads them"
-)]
 pub(super) use {eia::eia_respondent_of, entsoe::eic_of};
 
 pub(super) use probe::{Probe, probe, probe_all};
 pub(super) use rows::{Imported, MAX_GRAMS_PER_KWH, Mean, month, read, year};
-
-pub(super) fn eic_of(_: &str) -> Option<&'static str> {
-    None
-}
-
-pub(super) fn eia_respondent_of(_: &str) -> Option<&'static str> {
-    None
-}
