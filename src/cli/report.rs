@@ -18,7 +18,7 @@ use crate::report::{Report, Subject};
 /// Energy and emissions of every run, user and node: CSV tables and PNG charts.
 ///
 /// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes runs.csv, hourly.csv,
-/// by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv,
+/// by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, embodied.csv, statement.csv,
 /// summary.json and four charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]

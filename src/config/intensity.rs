@@ -133,10 +133,11 @@ pub(super) fn notes(intensity: &Intensity, used: &[Zone], window: Window) -> Vec
     for zone in used {
         let parts = intensity.parts(zone);
         if let Some(first) = parts.first() {
-            notes.push(format!(
-                "`{zone}` is priced at the mean of the country, which has {} zones with factors of their own, such as `{first}`",
-                parts.len()
-            ));
+            let parts = match parts.len() {
+                1 => format!("a zone with factors of its own, `{first}`"),
+                more => format!("{more} zones with factors of their own, such as `{first}`"),
+            };
+            notes.push(format!("`{zone}` is priced at the mean of the country, which has {parts}"));
         }
     }
     for input in intensity.inputs() {
