@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{ConfigError, ConfigFile, Request};
-use crate::carbon::{Basis, Contracts, Intensity, Matching, Purchases, Scope, Sources, Zone};
+use crate::carbon::{Basis, Contracts, Intensity, Matching, PREFERENCE, Purchases, Scope, Sources, Zone};
 use crate::time::Window;
 
 /// The intensities of flags and file, and the zone of what names none.
@@ -124,6 +124,20 @@ pub(super) fn used(
     zones.sort();
     zones.dedup();
     zones
+}
+
+/// Names of sources that no figure has: a slip would change nothing, in silence.
+pub(super) fn unknown_preferences(intensity: &Intensity, file: &ConfigFile) -> Vec<String> {
+    let is_known = |name: &str| {
+        let shipped = PREFERENCE.into_iter();
+        let own = intensity.inputs().iter().map(|input| input.source.as_ref());
+        shipped.chain(own).any(|source| source.eq_ignore_ascii_case(name))
+    };
+    let named = file.site.intensity_preference.iter().flatten();
+    named
+        .filter(|name| !is_known(name))
+        .map(|name| format!("`{name}` of `site.intensity_preference` is the source of nothing that is read"))
+        .collect()
 }
 
 /// Files that do nothing for the zones or the time that are asked for, and countries of several zones.

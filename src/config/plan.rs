@@ -108,7 +108,8 @@ impl Plan {
         let pue = pue(request, file, window, &mut notes)?;
         let (intensity, zone) = super::intensity::open(request, file)?;
         let used = super::intensity::used(&intensity, zone.as_ref(), request, file);
-        let intensity_notes = super::intensity::notes(&intensity, &used, window);
+        let mut intensity_notes = super::intensity::notes(&intensity, &used, window);
+        intensity_notes.extend(super::intensity::unknown_preferences(&intensity, file));
         // A damaged block can claim any time; tables are as long as the window.
         let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
         if buckets > MOST_BUCKETS {
