@@ -12,6 +12,7 @@ mod intensity;
 mod meters;
 mod output;
 mod pictures;
+mod runs;
 mod statement;
 mod summary;
 mod tables;
@@ -111,7 +112,7 @@ impl<'a> Report<'a> {
         let entries = statement::with_market(entries, market.as_ref())?;
         let rows = (&entries, &widths);
         Ok(Self {
-            runs: tables::runs(rows, subject.books, subject.runs, &Equivalents::shipped()?)?,
+            runs: runs::runs(rows, subject.books, subject.runs, &Equivalents::shipped()?)?,
             hourly: tables::hourly(&entries, &widths)?,
             by_user: tables::by_run_text(rows, (subject.books, subject.runs), "user", |run| &run.user)?,
             by_account: tables::by_run_text(rows, (subject.books, subject.runs), "account", |run| {

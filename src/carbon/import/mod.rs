@@ -16,6 +16,7 @@ mod probe;
 mod records;
 mod rows;
 mod stamp;
+mod steps;
 
 pub use ceems::{CEEMS_INTENSITY, IntensityGauge};
 pub(super) use ceems::{gauge_provider, hours as hours_of_gauge};
@@ -23,4 +24,5 @@ pub use hints::{ColumnNames, Hints, StampAt, Unit};
 pub(super) use {eia::eia_respondent_of, entsoe::eic_of};
 
 pub(super) use probe::{Probe, probe, probe_all};
-pub(super) use rows::{Imported, MAX_GRAMS_PER_KWH, Mean, month, read, year};
+pub(super) use rows::{MAX_GRAMS_PER_KWH, read};
+pub(super) use steps::{Imported, Mean, month, year};

@@ -1,0 +1,273 @@
+//! `runs.csv`: every run with what follows from its energy.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::{Column, DataFrame, PolarsResult};
+
+use super::bounds::RowWidths;
+use super::embodied::{self, EMBODIED};
+use super::group::Grouped;
+use super::tables::totals;
+use crate::carbon::Equivalents;
+use crate::jobs::Run;
+use crate::ledger::{Beneficiary, Books, MinutePower};
+use crate::time::format_instant;
+use crate::units::{GramsCo2e, Joules, Seconds};
+
+/// Peak power of each run: the highest mean over one UTC minute that lies wholly
+/// inside it, summed over its nodes. In watts.
+fn peaks(books: &Books) -> BTreeMap<usize, f64> {
+    let mut minutes: BTreeMap<usize, BTreeMap<i64, f64>> = BTreeMap::new();
+    let mut peaks: BTreeMap<usize, f64> = BTreeMap::new();
+    let mut parts: BTreeMap<usize, Vec<&MinutePower>> = BTreeMap::new();
+    for power in books.nodes.iter().flat_map(|node| &node.minutes) {
+        parts.entry(power.run).or_default().push(power);
+    }
+    let watts = |joules: f64| Joules(joules).mean_power(Seconds(60.0)).value();
+    for (run, parts) in parts {
+        if let [only] = parts.as_slice() {
+            peaks.extend(only.energy_j.iter().copied().reduce(f64::max).map(|most| (run, watts(most))));
+            continue;
+        }
+        let sums = minutes.entry(run).or_default();
+        for part in parts {
+            for (minute, joules) in part.energy_j.iter().enumerate() {
+                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() +=
+                    joules;
+            }
+        }
+        peaks.extend(sums.values().copied().reduce(f64::max).map(|most| (run, watts(most))));
+        sums.clear();
+    }
+    peaks
+}
+
+/// `runs.csv`: every run of the log that lies in the window, also those without energy.
+pub(super) fn runs(
+    (entries, widths): (&DataFrame, &RowWidths),
+    books: &Books,
+    runs: &[Run],
+    equivalents: &Equivalents,
+) -> PolarsResult<DataFrame> {
+    let of_runs = Grouped::new(entries, &["run"])?;
+    let totals = totals(&of_runs, entries, widths)?;
+    let mut columns = totals.energy;
+    columns.push(of_runs.sum(entries, "edge_error_j")?);
+    columns.push(of_runs.words(entries, "share_method")?);
+    columns.extend(totals.coverage);
+    columns.extend(totals.carbon);
+    columns.push(of_runs.words(entries, "basis")?);
+    let energies = of_runs.table(columns)?;
+    let row_of: BTreeMap<usize, usize> = energies
+        .column("run")?
+        .u32()?
+        .iter()
+        .enumerate()
+        .filter_map(|(row, run)| run.map(|run| (run as usize, row)))
+        .collect();
+
+    let (Some(first), Some(last)) = (books.buckets.first(), books.buckets.last()) else {
+        return identity(&[], books, runs);
+    };
+    let window = crate::time::Window::new(first.start_ms, last.end_ms);
+    let mut listed: Vec<usize> = (0..runs.len())
+        .filter(|index| {
+            runs.get(*index).is_some_and(|run| {
+                run.start_ms < window.end_ms
+                    && (run.start_ms >= window.start_ms
+                        || run.end_ms.is_none_or(|end_ms| end_ms > window.start_ms))
+            })
+        })
+        .collect();
+    listed.sort_by_key(|index| runs.get(*index).map(|run| (run.start_ms, run.run_id.clone(), run.restart)));
+    let rows: Vec<Option<usize>> = listed.iter().map(|run| row_of.get(run).copied()).collect();
+    let mut all = identity(&listed, books, runs)?.columns().to_vec();
+    for column in energies.columns().iter().filter(|column| column.name().as_str() != "run") {
+        all.push(pick(column, &rows)?);
+    }
+    all.extend(run_figures(&listed, &all, books, runs, equivalents)?);
+    all.extend(scores(&listed, &all, books, runs)?);
+    DataFrame::new(listed.len(), all)
+}
+
+/// The rows of a column, null where there is none.
+fn pick(column: &Column, rows: &[Option<usize>]) -> PolarsResult<Column> {
+    let name = column.name().clone();
+    Ok(match column.f64() {
+        Ok(values) => {
+            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
+        }
+        Err(_) => {
+            let values = column.str()?;
+            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
+        }
+    })
+}
+
+/// Who, what, where and when.
+fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataFrame> {
+    let chosen: Vec<&Run> = listed.iter().filter_map(|index| runs.get(*index)).collect();
+    let text = |name: &str, value: &dyn Fn(&Run) -> String| {
+        Column::new(name.into(), chosen.iter().map(|run| value(run)).collect::<Vec<String>>())
+    };
+    let number = |name: &str, value: &dyn Fn(&Run) -> Option<f64>| {
+        Column::new(name.into(), chosen.iter().map(|run| value(run)).collect::<Vec<Option<f64>>>())
+    };
+    let total = |run: &Run, amount: &dyn Fn(&crate::jobs::Allocation) -> Option<f64>| {
+        run.allocations.iter().map(amount).try_fold(0.0, |sum, amount| Some(sum + amount?))
+    };
+    let window = match (books.buckets.first(), books.buckets.last()) {
+        (Some(first), Some(last)) => crate::time::Window::new(first.start_ms, last.end_ms),
+        _ => crate::time::Window::new(0, 0),
+    };
+    let log_end_ms = books.jobs_covered.map(|covered| covered.end_ms);
+    DataFrame::new(
+        chosen.len(),
+        vec![
+            text("run_id", &|run| run.run_id.clone()),
+            text("restart", &|run| run.restart.to_string()),
+            text("name", &|run| run.name.clone()),
+            text("user", &|run| run.user.clone()),
+            text("account", &|run| run.account.clone()),
+            text("partition", &|run| run.partition.clone()),
+            text("state", &|run| run.state.clone()),
+            text("stage", &|run| run.stage.clone()),
+            text("start", &|run| format_instant(run.start_ms)),
+            text("end", &|run| run.end_ms.map(format_instant).unwrap_or_default()),
+            number("in_window_s", &|run| {
+                let whole =
+                    crate::time::Window::new(run.start_ms, run.end_ms.or(log_end_ms).unwrap_or(run.start_ms));
+                Some(whole.intersect(window).map_or(0.0, crate::time::Window::length_s))
+            }),
+            text("nodes", &|run| {
+                run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
+            }),
+            number("cpus", &|run| total(run, &|part| part.cpus)),
+            number("gpus", &|run| total(run, &|part| part.gpus)),
+        ],
+    )
+}
+
+/// The greater of a run's best minute and its mean: the minutes at its ends are
+/// no whole ones, so that the mean may lie above all others.
+fn peak_power(peak_w: Option<f64>, mean_w: Option<f64>) -> Option<f64> {
+    [peak_w, mean_w].into_iter().flatten().reduce(f64::max)
+}
+
+/// What follows from a run's energy and emissions.
+fn run_figures(
+    listed: &[usize],
+    columns: &[Column],
+    books: &Books,
+    runs: &[Run],
+    equivalents: &Equivalents,
+) -> PolarsResult<Vec<Column>> {
+    let find = |name: &str| columns.iter().find(|column| column.name().as_str() == name);
+    let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
+        Ok(find(name)
+            .map(|column| column.f64().map(|values| values.iter().collect()))
+            .transpose()?
+            .unwrap_or_default())
+    };
+    let energy_kwh = numbers("energy_kwh")?;
+    let seconds = numbers("in_window_s")?;
+    let emissions = numbers("emissions_gco2e")?;
+    let peaks = peaks(books);
+    let with_full_interval: std::collections::BTreeSet<usize> =
+        books.nodes.iter().flat_map(|node| node.runs_with_full_interval.iter().copied()).collect();
+    let mean: Vec<Option<f64>> = energy_kwh
+        .iter()
+        .zip(&seconds)
+        .map(|(energy, seconds)| {
+            let seconds = seconds.filter(|seconds| *seconds > 0.0)?;
+            Some(crate::units::KilowattHours((*energy)?).to_joules().mean_power(Seconds(seconds)).value())
+        })
+        .collect();
+    let peak: Vec<Option<f64>> =
+        listed.iter().zip(&mean).map(|(run, mean)| peak_power(peaks.get(run).copied(), *mean)).collect();
+    let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
+    let like = |name: &str| -> Vec<Option<f64>> {
+        let like = equivalents.named(name);
+        emissions.iter().map(|grams| Some(like?.count(GramsCo2e((*grams)?)))).collect()
+    };
+    let recorded: Vec<Option<f64>> =
+        listed.iter().map(|run| runs.get(*run).and_then(|run| run.recorded_energy_j)).collect();
+    let difference = scheduler_differences(listed, &energy_kwh, books, runs);
+    Ok(vec![
+        Column::new("mean_power_w".into(), mean),
+        Column::new("peak_power_w".into(), peak),
+        Column::new("short".into(), short),
+        Column::new("car_km".into(), like("car_km")),
+        Column::new("tree_months".into(), like("tree_months")),
+        Column::new("scheduler_energy_j".into(), recorded),
+        Column::new("scheduler_energy_difference".into(), difference),
+    ])
+}
+
+/// Embodied emissions and the software carbon intensity (rules G5, G6).
+fn scores(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> PolarsResult<Vec<Column>> {
+    let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
+        let found = columns.iter().find(|column| column.name().as_str() == name);
+        Ok(found
+            .map(|column| column.f64().map(|values| values.iter().collect()))
+            .transpose()?
+            .unwrap_or_default())
+    };
+    let of_run = |row: &embodied::Row<'_>| match row.beneficiary {
+        Beneficiary::Run(run) => Some(run),
+        _ => None,
+    };
+    let sums = embodied::by(&embodied::rows(books), of_run);
+    let embodied: Vec<Option<f64>> = listed.iter().map(|run| sums.get(run).copied()).collect();
+    let located = numbers("emissions_gco2e")?;
+    let sci: Vec<Option<f64>> =
+        located.iter().zip(&embodied).map(|(located, embodied)| Some((*located)? + (*embodied)?)).collect();
+    let hours: Vec<Option<f64>> =
+        numbers("in_window_s")?.iter().map(|seconds| seconds.map(|seconds| seconds / 3600.0)).collect();
+    let gpu_hours: Vec<Option<f64>> =
+        numbers("gpus")?.iter().zip(&hours).map(|(gpus, hours)| Some((*gpus)? * (*hours)?)).collect();
+    let window = books.buckets.first().zip(books.buckets.last());
+    let units: Vec<Option<f64>> = listed
+        .iter()
+        .map(|run| {
+            let (run, (first, last)) = (runs.get(*run)?, window?);
+            let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
+            run.functional_units.filter(|_| is_whole)
+        })
+        .collect();
+    let per = |name: &str, amounts: &[Option<f64>]| {
+        let pairs = sci.iter().zip(amounts);
+        let values = pairs.map(|(sci, amount)| Some((*sci)? / amount.filter(|amount| *amount > 0.0)?));
+        Column::new(name.into(), values.collect::<Vec<Option<f64>>>())
+    };
+    Ok(vec![
+        Column::new(EMBODIED.into(), embodied),
+        per("sci_gco2e_per_hour", &hours),
+        per("sci_gco2e_per_gpu_hour", &gpu_hours),
+        per("sci_gco2e_per_unit", &units),
+        Column::new("sci_gco2e".into(), sci),
+    ])
+}
+
+/// Our energy of a run against the scheduler's, relative to that: of runs that had their nodes to themselves and
+/// lie in the window whole, since the scheduler's meters see the node and not the run.
+fn scheduler_differences(
+    listed: &[usize],
+    energy_kwh: &[Option<f64>],
+    books: &Books,
+    runs: &[Run],
+) -> Vec<Option<f64>> {
+    let shared: std::collections::BTreeSet<usize> =
+        books.nodes.iter().flat_map(|node| node.runs_that_shared.iter().copied()).collect();
+    let window = books.buckets.first().zip(books.buckets.last());
+    let difference = |index: &usize, energy: Option<f64>| {
+        let run = runs.get(*index).filter(|_| !shared.contains(index))?;
+        let (first, last) = window?;
+        let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
+        let theirs_j = run.recorded_energy_j.filter(|joules| is_whole && *joules > 0.0)?;
+        let ours_j = crate::units::KilowattHours(energy?).to_joules().value();
+        Some((ours_j - theirs_j) / theirs_j)
+    };
+    let energies = energy_kwh.iter().copied().chain(std::iter::repeat(None));
+    listed.iter().zip(energies).map(|(index, energy)| difference(index, energy)).collect()
+}
