@@ -3,16 +3,46 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use parquet::basic::{LogicalType, TimeUnit};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
+use parquet::schema::types::Type;
 
 /// A table whose rows are read one after the other.
 pub(crate) struct Table {
     /// The names of its columns.
     pub(crate) header: Vec<String>,
+    /// What each column's integers are, if they are instants.
+    pub(crate) instants: Vec<Option<Instants>>,
     rows: RowIter<'static>,
+}
+
+/// What a column of instants holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instants {
+    /// False if they are what some clock showed.
+    pub(crate) is_utc: bool,
+    /// How many of them make a millisecond.
+    pub(crate) per_ms: i64,
+}
+
+impl Instants {
+    fn of(field: &Type) -> Option<Self> {
+        let info = field.get_basic_info();
+        match info.logical_type_ref() {
+            Some(LogicalType::Timestamp(stamp)) => Some(Self {
+                is_utc: stamp.is_adjusted_to_u_t_c,
+                per_ms: match stamp.unit {
+                    TimeUnit::MILLIS => 1,
+                    TimeUnit::MICROS => 1000,
+                    TimeUnit::NANOS => 1_000_000,
+                },
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Table {
@@ -25,7 +55,8 @@ impl Table {
         let reader = guarded(|| SerializedFileReader::new(file))?;
         let schema = reader.metadata().file_metadata().schema();
         let header = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
-        Ok(Self { header, rows: guarded(|| Ok(reader.into_iter()))? })
+        let instants = schema.get_fields().iter().map(|field| Instants::of(field)).collect();
+        Ok(Self { header, instants, rows: guarded(|| Ok(reader.into_iter()))? })
     }
 
     /// The next row.

@@ -230,7 +230,12 @@ fn generation_of_the_eia_and_of_entsoe() {
             let rows =
                 [row("01", "COL", 300), row("01", "WND", 100), row("02", "COL", 5), row("02", "WND", 0)]
                     .join(",");
-            json(stream, &format!("{{\"response\":{{\"total\":\"4\",\"data\":[{rows}]}}}}"));
+            json(
+                stream,
+                &format!(
+                    "{{\"request\":{{\"params\":{{\"api_key\":\"{KEY}\"}}}},\"response\":{{\"total\":\"4\",\"data\":[{rows}]}}}}"
+                ),
+            );
         } else {
             let series = |kind: &str, quantity: u32| {
                 format!(
@@ -261,6 +266,9 @@ fn generation_of_the_eia_and_of_entsoe() {
         let fetched = fetch_day(&server, zone, Some(provider), directory.path()).unwrap();
         let seen = server.seen();
         assert!(target(seen.last().unwrap()).contains(asked), "{}", target(seen.last().unwrap()));
+        // The question comes back with the answer; the key does not stay.
+        let kept = std::fs::read_to_string(&fetched.files[0]).unwrap();
+        assert!(!kept.contains("s3cret"), "{kept}");
         for (basis, expected) in [("life-cycle production", 617.75), ("direct production", 570.0)] {
             let found = at(&fetched, zone, basis, "2026-03-05T00:30:00Z", directory.path());
             assert!((found - expected).abs() < 1e-9, "{zone} {basis}: {found}");
@@ -384,6 +392,14 @@ fn passing_trouble_is_waited_out_and_the_rest_is_told() {
         "GB",
         Provider::Uk,
         &["cannot be read as intensities"],
+    );
+    fails(
+        "200 OK",
+        "application/json",
+        "{\"error\":\"the key s3cret/key+1 is over its quota\"}",
+        "DE",
+        maps,
+        &["[key] is over its quota"],
     );
     fails("301 Moved", "text/plain", "", "GB", Provider::Uk, &["status 301"]);
     let tries = fails("500 Internal Server Error", "text/plain", "", "GB", Provider::Uk, &["status 500"]);

@@ -136,6 +136,16 @@ fn two_sources_never_mix_in_silence() {
     let files = [bench.path("two.csv"), bench.path("store")];
     let named = Intensity::open(&Sources { files: &files, ..Sources::default() }).unwrap();
     assert_eq!(at(&named, "GB", "2024-01-01T01:30:00Z").unwrap().0, 30.0);
+    // Also where its steps are longer.
+    bench.write(
+        "long.csv",
+        &table("nobody", "2024-01-01T00:00Z,7\n2024-01-01T01:00Z,7\n2024-01-01T02:00Z,7\n"),
+    );
+    let files = [bench.path("store"), bench.path("two.csv"), bench.path("long.csv")];
+    let named = Intensity::open(&Sources { files: &files, ..Sources::default() }).unwrap();
+    for clock in ["00:15", "00:45", "02:45"] {
+        assert_eq!(at(&named, "GB", &format!("2024-01-01T{clock}:00Z")).unwrap().0, 7.0, "{clock}");
+    }
     let ended = bench.run(&[
         "intensity",
         "show",
@@ -198,8 +208,19 @@ fn a_table_of_nobodys_form_by_what_its_user_says() {
         "--store",
         "store",
     ];
+    let ended = bench.run(&[&["intensity", "import", "plant.csv"], &flags[..]].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("4 new"), "{}", ended.stderr);
+    // The same hours newest first, with slashes, and in the other form: nothing changes.
+    bench.write(
+        "falling.csv",
+        "when;ci\n27/10/2024 03:00;0,4\n27/10/2024 02:00;0,3\n27/10/2024 02:00;0,2\n27/10/2024 01:00;0,1\n",
+    );
+    let ended = bench.run(&[&["intensity", "import", "falling.csv"], &flags[..]].concat());
+    assert!(ended.stderr.contains("4 as they were"), "{}", ended.stderr);
     let ended = bench.run(&[&["intensity", "import", "plant_iso.csv"], &flags[..]].concat());
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("4 as they were"), "{}", ended.stderr);
     assert!(ended.stderr.contains("`campus` is a zone of your own"), "{}", ended.stderr);
     let intensity = from_store(&bench.path("store"), None, &[]).unwrap();
     assert_eq!(intensity.basis().to_string(), "direct average production");
@@ -512,4 +533,101 @@ fn a_snapshot_with_ceems_series() {
         "2026-03-01T02:00Z",
     ]);
     assert!(show.stdout.contains("mean       50.00 gCO2e/kWh, 40.00 to 60.00"), "{}", show.stdout);
+}
+
+/// One source has one figure for an instant, however long the steps of its files are.
+#[test]
+fn another_step_of_the_same_source_takes_the_place_of_the_first() {
+    let bench = Bench::new();
+    let table = |rows: &str| {
+        format!("# source: grid\n# basis: direct\n# zone: DE\ntimestamp,gco2e_per_kwh,estimated\n{rows}")
+    };
+    let quarters = |grams: u32, estimated: bool| -> String {
+        (0..8)
+            .map(|at| format!("2024-01-01T{:02}:{:02}Z,{grams},{estimated}\n", at / 4, at % 4 * 15))
+            .collect()
+    };
+    bench.write("quarters.csv", &table(&quarters(100, false)));
+    bench.write("hours.csv", &table("2024-01-01T00:00Z,500,false\n2024-01-01T01:00Z,500,false\n"));
+    bench.write("guessed.csv", &table(&quarters(100, true)));
+    let import = |file: &str| bench.run(&["intensity", "import", file, "--store", "store"]).stderr;
+    let grams = || {
+        let intensity = from_store(&bench.path("store"), Some("direct"), &[]).unwrap();
+        ["00:00", "00:30", "01:45"]
+            .map(|clock| at(&intensity, "DE", &format!("2024-01-01T{clock}:00Z")).map(|(grams, ..)| grams))
+    };
+    import("quarters.csv");
+    assert!(import("hours.csv").contains("2 replaced"));
+    assert_eq!(grams(), [Some(500.0); 3]);
+    // Estimates of another step do not hide what was measured either.
+    assert!(import("guessed.csv").contains("8 estimates left out"));
+    assert_eq!(grams(), [Some(500.0); 3]);
+    assert!(import("quarters.csv").contains("replaced"));
+    assert_eq!(grams(), [Some(100.0); 3]);
+}
+
+#[test]
+fn each_hour_names_its_own_edition() {
+    let bench = Bench::new();
+    bench.write(
+        "jan.csv",
+        &portal(&[("2025-01-01 00:00", 300.0, 350.0, false), ("2025-01-01 01:00", 300.0, 350.0, false)]),
+    );
+    bench.write(
+        "feb and mar.csv",
+        &portal(&[("2025-01-01 01:00", 310.0, 350.0, false), ("2025-01-01 02:00", 300.0, 350.0, false)]),
+    );
+    bench.run(&["intensity", "import", "jan.csv", "feb and mar.csv", "--store", "store"]);
+    let releases = |basis: &str| {
+        let intensity = from_store(&bench.path("store"), Some(basis), &[]).unwrap();
+        let zone = Zone::from_id("DE");
+        [0, 1, 2].map(|hour| {
+            let factor =
+                intensity.factor_at(&zone, instant("2025-01-01T00:00:00Z") + hour * HOUR_MS).unwrap();
+            factor.release.to_string()
+        })
+    };
+    // The life-cycle figure of 01:00 is the same in both, and is of the later edition, as the direct one is: upstream is known.
+    let expected = ["jan.csv", "feb and mar.csv", "feb and mar.csv"];
+    assert_eq!(
+        (releases("direct"), releases("life-cycle")),
+        (expected.map(str::to_owned), expected.map(str::to_owned))
+    );
+}
+
+#[test]
+fn what_nobody_could_mean_is_refused() {
+    let bench = Bench::new();
+    let empty = "2024-01-01 00:00:00,Germany,Germany,DE,,,83.26,81.53,entsoe.eu,false,\n";
+    bench.write("none.csv", &format!("{PORTAL}{empty}"));
+    bench.write(
+        "unit.csv",
+        "# unit: kg/kWh\n# basis: direct\n# zone: DE\ntimestamp,gco2e_per_kwh\n2024-01-01T00:00Z,0.4\n",
+    );
+    bench.write("blank.json", "{\"zone\":\"\",\"history\":[{\"zone\":\"\",\"carbonIntensity\":5,\"datetime\":\"2024-01-01T00:00:00.000Z\"}]}");
+    for (file, words) in [
+        ("none.csv", "no line of `none.csv` can be used"),
+        ("unit.csv", "1000 times"),
+        ("blank.json", "no zone"),
+    ] {
+        let ended = bench.run(&["intensity", "import", file, "--store", "store"]);
+        assert!(ended.code == 1 && ended.stderr.contains(words), "{file}: {}", ended.stderr);
+    }
+    // Côte d'Ivoire is a zone among zones; alone with a unit the column would be an intensity.
+    bench.write("wide.csv", "hour,CI,DE\n2024-01-01T00:00Z,700,400\n2024-01-01T01:00Z,710,410\n");
+    let ended = bench.run(&[
+        "intensity",
+        "import",
+        "wide.csv",
+        "--unit",
+        "g/kWh",
+        "--basis",
+        "direct",
+        "--store",
+        "store",
+    ]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let intensity = from_store(&bench.path("store"), Some("direct"), &[]).unwrap();
+    assert_eq!(at(&intensity, "DE", "2024-01-01T01:00:00Z").unwrap().0, 410.0);
+    assert_eq!(at(&intensity, "CI", "2024-01-01T00:00:00Z").unwrap().0, 700.0);
 }

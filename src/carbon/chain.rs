@@ -211,8 +211,7 @@ impl Intensity {
             let imported = import::read(probe, file, basis, sources.default_zone, &intensity.names)?;
             intensity.add(probe, imported);
         }
-        let buckets = intensity.zones.values().map(|zone| zone.fine.bucket_ms());
-        intensity.bucket_ms = buckets.min().unwrap_or(HOUR_MS);
+        intensity.bucket_ms = Series::common_bucket_ms(intensity.zones.values().map(|zone| &zone.fine));
         Ok(intensity)
     }
 
@@ -254,14 +253,18 @@ impl Intensity {
             let mut order: Vec<Arc<str>> = Vec::new();
             let (mut months, mut years) = (BTreeMap::new(), BTreeMap::new());
             for OfSource { path, figures } in of_sources {
-                let SourceFigures { source, release, attribution, rows } = figures;
-                let file = self.origins.len();
-                self.origins.push(Origin { source: Arc::clone(&source), release: Arc::clone(&release) });
+                let SourceFigures { source, attribution, rows } = figures;
+                let mut of_release: BTreeMap<Arc<str>, usize> = BTreeMap::new();
                 self.inputs.extend(summary_of(&path, &zone, self.basis, (&source, &attribution), &rows));
                 if !order.contains(&source) {
                     order.push(Arc::clone(&source));
                 }
-                for (window, period, grams_per_kwh, estimated) in rows {
+                for (window, period, grams_per_kwh, estimated, release) in rows {
+                    let origins = &mut self.origins;
+                    let file = *of_release.entry(Arc::clone(&release)).or_insert_with(|| {
+                        origins.push(Origin { source: Arc::clone(&source), release: Arc::clone(&release) });
+                        origins.len().saturating_sub(1)
+                    });
                     let figure = || Figure {
                         grams_per_kwh,
                         estimated,
@@ -309,7 +312,7 @@ impl Intensity {
             self.names.add_zone(&summary.zone, "");
             let factors = self.zones.entry(summary.zone.clone()).or_default();
             if let Some(values) = imported.fine.remove(&summary.zone) {
-                let overlaps = factors.fine.lay_over(values);
+                let overlaps = factors.fine.cover(values);
                 summary.duplicates = summary.duplicates.saturating_add(overlaps.duplicates);
                 summary.conflicts = summary.conflicts.saturating_add(overlaps.conflicts);
             }

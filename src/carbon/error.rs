@@ -63,6 +63,14 @@ pub enum CarbonError {
         /// The words as given.
         text: String,
     },
+    /// A unit that is not the one that the column names.
+    #[error("`{}` has a column in gCO2e/kWh, and its unit is said to be {factor} times that", path.display())]
+    UnitTwice {
+        /// The file.
+        path: PathBuf,
+        /// One of the stated unit, in gCO2e/kWh.
+        factor: f64,
+    },
     /// A word that says nothing of stamps.
     #[error("`{text}` does not say what stamps name")]
     StampText {
@@ -245,6 +253,7 @@ impl CarbonError {
                 Some("such as `time=when,value=ci,zone=region`; `estimated=` is the fourth".to_owned())
             }
             Self::ClockText { .. } => Some("an IANA name such as `Europe/Berlin` or `UTC`".to_owned()),
+            Self::UnitTwice { .. } => Some("leave out the unit, or name the column with `--columns value=…`".to_owned()),
             Self::EndOfPeriod { .. } => Some("leave out `--stamp end`".to_owned()),
             Self::Store { .. } => Some(
                 "`wattledger intensity import FILE --store DIR` makes one in a new directory; a damaged file can be deleted and \

@@ -46,14 +46,16 @@ impl Purchases {
     pub fn read(path: &Path) -> Result<Self, CarbonError> {
         let file = std::fs::File::open(path)
             .map_err(|source| CarbonError::Read { path: path.to_path_buf(), source })?;
-        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_reader(file);
+        let reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_reader(file);
         let mut rows = Vec::new();
-        for row in reader.deserialize::<Row>() {
+        let mut records = reader.into_deserialize::<Row>();
+        loop {
+            let line = records.reader().position().line();
+            let Some(row) = records.next() else { break };
             let wrong =
                 |line: u64, reason: String| CarbonError::Contract { path: path.to_path_buf(), line, reason };
             let row = row
                 .map_err(|error| wrong(error.position().map_or(0, csv::Position::line), error.to_string()))?;
-            let line = (rows.len() as u64).saturating_add(2);
             let at_ms = parse_instant(&row.date, Tz::UTC).map_err(|error| wrong(line, error.to_string()))?;
             let kgco2e = row.embodied_kgco2e * row.count.unwrap_or(1.0);
             if !kgco2e.is_finite() || kgco2e < 0.0 {

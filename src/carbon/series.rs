@@ -87,6 +87,26 @@ impl Series {
         self.values = merged;
     }
 
+    /// Lays `later` over what is there: it holds wherever it has a value, whatever the lengths of the steps.
+    pub(super) fn cover(&mut self, later: Vec<Value>) -> Overlaps {
+        let mut above = Self::default();
+        let mut overlaps = above.lay_over(later);
+        let below = std::mem::take(&mut self.values);
+        for value in &below {
+            let place = above.values.binary_search_by_key(&value.start_ms, |above| above.start_ms);
+            match place.ok().and_then(|at| above.values.get(at)) {
+                Some(over) if over.grams_per_kwh == value.grams_per_kwh => {
+                    overlaps.duplicates = overlaps.duplicates.saturating_add(1);
+                }
+                Some(_) => overlaps.conflicts = overlaps.conflicts.saturating_add(1),
+                None => {}
+            }
+        }
+        above.fill(below);
+        *self = above;
+        overlaps
+    }
+
     /// The value that holds at `at_ms`.
     pub(super) fn at(&self, at_ms: i64) -> Option<&Value> {
         let after = self.values.partition_point(|value| value.start_ms <= at_ms);
@@ -96,8 +116,15 @@ impl Series {
     /// The longest bucket, counted from the epoch and no longer than an hour,
     /// that no value's start or end cuts. Stamps that jitter would make it
     /// arbitrarily small: it is at least a minute.
-    pub(super) fn bucket_ms(&self) -> i64 {
-        let edges = self.values.iter().flat_map(|value| [value.start_ms, value.end_ms]);
+    #[cfg(test)]
+    fn bucket_ms(&self) -> i64 {
+        Self::common_bucket_ms([self].into_iter())
+    }
+
+    /// The same for several series: no bucket is cut by a value of any of them.
+    pub(super) fn common_bucket_ms<'s>(all: impl Iterator<Item = &'s Self>) -> i64 {
+        let values = all.flat_map(|series| &series.values);
+        let edges = values.flat_map(|value| [value.start_ms, value.end_ms]);
         edges.fold(HOUR_MS, greatest_common_divisor).max(MINUTE_MS)
     }
 }

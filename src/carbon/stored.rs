@@ -71,8 +71,9 @@ pub(super) fn settle_basis(
     stored: &[Stored],
     wanted: Option<Basis>,
 ) -> Result<Basis, CarbonError> {
-    let basis = match wanted.is_none() && probes.is_empty() {
-        // A store says what it has; where that is more than one thing, its user says which is meant.
+    let is_open = wanted.is_none() && probes.iter().all(|probe| probe.only_basis().is_none());
+    let basis = match is_open && stored.iter().any(|stored| !stored.bases().is_empty()) {
+        // Files that leave the choice follow a store; where what it has is more than one thing, its user says which is meant.
         true => match stored.iter().find_map(|stored| Some((stored, stored.bases().pop_first()?))) {
             None => Basis::SHIPPED,
             Some(_) if stored.iter().any(|stored| stored.bases().contains(&Basis::SHIPPED)) => Basis::SHIPPED,

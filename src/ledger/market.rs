@@ -55,39 +55,48 @@ impl Market {
             (Some(first), Some(last)) => Window::new(first.start_ms, last.end_ms),
             _ => Window::new(0, 0),
         };
-        let mut cells: Vec<Cell<'_>> = used
-            .iter()
-            .filter_map(|((zone, bucket), used)| {
-                let window = *buckets.get(*bucket)?;
-                Some(Cell { zone, bucket: *bucket, window, used: *used, covered_kwh: 0.0, grams: Sum::new() })
-            })
-            .collect();
+        let edges = edges(contracts);
+        let mut cells: Vec<Cell<'_>> = Vec::new();
+        for ((zone, bucket), used) in used {
+            let Some(window) = buckets.get(*bucket) else { continue };
+            // What begins or ends inside a bucket cuts it; its energy is even over it.
+            for piece in pieces(*window, &edges) {
+                let facility_kwh = used.facility_kwh * piece.length_s() / window.length_s();
+                let used = ZoneUse { facility_kwh, ..*used };
+                let (covered_kwh, grams) = (0.0, Sum::new());
+                cells.push(Cell { zone, bucket: *bucket, window: piece, used, covered_kwh, grams });
+            }
+        }
         let mut market = Self::default();
         for contract in &contracts.rows {
             market.contracts.push(cover(contract, matching, whole, &mut cells));
         }
         let (mut residual, mut location, mut unknown) = <((Sum, Sum), (Sum, Sum), Sum)>::default();
+        let mut by_bucket: BTreeMap<(Zone, usize), (Sum, Sum, bool)> = BTreeMap::new();
         for mut cell in cells {
             let left_kwh = cell.left_kwh();
             let rest = match contracts.residual_at(cell.zone, cell.window.start_ms) {
                 Some(mix) => Some((mix.grams_per_kwh, &mut residual)),
                 None => cell.used.location_g_per_kwh.map(|grams| (grams, &mut location)),
             };
+            let is_known = rest.is_some() || left_kwh <= 0.0;
             match rest {
                 Some((grams_per_kwh, (kwh, grams))) => {
                     kwh.add(left_kwh);
                     grams.add(left_kwh * grams_per_kwh);
                     cell.grams.add(left_kwh * grams_per_kwh);
                 }
-                None if left_kwh > 0.0 => {
-                    unknown.add(left_kwh);
-                    continue;
-                }
-                None => {}
+                None => unknown.add(left_kwh),
             }
-            if cell.used.facility_kwh > 0.0 {
-                let factor = cell.grams.value() / cell.used.facility_kwh;
-                market.factors.insert((cell.zone.clone(), cell.bucket), factor);
+            let (kwh, grams, all_known) =
+                by_bucket.entry((cell.zone.clone(), cell.bucket)).or_insert((Sum::new(), Sum::new(), true));
+            kwh.add(cell.used.facility_kwh);
+            grams.add(cell.grams.value());
+            *all_known &= is_known;
+        }
+        for (key, (kwh, grams, all_known)) in by_bucket {
+            if all_known && kwh.value() > 0.0 {
+                market.factors.insert(key, grams.value() / kwh.value());
             }
         }
         market.residual = (residual.0.value(), residual.1.value());
@@ -99,6 +108,13 @@ impl Market {
     /// The factor of a zone in a bucket, in gCO2e/kWh; `None` where nothing is known.
     pub fn factor(&self, zone: &Zone, bucket: usize) -> Option<f64> {
         self.factors.get(&(zone.clone(), bucket)).copied()
+    }
+
+    /// True if anything has a market-based figure.
+    pub fn covers_any(&self) -> bool {
+        self.residual.0 > 0.0
+            || self.location.0 > 0.0
+            || self.contracts.iter().any(|used| used.matched_kwh > 0.0)
     }
 
     /// All of it, in gCO2e.
@@ -129,6 +145,27 @@ impl Cell<'_> {
     }
 }
 
+/// All instants at which a row begins or ends, ascending.
+fn edges(contracts: &Contracts) -> Vec<i64> {
+    let rows = contracts.rows.iter().chain(&contracts.residual);
+    let mut edges: Vec<i64> = rows.flat_map(|row| [row.period.start_ms, row.period.end_ms]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    edges
+}
+
+/// A window in pieces that no edge cuts.
+fn pieces(window: Window, edges: &[i64]) -> Vec<Window> {
+    let inside = edges.iter().copied().filter(|edge| window.start_ms < *edge && *edge < window.end_ms);
+    let mut start_ms = window.start_ms;
+    let mut pieces = Vec::new();
+    for end_ms in inside.chain([window.end_ms]) {
+        pieces.push(Window::new(start_ms, end_ms));
+        start_ms = end_ms;
+    }
+    pieces
+}
+
 /// Lets one contract cover what it can.
 fn cover(contract: &Contract, matching: Matching, whole: Window, cells: &mut [Cell<'_>]) -> ContractUse {
     let part_of = |window: Window| {
@@ -136,21 +173,17 @@ fn cover(contract: &Contract, matching: Matching, whole: Window, cells: &mut [Ce
         both / contract.period.length_s()
     };
     let volume_kwh = contract.energy_kwh.map(|kwh| kwh * part_of(whole));
-    // A bucket at the edge of the period is covered by the part of it that lies inside.
-    let inside = |window: Window| {
-        let both = contract.period.intersect(window).map_or(0.0, Window::length_s);
-        if window.is_empty() { 0.0 } else { both / window.length_s() }
+    let is_here = |cell: &Cell<'_>| {
+        contract.zone.as_ref().is_none_or(|zone| zone == cell.zone)
+            && contract.period.contains(cell.window.start_ms)
     };
-    let is_here = |cell: &Cell<'_>| contract.zone.as_ref().is_none_or(|zone| zone == cell.zone);
-    let open_kwh = |cell: &Cell<'_>| {
-        if is_here(cell) { cell.left_kwh().min(cell.used.facility_kwh * inside(cell.window)) } else { 0.0 }
-    };
+    let open_kwh = |cell: &Cell<'_>| if is_here(cell) { cell.left_kwh() } else { 0.0 };
     let all_kwh = crate::sum::sum(cells.iter().map(open_kwh));
     let mut matched = Sum::new();
     // In one bucket a contract of all zones is shared by what each of them uses.
-    let mut by_bucket: BTreeMap<usize, Sum> = BTreeMap::new();
+    let mut by_piece: BTreeMap<Window, Sum> = BTreeMap::new();
     for cell in cells.iter() {
-        by_bucket.entry(cell.bucket).or_default().add(open_kwh(cell));
+        by_piece.entry(cell.window).or_default().add(open_kwh(cell));
     }
     for cell in cells.iter_mut() {
         let open = open_kwh(cell);
@@ -161,7 +194,7 @@ fn cover(contract: &Contract, matching: Matching, whole: Window, cells: &mut [Ce
             (None, _) => 1.0,
             (Some(_), Matching::Annual) => volume_kwh.unwrap_or(0.0) / all_kwh,
             (Some(kwh), Matching::Hourly) => {
-                let here = by_bucket.get(&cell.bucket).map_or(open, |sum| sum.value());
+                let here = by_piece.get(&cell.window).map_or(open, |sum| sum.value());
                 kwh * part_of(cell.window) / here
             }
         };
@@ -276,6 +309,28 @@ mod tests {
         let all = table(vec![contract(None, (0, 1), None, 7.0)], Vec::new());
         let market = Market::new(&all, Matching::Annual, &buckets, &used);
         assert_eq!(market.factor(&Zone::from_id("A"), 0), Some(7.0));
+    }
+
+    #[test]
+    fn a_period_that_ends_inside_an_hour_covers_its_part_of_it() {
+        let (buckets, used) = used();
+        let half = |grams: f64| Contract {
+            period: Window::new(0, HOUR_MS / 2),
+            ..contract(None, (0, 1), None, grams)
+        };
+        let contracts = table(vec![half(10.0), half(900.0)], Vec::new());
+        let market = Market::new(&contracts, Matching::Annual, &buckets, &used);
+        let matched: Vec<f64> = market.contracts.iter().map(|used| used.matched_kwh).collect();
+        // Of 10 kWh the first half at 10 g, the second at 100; the other row finds nothing left.
+        assert_eq!(matched, [5.0, 0.0]);
+        assert_eq!(factors(&market)[0], 55.0);
+        let hourly = Market::new(
+            &table(vec![Contract { energy_kwh: Some(2.0), ..half(0.0) }], Vec::new()),
+            Matching::Hourly,
+            &buckets,
+            &used,
+        );
+        assert_eq!((hourly.contracts[0].matched_kwh, factors(&hourly)[0]), (2.0, 80.0));
     }
 
     proptest! {

@@ -219,7 +219,14 @@ fn scores(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> 
     };
     let sums = embodied::by(&embodied::rows(books), of_run);
     let embodied: Vec<Option<f64>> = listed.iter().map(|run| sums.get(run).copied()).collect();
-    let located = numbers("emissions_gco2e")?;
+    // Of a run that is priced in part the score would be of that part.
+    let unpriced = numbers("unpriced_energy_kwh")?;
+    let is_whole = |row: usize| unpriced.get(row).copied().flatten().is_some_and(|kwh| kwh == 0.0);
+    let located: Vec<Option<f64>> = numbers("emissions_gco2e")?
+        .into_iter()
+        .enumerate()
+        .map(|(row, grams)| grams.filter(|_| is_whole(row)))
+        .collect();
     let sci: Vec<Option<f64>> =
         located.iter().zip(&embodied).map(|(located, embodied)| Some((*located)? + (*embodied)?)).collect();
     let hours: Vec<Option<f64>> =

@@ -126,8 +126,9 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
         }
         Some(market) => {
             lines.push(located("2", "location-based", "direct emissions at the grid's factors"));
-            let kwh = energy_with(entries, "emissions_market_gco2e")?;
-            let grams = total(entries, "emissions_market_gco2e")?;
+            let matched = crate::sum::sum(market.contracts.iter().map(|used| used.matched_kwh));
+            let kwh = matched + market.residual.0 + market.location.0;
+            let grams = (kwh > 0.0).then(|| market.emissions_gco2e());
             lines.push(Line {
                 energy_kwh: Some(kwh),
                 intensity: mean(grams, kwh),
@@ -157,6 +158,13 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
                         ..Line::new("", item, Some(grams), note)
                     });
                 }
+            }
+            if market.unknown_kwh > 0.0 {
+                let note = "no contract covers it, and neither a residual mix nor a location factor is known: not in the sum";
+                lines.push(Line {
+                    energy_kwh: Some(market.unknown_kwh),
+                    ..Line::new("", "unpriced-market", None, note)
+                });
             }
             let upstream = total(entries, "upstream_gco2e")?;
             let kwh = energy_with(entries, "upstream_gco2e")?;
@@ -235,11 +243,12 @@ pub(super) fn summary(
             "contracts_kwh": matched,
             "residual_mix_kwh": market.residual.0,
             "location_factor_kwh": market.location.0,
+            "unpriced_kwh": market.unknown_kwh,
         })
     });
     Ok(json!({
         "scope_2_location_gco2e": market.map(|_| total(entries, "emissions_gco2e")).transpose()?.flatten(),
-        "scope_2_market_gco2e": total(entries, "emissions_market_gco2e")?,
+        "scope_2_market_gco2e": market.filter(|market| market.covers_any()).map(Market::emissions_gco2e),
         "scope_3_category_3_gco2e": total(entries, "upstream_gco2e")?,
         "scope_3_category_2_gco2e": subject.purchases.map(|purchases| purchases.total_g(window(subject))),
         "market": of_market,

@@ -120,7 +120,7 @@ impl<'a> Http<'a> {
             if length.is_some_and(|length| length > body.len() as u64) {
                 return Err(connection("the answer is cut off".to_owned()));
             }
-            return Ok(body);
+            return Ok(self.without_keys(body));
         }
         let message = self.redact(&first_words(&body));
         Err(match status.as_u16() {
@@ -132,6 +132,30 @@ impl<'a> Http<'a> {
             },
             status => FetchError::Status { provider: provider.name(), status, message, retry_after },
         })
+    }
+
+    /// An answer that repeats the question, as the EIA's do, without the key in it. Shorter secrets might be figures.
+    fn without_keys(&self, body: Vec<u8>) -> Vec<u8> {
+        const SHORTEST: usize = 8;
+        let long: Vec<&String> = self.secrets.iter().filter(|secret| secret.len() >= SHORTEST).collect();
+        match std::str::from_utf8(&body) {
+            Ok(text) if long.iter().any(|secret| text.contains(secret.as_str())) => {
+                let text =
+                    long.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "[key]"));
+                text.into_bytes()
+            }
+            _ => body,
+        }
+    }
+
+    /// What a provider says in an answer that is none, as it may be shown.
+    pub(super) fn shown(&self, error: FetchError) -> FetchError {
+        match error {
+            FetchError::Answer { provider, reason } => {
+                FetchError::Answer { provider, reason: self.redact(&first_words(reason.as_bytes())) }
+            }
+            other => other,
+        }
     }
 
     fn redact(&self, text: &str) -> String {

@@ -114,7 +114,7 @@ pub fn fetch(request: &FetchRequest<'_>) -> Result<Fetched, FetchError> {
         }
         for ask in provider.questions(base, &question, &keys)? {
             let bytes = http.get(&ask, provider)?;
-            body = provider.judge(&bytes)?;
+            body = provider.judge(&bytes).map_err(|error| http.shown(error))?;
             if let Body::Answer = body {
                 keep(&path, &bytes, request)?;
                 break;

@@ -123,11 +123,8 @@ pub(super) fn market_time_unit(text: &str) -> Option<Stamp> {
 
 /// `28.03.2020 00:15` on the clock of `zone`.
 pub(super) fn dotted(text: &str, zone: Tz) -> Option<Stamp> {
-    let (date, clock) = text.trim().split_once(' ')?;
-    let mut parts = date.split('.');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let iso = format!("{year}-{month:0>2}-{day:0>2} {clock}");
-    parts.next().is_none().then(|| Stamp::parse_in(&iso, zone)).flatten()
+    let date = text.trim().split(' ').next()?;
+    (date.split('.').count() == 3).then(|| Stamp::parse_in(text, zone)).flatten()
 }
 
 #[cfg(test)]

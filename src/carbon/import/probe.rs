@@ -223,6 +223,12 @@ pub(in crate::carbon) fn probe(path: &Path, hints: &Hints) -> Result<Probe, Carb
     };
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if format == Format::Generic {
+        let names_grams = split(header, delimiter).iter().any(|name| IN_GRAMS.contains(&name.as_str()));
+        if let Some(unit) = said_unit
+            .filter(|unit| unit.grams_per_kwh() != 1.0 && names_grams && hints.columns.value.is_none())
+        {
+            return Err(CarbonError::UnitTwice { path: path.to_path_buf(), factor: unit.grams_per_kwh() });
+        }
         columns.time_zone = said_clock.unwrap_or(columns.time_zone);
         columns.has_clock = said_clock.is_some();
         columns.stamp_at = said_stamp.unwrap_or_default();
@@ -355,7 +361,7 @@ const IN_GRAMS: [&str; 3] = ["gco2e_per_kwh", "intensity_gco2e_per_kwh", "carbon
 /// Columns that are intensities once somebody says their unit.
 const IN_A_UNIT: [&str; 6] =
     ["value", "carbon_intensity", "carbon intensity", "intensity", "emission_factor", "ci"];
-const TIMES: [&str; 9] = [
+const TIMES: [&str; 12] = [
     "timestamp",
     "datetime",
     "datetime (utc)",
@@ -365,6 +371,9 @@ const TIMES: [&str; 9] = [
     "month",
     "year",
     "hour_start_utc",
+    "hour",
+    "start",
+    "period",
 ];
 
 /// A table of nobody's form.
@@ -383,13 +392,14 @@ fn generic(names: &[String], named: &ColumnNames, unit: Option<Unit>) -> Option<
         return Some(with(Values::One(value), Unit::GramsPerKwh));
     }
     let unit = unit?;
-    if let Some(value) = pick(&named.value, &IN_A_UNIT) {
-        return Some(with(Values::One(value), unit));
-    }
     let others = names.iter().enumerate().filter(|(column, _)| *column != time);
     let zones: Vec<(usize, String)> = others.map(|(column, name)| (column, name.to_uppercase())).collect();
+    // `CI` among other zones is Côte d'Ivoire.
     let all_are_zones = zones.len() > 1 && zones.iter().all(|(_, name)| is_zone_id(name));
-    (all_are_zones && named.value.is_none()).then(|| with(Values::ByZone(zones), unit))
+    if all_are_zones && named.value.is_none() {
+        return Some(with(Values::ByZone(zones), unit));
+    }
+    pick(&named.value, &IN_A_UNIT).map(|value| with(Values::One(value), unit))
 }
 
 /// True of `DE` and `US-CAL-CISO`: two letters, and whatever follows a dash.

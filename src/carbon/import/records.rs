@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use parquet::record::Field;
 
 use crate::carbon::CarbonError;
-use crate::parquet_file::Table;
+use crate::parquet_file::{Instants, Table};
 use crate::time::format_instant;
 
 /// No intensity file is longer once it is unpacked; what is may be a bomb.
@@ -79,8 +79,9 @@ impl Records {
                 };
                 *row = row.saturating_add(1);
                 record.clear();
-                for (_, field) in next.get_column_iter() {
-                    record.push_field(text(field).as_bytes());
+                let instants = table.instants.iter().copied().chain(std::iter::repeat(None));
+                for ((_, field), instants) in next.get_column_iter().zip(instants) {
+                    record.push_field(text(field, instants).as_bytes());
                 }
                 Ok(Some(*row))
             }
@@ -89,16 +90,27 @@ impl Records {
 }
 
 /// A cell as a table in text would have it.
-fn text(field: &Field) -> String {
+fn text(field: &Field, instants: Option<Instants>) -> String {
+    // What a clock showed stays without an offset.
+    let shown = |at_ms: i64| match instants {
+        Some(Instants { is_utc: false, .. }) => format_instant(at_ms).trim_end_matches('Z').to_owned(),
+        _ => format_instant(at_ms),
+    };
     match field {
         Field::Null => String::new(),
         Field::Str(text) => text.clone(),
         Field::Double(number) => number.to_string(),
         Field::Float(number) => number.to_string(),
-        Field::TimestampMillis(at_ms) => format_instant(*at_ms),
-        Field::TimestampMicros(at_us) => format_instant(at_us.div_euclid(1000)),
-        // Days since the epoch.
-        Field::Date(days) => format_instant(i64::from(*days).saturating_mul(crate::time::DAY_MS)),
+        Field::TimestampMillis(at_ms) => shown(*at_ms),
+        Field::TimestampMicros(at_us) => shown(at_us.div_euclid(1000)),
+        Field::Long(at) if instants.is_some() => {
+            shown(at.div_euclid(instants.map_or(1, |instants| instants.per_ms)))
+        }
+        // Days since the epoch, of whatever clock.
+        Field::Date(days) => {
+            let at_ms = i64::from(*days).saturating_mul(crate::time::DAY_MS);
+            format_instant(at_ms).split('T').next().unwrap_or_default().to_owned()
+        }
         other => other.to_string(),
     }
 }

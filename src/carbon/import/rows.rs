@@ -13,7 +13,7 @@ use super::json::{self, Entry};
 use super::mix;
 use super::probe::{Probe, StampForm, Values};
 use super::records::Records;
-use super::stamp::{Stamp, later_of_twice, order_of};
+use super::stamp::{Stamp, later_of_twice, on_clock, order_of};
 use super::steps::{Imported, Point, utc};
 use crate::carbon::zone::ZoneNames;
 use crate::carbon::{Basis, CarbonError, Format, InputSummary, RejectedLine, Scope, Step, Zone};
@@ -26,6 +26,8 @@ struct Row {
     line: u64,
     zone: usize,
     stamp: Stamp,
+    /// True if the stamp is on the file's clock.
+    is_local: bool,
     grams_per_kwh: f64,
     estimated: bool,
 }
@@ -87,7 +89,7 @@ pub(in crate::carbon) fn read(
         rows(probe, (column, basis.scope), fixed_zone, names, &mut rejects)?
     };
     let kind = whole_periods(&rows);
-    let points = points_by_zone(&rows, &zones, &mut rejects);
+    let points = points_by_zone(&rows, &zones, probe.columns.time_zone, &mut rejects);
     if points.is_empty() {
         let first = rejects.listed.first().map(|reject| (reject.line, reject.reason));
         return Err(CarbonError::NoRows { path: probe.path.clone(), rejected: rejects.count, first });
@@ -149,8 +151,8 @@ fn entry_rows(
         let Some(value) = entry.grams_per_kwh else { continue };
         let zone = match (&entry.zone, is_fixed) {
             (_, true) => 0,
-            (Some(zone), false) => zones.index(zone),
-            (None, false) => {
+            (Some(zone), false) if !zone.trim().is_empty() => zones.index(zone),
+            (_, false) => {
                 rejects.add(line, "no zone");
                 continue;
             }
@@ -161,7 +163,8 @@ fn entry_rows(
         };
         match checked(value) {
             Ok(grams_per_kwh) => {
-                rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: entry.estimated });
+                let estimated = entry.estimated;
+                rows.push(Row { line, zone, stamp, is_local: false, grams_per_kwh, estimated });
             }
             Err(reason) => rejects.add(line, reason),
         }
@@ -182,8 +185,6 @@ fn rows(
     let mut zones = RowZones { zones: fixed_zone.into_iter().collect(), known: BTreeMap::new(), names };
     let columns = &probe.columns;
     let mut rows = Vec::new();
-    // For clocks that show an hour twice, by zone.
-    let mut before_ms: BTreeMap<usize, i64> = BTreeMap::new();
     let mut clocks = Clocks::default();
     while let Some(line) = records.next(&probe.path, &mut record)? {
         let field =
@@ -216,7 +217,7 @@ fn rows(
             StampForm::MarketTimeUnit => generation::market_time_unit(&text),
             StampForm::LocalHour => eia::local_hour(&text).map(Stamp::At),
         };
-        let Some(mut stamp) = stamp else {
+        let Some(stamp) = stamp else {
             rejects.add(line, "no time that can be read");
             continue;
         };
@@ -232,11 +233,7 @@ fn rows(
             );
             continue;
         }
-        if let (Stamp::At(at_ms), true) = (stamp, columns.time_zone != Tz::UTC && !has_offset) {
-            let before_ms = before_ms.entry(zone).or_insert(i64::MIN);
-            *before_ms = later_of_twice(at_ms, *before_ms, columns.time_zone);
-            stamp = Stamp::At(*before_ms);
-        }
+        let is_local = columns.time_zone != Tz::UTC && !has_offset;
         if let Values::ByZone(columns_of_zones) = &columns.values {
             for (column, name) in columns_of_zones {
                 let value = field(*column).unwrap_or_default();
@@ -246,7 +243,7 @@ fn rows(
                 match intensity(&value, probe.delimiter, columns.unit) {
                     Ok(grams_per_kwh) => {
                         let zone = zones.index(name);
-                        rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: false });
+                        rows.push(Row { line, zone, stamp, is_local, grams_per_kwh, estimated: false });
                     }
                     Err(reason) => rejects.add(line, reason),
                 }
@@ -266,7 +263,7 @@ fn rows(
                 .collect();
             match generation::intensity(amounts.into_iter(), scope) {
                 Some(grams_per_kwh) => {
-                    rows.push(Row { line, zone, stamp, grams_per_kwh, estimated: is_incomplete });
+                    rows.push(Row { line, zone, stamp, is_local, grams_per_kwh, estimated: is_incomplete });
                 }
                 None => rejects.add(line, "no generation"),
             }
@@ -290,7 +287,7 @@ fn rows(
             text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("yes") || text == "1"
         });
         let estimated = said || forecast.is_some();
-        rows.push(Row { line, zone, stamp, grams_per_kwh, estimated });
+        rows.push(Row { line, zone, stamp, is_local, grams_per_kwh, estimated });
     }
     Ok((rows, zones.zones))
 }
@@ -358,18 +355,52 @@ fn whole_periods(rows: &[Row]) -> Option<Step> {
     all(|stamp| matches!(stamp, Stamp::Month(..))).then_some(Step::Monthly)
 }
 
-fn points_by_zone(rows: &[Row], zones: &[Zone], rejects: &mut Rejects) -> BTreeMap<Zone, Vec<Point>> {
+/// Every zone's figures, in the order of the file; `clock` is what stamps without an offset are on.
+fn points_by_zone(
+    rows: &[Row],
+    zones: &[Zone],
+    clock: Tz,
+    rejects: &mut Rejects,
+) -> BTreeMap<Zone, Vec<Point>> {
     let order = order_of(rows.iter().map(|row| row.stamp));
-    let mut points: BTreeMap<Zone, Vec<Point>> = BTreeMap::new();
+    let mut points: BTreeMap<Zone, Vec<(Point, bool)>> = BTreeMap::new();
     for row in rows {
-        let Some(at_ms) = row.stamp.resolve(order).filter(|at_ms| utc(*at_ms).is_some()) else {
+        let at_ms = match row.stamp {
+            Stamp::Slashed { .. } if row.is_local => {
+                row.stamp.resolve(order).and_then(|shown_ms| on_clock(shown_ms, clock))
+            }
+            stamp => stamp.resolve(order),
+        };
+        let Some(at_ms) = at_ms.filter(|at_ms| utc(*at_ms).is_some()) else {
             rejects.add(row.line, "no such day");
             continue;
         };
         if let Some(zone) = zones.get(row.zone) {
             let point = Point { at_ms, grams_per_kwh: row.grams_per_kwh, estimated: row.estimated };
-            points.entry(zone.clone()).or_default().push(point);
+            points.entry(zone.clone()).or_default().push((point, row.is_local));
         }
     }
-    points
+    points.into_iter().map(|(zone, points)| (zone, told_apart(points, clock))).collect()
+}
+
+/// Of the hour that a clock shows twice, the second is told by the order of the rows, whichever way they go.
+fn told_apart(mut points: Vec<(Point, bool)>, clock: Tz) -> Vec<Point> {
+    let is_falling =
+        points.first().zip(points.last()).is_some_and(|((first, _), (last, _))| last.at_ms < first.at_ms);
+    if is_falling {
+        points.reverse();
+    }
+    let mut before_ms = i64::MIN;
+    let mut told: Vec<Point> = Vec::with_capacity(points.len());
+    for (mut point, is_local) in points {
+        if is_local {
+            point.at_ms = later_of_twice(point.at_ms, before_ms, clock);
+            before_ms = point.at_ms;
+        }
+        told.push(point);
+    }
+    if is_falling {
+        told.reverse();
+    }
+    told
 }

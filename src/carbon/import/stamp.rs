@@ -1,6 +1,6 @@
 //! Time stamps as intensity files write them.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 
 use crate::time::{HOUR_MS, MINUTE_MS, SECOND_MS, parse_instant};
@@ -83,6 +83,9 @@ impl Stamp {
         if let Ok(at_ms) = parse_instant(text, zone) {
             return Some(Self::At(at_ms));
         }
+        if let Some(at_ms) = dotted_as_iso(text).and_then(|iso| parse_instant(&iso, zone).ok()) {
+            return Some(Self::At(at_ms));
+        }
         let (date, time) = text.split_once(' ')?;
         let mut numbers = date.split('/').map(|number| number.parse::<u32>().ok());
         let (first, second, year) = (numbers.next()??, numbers.next()??, numbers.next()??);
@@ -120,12 +123,27 @@ impl Stamp {
     }
 }
 
+/// `28.03.2020 00:15` as `2020-03-28 00:15`.
+fn dotted_as_iso(text: &str) -> Option<String> {
+    let (date, clock) = text.split_once(' ')?;
+    let mut parts = date.split('.');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_date = day.len() <= 2 && month.len() <= 2 && year.len() == 4 && parts.next().is_none();
+    is_date.then(|| format!("{year}-{month:0>2}-{day:0>2} {}", clock.trim()))
+}
+
 /// Years that intensities are of.
 const YEARS: std::ops::RangeInclusive<i32> = 1900..=2200;
 
 fn midnight_ms(year: i32, month: u32, day: u32) -> Option<i64> {
     let midnight = NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(0, 0, 0)?;
     Some(midnight.and_utc().timestamp_millis())
+}
+
+/// The instant at which the clock of `zone` shows what UTC shows at `shown_ms`, the earlier of two.
+pub(super) fn on_clock(shown_ms: i64, zone: Tz) -> Option<i64> {
+    let shown = chrono::DateTime::from_timestamp_millis(shown_ms)?.naive_utc();
+    zone.from_local_datetime(&shown).earliest().map(|at| at.timestamp_millis())
 }
 
 /// The later of two instants that a clock shows alike, where `at_ms` would go back behind `before_ms`: the hour that is there twice

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike as _};
 
-use super::row::{Key, Row};
+use super::row::{Key, Period, Row};
 use super::summary::zone_summary;
 use super::{Change, ImportedZone, Store};
 use crate::carbon::import::{self, CEEMS_INTENSITY, Hints, Imported, IntensityGauge, Mean};
@@ -44,10 +44,15 @@ impl Store {
             if probe.format == Format::Generic && probe.declared.is_none() {
                 return Err(CarbonError::NoBasis { path: probe.path.clone() });
             }
+            let mut empty = None;
+            let before = summary.files.len();
             for basis in probe.bases() {
                 let mut imported = match import::read(probe, 0, basis, hints.zone.as_ref(), &names) {
                     // A column may be there and empty throughout; the other basis is not to blame.
-                    Err(CarbonError::NoRows { .. }) if probe.bases().len() > 1 => continue,
+                    Err(error @ CarbonError::NoRows { .. }) => {
+                        empty = Some(error);
+                        continue;
+                    }
                     read => read?,
                 };
                 let of_file = OfFile {
@@ -63,6 +68,9 @@ impl Store {
                     zones.push(ImportedZone { zone: found.zone.clone(), basis, step: found.step, change });
                 }
                 summary.files.push((imported.summary, zones));
+            }
+            if let Some(empty) = empty.filter(|_| summary.files.len() == before) {
+                return Err(empty);
             }
         }
         summary.written = pending.write()?;
@@ -148,27 +156,55 @@ impl Store {
     }
 }
 
-/// Puts a figure among the others.
-fn lay(rows: &mut BTreeMap<Key, Row>, row: Row) -> Change {
+/// Puts a figure among the others. Of one basis and source there is one figure for each instant: one of another step goes, unless the new
+/// one is an estimate and it is measured.
+fn lay(rows: &mut BTreeMap<Key, Row>, row: Row) -> (Change, bool) {
     let mut change = Change::default();
-    let Some(known) = rows.get_mut(&row.key()) else {
-        change.added = 1;
-        rows.insert(row.key(), row);
-        return change;
-    };
-    let is_same = known.grams_per_kwh == row.grams_per_kwh
-        && known.estimated == row.estimated
-        && known.length_ms == row.length_ms;
-    if is_same {
-        // Of another edition's name alone nothing is new.
-        change.unchanged = 1;
-    } else if row.estimated && !known.estimated {
-        change.kept = 1;
-    } else {
+    if let Some(known) = rows.get_mut(&row.key())
+        && known.length_ms == row.length_ms
+    {
+        let is_same = known.grams_per_kwh == row.grams_per_kwh && known.estimated == row.estimated;
+        if is_same {
+            // The edition that says so last is the one that is named.
+            let is_newer = known.release != row.release;
+            change.unchanged = 1;
+            *known = row;
+            return (change, is_newer);
+        }
+        if row.estimated && !known.estimated {
+            change.kept = 1;
+            return (change, false);
+        }
         change.revised = 1;
         *known = row;
+        return (change, true);
     }
-    change
+    let under: Vec<Key> = if row.period() == Period::Fine { covered(rows, &row) } else { vec![row.key()] };
+    let under: Vec<Key> = under.into_iter().filter(|key| rows.contains_key(key)).collect();
+    if row.estimated && under.iter().any(|key| rows.get(key).is_some_and(|known| !known.estimated)) {
+        change.kept = 1;
+        return (change, false);
+    }
+    for key in &under {
+        rows.remove(key);
+    }
+    if under.is_empty() {
+        change.added = 1;
+    } else {
+        change.revised = 1;
+    }
+    rows.insert(row.key(), row);
+    (change, true)
+}
+
+/// The figures of the same basis and source that lie in part under `row`.
+fn covered(rows: &BTreeMap<Key, Row>, row: &Row) -> Vec<Key> {
+    let end_ms = row.start_ms.saturating_add(row.length_ms);
+    // No fine step is longer than an hour.
+    let from = row.key().at(row.start_ms.saturating_sub(HOUR_MS));
+    let near = rows.range(from..row.key().at(end_ms));
+    let reaches = |known: &Row| known.start_ms.saturating_add(known.length_ms) > row.start_ms;
+    near.filter(|(_, known)| reaches(known)).map(|(key, _)| key.clone()).collect()
 }
 
 /// Zones and years that an import touches, as they will be.
@@ -193,8 +229,8 @@ impl<'s> Pending<'s> {
                     new.insert((rows.into_iter().map(|row| (row.key(), row)).collect(), false))
                 }
             };
-            let made = lay(rows, row);
-            *is_changed |= made.is_change();
+            let (made, is_new) = lay(rows, row);
+            *is_changed |= is_new;
             change.add(&made);
         }
         Ok(change)

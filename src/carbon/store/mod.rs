@@ -23,6 +23,7 @@ pub use preference::PREFERENCE;
 pub(super) use preference::rank;
 pub(in crate::carbon) use row::Period;
 pub use row::{Change, ImportedZone};
+use summary::Figure;
 pub(in crate::carbon) use summary::summary_of;
 
 use row::Row;
@@ -45,9 +46,9 @@ pub struct Store {
 /// All figures of one zone, basis and source.
 pub(super) struct SourceFigures {
     pub(super) source: Arc<str>,
-    pub(super) release: Arc<str>,
     pub(super) attribution: Arc<str>,
-    pub(super) rows: Vec<(Window, Period, f64, bool)>,
+    /// When, how long, how much, whether it is an estimate, and of which edition.
+    pub(super) rows: Vec<Figure>,
 }
 
 impl Store {
@@ -153,12 +154,10 @@ impl Store {
             let period = row.period();
             let figures = of_source.or_insert_with(|| SourceFigures {
                 source: row.source,
-                release: Arc::clone(&row.release),
                 attribution: row.attribution,
                 rows: Vec::new(),
             });
-            figures.release = newer(&figures.release, &row.release);
-            figures.rows.push((window, period, row.grams_per_kwh, row.estimated));
+            figures.rows.push((window, period, row.grams_per_kwh, row.estimated, row.release));
         }
         Ok(figures)
     }
@@ -197,14 +196,6 @@ impl Store {
 
 fn read_file(path: &Path) -> Result<(Option<Zone>, Vec<Row>), CarbonError> {
     parquet::read(path).map_err(|reason| CarbonError::Store { path: path.to_path_buf(), reason })
-}
-
-/// Two releases of one source in one file: both are said.
-fn newer(one: &Arc<str>, other: &Arc<str>) -> Arc<str> {
-    if one == other || one.split(" and ").any(|part| part == other.as_ref()) {
-        return Arc::clone(one);
-    }
-    Arc::from(format!("{one} and {other}"))
 }
 
 /// A folder's name for any zone, however users call theirs: what could leave the store is written as `%2F`.

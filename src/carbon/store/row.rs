@@ -48,6 +48,13 @@ pub(super) struct Key {
     start_ms: i64,
 }
 
+impl Key {
+    /// The same at another instant.
+    pub(super) fn at(self, start_ms: i64) -> Self {
+        Self { start_ms, ..self }
+    }
+}
+
 impl Row {
     pub(super) fn key(&self) -> Key {
         Key {
@@ -91,11 +98,6 @@ impl Change {
         self.unchanged = self.unchanged.saturating_add(other.unchanged);
         self.revised = self.revised.saturating_add(other.revised);
         self.kept = self.kept.saturating_add(other.kept);
-    }
-
-    /// True if the store is another now.
-    pub fn is_change(&self) -> bool {
-        self.added > 0 || self.revised > 0
     }
 }
 

@@ -7,8 +7,8 @@ use super::row::{Period, Row};
 use crate::carbon::{Basis, Format, InputSummary, Step, Zone, ZoneSummary};
 use crate::time::{HOUR_MS, Window};
 
-/// When, how long, how much, and whether it is an estimate.
-type Figure = (Window, Period, f64, bool);
+/// When, how long, how much, whether it is an estimate, and of which edition.
+pub(in crate::carbon) type Figure = (Window, Period, f64, bool, Arc<str>);
 
 /// What rows of one length hold.
 pub(super) fn zone_summary(zone: &Zone, rows: &[Row]) -> Option<ZoneSummary> {
@@ -16,7 +16,7 @@ pub(super) fn zone_summary(zone: &Zone, rows: &[Row]) -> Option<ZoneSummary> {
         .iter()
         .map(|row| {
             let window = Window::new(row.start_ms, row.start_ms.saturating_add(row.length_ms));
-            (window, row.period(), row.grams_per_kwh, row.estimated)
+            (window, row.period(), row.grams_per_kwh, row.estimated, Arc::clone(&row.release))
         })
         .collect();
     [Period::Fine, Period::Month, Period::Year]
@@ -48,7 +48,7 @@ fn period_summary(zone: &Zone, rows: &[Figure], wanted: Period) -> Option<ZoneSu
         ),
         gaps: holes.len() as u64,
         missing_ms: holes.iter().fold(0, |total, hole| total.saturating_add(*hole)),
-        estimated: of_period().filter(|(.., estimated)| *estimated).count() as u64,
+        estimated: of_period().filter(|(_, _, _, estimated, _)| *estimated).count() as u64,
         duplicates: 0,
         conflicts: 0,
     })

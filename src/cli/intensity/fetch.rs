@@ -86,12 +86,27 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         pause: PAUSE,
         observer: &observer,
     })?;
-    let kept = fetched.files.len() - fetched.asked.min(fetched.files.len());
+    let answered = fetched.asked.saturating_sub(fetched.empty.len());
+    let kept = fetched.files.len().saturating_sub(answered);
+    if basis.is_some() && fetched.provider != Provider::ElectricityMaps {
+        note(format_args!(
+            "note: {} has one kind of figure: `--basis` changes nothing",
+            fetched.provider.name()
+        ));
+    }
     note(format_args!("{}: {} weeks asked for, {kept} were there", fetched.provider.name(), fetched.asked));
     for empty in &fetched.empty {
         note(format_args!("left out   {} has nothing from {empty}", fetched.provider.name()));
     }
-    let summary = store.import(&fetched.files, &Hints { zone: Some(zone), ..Hints::default() })?;
+    let summary = store.import(
+        &fetched.files,
+        &Hints {
+            zone: Some(zone),
+            // Weeks are no editions.
+            release: Some(format!("{} API", fetched.provider.name())),
+            ..Hints::default()
+        },
+    )?;
     let is_lossy = print(&summary) || !fetched.empty.is_empty();
     Ok(if is_lossy && args.strict { Outcome::LeftOut } else { Outcome::Done })
 }

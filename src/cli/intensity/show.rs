@@ -136,6 +136,10 @@ fn words(plan: &Plan, zone: &Zone, hours: &[HourFactor]) -> String {
     let all = stretches(hours);
     let is_hourly = |tier: Option<Tier>| tier == Some(Tier::Hourly);
     if all.iter().any(|stretch| is_hourly(stretch.tier)) {
+        let gaps = all.iter().filter(|stretch| !is_hourly(stretch.tier)).count();
+        if gaps > MOST_STRETCHES {
+            line("gap", &format!("{gaps}, of which the first {MOST_STRETCHES}"));
+        }
         for gap in all.iter().filter(|stretch| !is_hourly(stretch.tier)).take(MOST_STRETCHES) {
             let length_h = gap.window.length_ms() as f64 / HOUR_MS as f64;
             line("gap", &format!("{}: {length_h} h without hourly values", gap.window));
