@@ -69,3 +69,4 @@ pub mod time;
 pub mod tsdb;
 pub mod uncertainty;
 pub mod units;
+mod whole_file;

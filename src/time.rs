@@ -92,6 +92,11 @@ impl Window {
     }
 }
 
+/// From the start of the first of `windows`, which are in order, to the end of the last; `None` of none.
+pub fn span(windows: &[Window]) -> Option<Window> {
+    Some(Window::new(windows.first()?.start_ms, windows.last()?.end_ms))
+}
+
 impl std::fmt::Display for Window {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} to {}", format_instant(self.start_ms), format_instant(self.end_ms))

@@ -190,8 +190,11 @@ impl Intensity {
             sources.files.iter().cloned().partition(|path| Store::is_one(path));
         let (mut probes, skipped) = import::probe_all(&files, &Hints::default())?;
         let mut stored = Vec::new();
-        for directory in &stores {
-            stored.push(Stored::read(directory, sources, &tables::shipped()?.names)?);
+        if !stores.is_empty() {
+            let names = tables::shipped()?.names;
+            for directory in &stores {
+                stored.push(Stored::read(directory, sources, &names)?);
+            }
         }
         if let Some(basis) = sources.basis.filter(|_| sources.only_fitting) {
             probes.retain(|probe| probe.column(basis).is_ok());

@@ -55,6 +55,15 @@ impl Stored {
         self.bases().contains(&basis)
     }
 
+    /// What it has; where that is more than one thing, its user says which is meant.
+    fn only_basis(&self) -> Result<Basis, CarbonError> {
+        let bases: Vec<Basis> = self.bases().into_iter().collect();
+        match bases.as_slice() {
+            [only] => Ok(*only),
+            _ => Err(CarbonError::ManyBases { path: self.directory.clone(), bases }),
+        }
+    }
+
     fn bases(&self) -> BTreeSet<Basis> {
         self.zones.iter().flat_map(|(_, by_basis)| by_basis.keys().copied()).collect()
     }
@@ -71,24 +80,15 @@ pub(super) fn settle_basis(
     stored: &[Stored],
     wanted: Option<Basis>,
 ) -> Result<Basis, CarbonError> {
+    // Files that leave the choice follow a store.
     let is_open = wanted.is_none() && probes.iter().all(|probe| probe.only_basis().is_none());
-    let basis = match is_open && stored.iter().any(|stored| !stored.bases().is_empty()) {
-        // Files that leave the choice follow a store; where what it has is more than one thing, its user says which is meant.
-        true => match stored.iter().find_map(|stored| Some((stored, stored.bases().pop_first()?))) {
-            None => Basis::SHIPPED,
-            Some(_) if stored.iter().any(|stored| stored.bases().contains(&Basis::SHIPPED)) => Basis::SHIPPED,
-            Some((stored, only)) if stored.bases().len() == 1 => only,
-            Some((stored, _)) => {
-                return Err(CarbonError::ManyBases {
-                    path: stored.directory.clone(),
-                    bases: stored.bases().into_iter().collect(),
-                });
-            }
-        },
-        false => basis_of_files(probes, wanted)?,
+    let basis = match stored.iter().find(|stored| is_open && !stored.bases().is_empty()) {
+        None => basis_of_files(probes, wanted)?,
+        Some(_) if stored.iter().any(|stored| stored.has(Basis::SHIPPED)) => Basis::SHIPPED,
+        Some(first) => first.only_basis()?,
     };
     for stored in stored {
-        if let Some(other) = stored.bases().first().filter(|_| !stored.bases().contains(&basis)) {
+        if let Some(other) = stored.bases().first().filter(|_| !stored.has(basis)) {
             return Err(CarbonError::WrongBasis {
                 path: stored.directory.clone(),
                 basis: *other,

@@ -12,22 +12,14 @@ pub(super) fn open(request: &Request, file: &ConfigFile) -> Result<(Intensity, O
     let named = request.zone.as_deref().or(file.site.zone.as_deref());
     let basis: Option<Basis> =
         request.basis.as_deref().or(file.site.basis.as_deref()).map(str::parse).transpose()?;
-    let files = files(request, file);
-    if files.is_empty() && basis.is_none() {
+    let places = Places::new(request, file);
+    if places.files.is_empty() && basis.is_none() {
         let zone = named.map(|name| shipped.zone(name)).transpose()?;
         return Ok((shipped, zone));
     }
     // The files may hold a zone that the shipped tables do not know.
     let default = named.map(|name| shipped.zone(name).unwrap_or_else(|_| Zone::from_id(name)));
-    let zones: Vec<String> = named_zones(request, file).map(str::to_owned).collect();
-    let intensity = Intensity::open(&Sources {
-        files: &files,
-        default_zone: default.as_ref(),
-        basis,
-        zones: Some(&zones),
-        preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
-        only_fitting: false,
-    })?;
+    let intensity = Intensity::open(&places.sources(default.as_ref(), basis))?;
     let in_files = |zone: &Zone| {
         intensity.inputs().iter().flat_map(|input| &input.zones).any(|known| known.zone == *zone)
     };
@@ -76,20 +68,12 @@ pub(super) fn statement(
                 .to_owned(),
         );
     }
-    let upstream = match basis.is_scope_2() {
-        true => {
-            let files = files(request, file);
-            let zones: Vec<String> = named_zones(request, file).map(str::to_owned).collect();
-            Some(Intensity::open(&Sources {
-                files: &files,
-                default_zone: zone,
-                basis: Some(Basis { scope: Scope::LifeCycle, ..basis }),
-                zones: Some(&zones),
-                preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
-                only_fitting: true,
-            })?)
-        }
-        false => None,
+    let upstream = if basis.is_scope_2() {
+        let places = Places::new(request, file);
+        let life_cycle = Some(Basis { scope: Scope::LifeCycle, ..basis });
+        Some(Intensity::open(&Sources { only_fitting: true, ..places.sources(zone, life_cycle) })?)
+    } else {
+        None
     };
     let purchases = file.site.purchases.as_ref().map(|path| Purchases::read(path)).transpose()?;
     let matching = request.matching.or(file.site.matching).unwrap_or_default();
@@ -97,12 +81,33 @@ pub(super) fn statement(
     Ok(StatementPlan { contracts, matching, upstream, purchases })
 }
 
-/// The files of intensities that flags or file name.
-fn files(request: &Request, file: &ConfigFile) -> Vec<PathBuf> {
-    if request.intensity.is_empty() {
-        file.site.intensity.clone().unwrap_or_default()
-    } else {
-        request.intensity.clone()
+/// Where flags and file have intensities from.
+struct Places<'a> {
+    files: &'a [PathBuf],
+    /// Zones that are read from stores, besides that of what names none.
+    zones: Vec<String>,
+    preference: &'a [String],
+}
+
+impl<'a> Places<'a> {
+    fn new(request: &'a Request, file: &'a ConfigFile) -> Self {
+        let in_file = file.site.intensity.as_deref().unwrap_or_default();
+        Self {
+            files: if request.intensity.is_empty() { in_file } else { &request.intensity },
+            zones: named_zones(request, file).map(str::to_owned).collect(),
+            preference: file.site.intensity_preference.as_deref().unwrap_or_default(),
+        }
+    }
+
+    fn sources<'s>(&'s self, default_zone: Option<&'s Zone>, basis: Option<Basis>) -> Sources<'s> {
+        Sources {
+            files: self.files,
+            default_zone,
+            basis,
+            zones: Some(&self.zones),
+            preference: self.preference,
+            only_fitting: false,
+        }
     }
 }
 

@@ -246,7 +246,8 @@ impl Sweep<'_> {
             self.give(to, split.outside, ShareMethod::Remainder, whole, expected_s, 0.0);
         }
         if split.remainder > 0.0 {
-            let rest = self.rest(slice.window);
+            let covered = self.node.jobs_covered;
+            let rest = Beneficiary::of_the_rest(self.node.known, covered, slice.window.start_ms);
             self.give(rest, split.remainder, ShareMethod::Remainder, whole, expected_s, 0.0);
         }
     }
@@ -261,17 +262,6 @@ impl Sweep<'_> {
             error_j += self.device.edge_error_j(slice.bucket, slice.window.end_ms, false);
         }
         error_j
-    }
-
-    /// Who has what no run has.
-    fn rest(&self, window: Window) -> Beneficiary {
-        if !self.node.known {
-            Beneficiary::Infrastructure
-        } else if self.node.jobs_covered.is_some_and(|covered| covered.contains(window.start_ms)) {
-            Beneficiary::Idle
-        } else {
-            Beneficiary::Unattributed
-        }
     }
 
     fn give(

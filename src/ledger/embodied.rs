@@ -117,13 +117,7 @@ impl EmbodiedNode<'_> {
             remainder = split.remainder;
         }
         if remainder > 0.0 {
-            let rest = if !self.known {
-                Beneficiary::Infrastructure
-            } else if self.jobs_covered.is_some_and(|covered| covered.contains(window.start_ms)) {
-                Beneficiary::Idle
-            } else {
-                Beneficiary::Unattributed
-            };
+            let rest = Beneficiary::of_the_rest(self.known, self.jobs_covered, window.start_ms);
             seconds.entry(rest).or_default().add(remainder * length_s);
         }
     }

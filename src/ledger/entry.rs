@@ -1,6 +1,7 @@
 //! The rows of the ledger: bucket × device × beneficiary.
 
 use super::claims::ShareMethod;
+use crate::time::Window;
 
 /// Who a joule was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,18 @@ pub enum Beneficiary {
 }
 
 impl Beneficiary {
+    /// Who has at `at_ms` what no run has of a node, which is `known` to the scheduler or not, where the job log tells of `covered`
+    /// (rules W1 to W3).
+    pub(super) fn of_the_rest(known: bool, covered: Option<Window>, at_ms: i64) -> Self {
+        if !known {
+            Self::Infrastructure
+        } else if covered.is_some_and(|covered| covered.contains(at_ms)) {
+            Self::Idle
+        } else {
+            Self::Unattributed
+        }
+    }
+
     /// The kind, as every table calls it.
     pub fn kind(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::carbon::{Contract, Contracts, Matching, Zone};
 use crate::sum::Sum;
-use crate::time::Window;
+use crate::time::{Window, span};
 
 /// What was used in a zone during one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,10 +51,7 @@ impl Market {
         buckets: &[Window],
         used: &BTreeMap<(Zone, usize), ZoneUse>,
     ) -> Self {
-        let whole = match (buckets.first(), buckets.last()) {
-            (Some(first), Some(last)) => Window::new(first.start_ms, last.end_ms),
-            _ => Window::new(0, 0),
-        };
+        let whole = span(buckets).unwrap_or(Window::new(0, 0));
         let edges = edges(contracts);
         let mut cells: Vec<Cell<'_>> = Vec::new();
         for ((zone, bucket), used) in used {

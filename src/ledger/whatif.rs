@@ -10,7 +10,7 @@ use super::pricing::{Pricer, Prices};
 use crate::carbon::{Intensity, Tier, Zone};
 use crate::jobs::Run;
 use crate::sum::{Sum, sum};
-use crate::time::Window;
+use crate::time::{Window, span};
 use crate::units::{GramsPerKwh, Joules};
 
 /// What is asked.
@@ -172,10 +172,7 @@ pub fn what_if(books: &Books, runs: &[Run], prices: Prices<'_>, question: &Quest
     let step_ms = prices.intensity.finest_step_ms().max(1);
     let slack = usize::try_from(question.slack_ms.unwrap_or(0) / step_ms).unwrap_or(0);
     let factors = Factors::new(prices.intensity, &zones, books, slack);
-    let window = match (books.buckets.first(), books.buckets.last()) {
-        (Some(first), Some(last)) => Window::new(first.start_ms, last.end_ms),
-        _ => Window::new(0, 0),
-    };
+    let window = span(&books.buckets).unwrap_or(Window::new(0, 0));
     let search = Search { factors: &factors, zones: &zones, asked: &asked, slack, step_ms };
     let of_run = |(beneficiary, cells): (&Beneficiary, &Vec<Cell>)| match beneficiary {
         Beneficiary::Run(run) => {

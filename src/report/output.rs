@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::whole_file;
+
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} `{}`", path.display())]
@@ -49,29 +51,12 @@ impl Outputs {
         let mut written = Vec::with_capacity(self.files.len());
         for (name, bytes) in self.files {
             let path = self.directory.join(&name);
-            let mut file = tempfile::Builder::new()
-                .prefix(&format!(".{name}."))
-                .tempfile_in(&self.directory)
-                .map_err(error("write", &path))?;
-            file.write_all(&bytes).map_err(error("write", &path))?;
-            readable_by_all(&file).map_err(error("write", &path))?;
-            file.persist(&path).map_err(|failed| error("write", &path)(failed.error))?;
+            let failed = |source| error("write", &path)(source);
+            whole_file::write(&path, failed, |file| file.write_all(&bytes).map_err(failed))?;
             written.push(path);
         }
         Ok(written)
     }
-}
-
-/// A temporary file is private; a report is as open as any file its user makes.
-#[cfg(unix)]
-fn readable_by_all(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable_by_all(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

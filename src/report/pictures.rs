@@ -38,10 +38,8 @@ pub(super) fn all(report: &Report<'_>) -> Result<Vec<(&'static str, Vec<u8>)>, R
 
 fn text(report: &Report<'_>, title: &str) -> Text {
     let subject = &report.subject;
-    let period = match (subject.books.buckets.first(), subject.books.buckets.last()) {
-        (Some(first), Some(last)) => crate::time::Window::new(first.start_ms, last.end_ms).to_string(),
-        _ => "no time".to_owned(),
-    };
+    let period = crate::time::span(&subject.books.buckets);
+    let period = period.map_or_else(|| "no time".to_owned(), |window| window.to_string());
     let simulated = if subject.provenance.simulated { "SIMULATED · " } else { "" };
     Text {
         title: title.to_owned(),

@@ -11,7 +11,7 @@ use super::tables::totals;
 use crate::carbon::Equivalents;
 use crate::jobs::Run;
 use crate::ledger::{Beneficiary, Books, MinutePower};
-use crate::time::format_instant;
+use crate::time::{Window, format_instant, span};
 use crate::units::{GramsCo2e, Joules, Seconds};
 
 /// Peak power of each run: the highest mean over one UTC minute that lies wholly
@@ -66,10 +66,9 @@ pub(super) fn runs(
         .filter_map(|(row, run)| run.map(|run| (run as usize, row)))
         .collect();
 
-    let (Some(first), Some(last)) = (books.buckets.first(), books.buckets.last()) else {
+    let Some(window) = span(&books.buckets) else {
         return identity(&[], books, runs);
     };
-    let window = crate::time::Window::new(first.start_ms, last.end_ms);
     let mut listed: Vec<usize> = (0..runs.len())
         .filter(|index| {
             runs.get(*index).is_some_and(|run| {
@@ -116,10 +115,7 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
     let total = |run: &Run, amount: &dyn Fn(&crate::jobs::Allocation) -> Option<f64>| {
         run.allocations.iter().map(amount).try_fold(0.0, |sum, amount| Some(sum + amount?))
     };
-    let window = match (books.buckets.first(), books.buckets.last()) {
-        (Some(first), Some(last)) => crate::time::Window::new(first.start_ms, last.end_ms),
-        _ => crate::time::Window::new(0, 0),
-    };
+    let window = span(&books.buckets).unwrap_or(Window::new(0, 0));
     let log_end_ms = books.jobs_covered.map(|covered| covered.end_ms);
     DataFrame::new(
         chosen.len(),
@@ -135,9 +131,8 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
             text("start", &|run| format_instant(run.start_ms)),
             text("end", &|run| run.end_ms.map(format_instant).unwrap_or_default()),
             number("in_window_s", &|run| {
-                let whole =
-                    crate::time::Window::new(run.start_ms, run.end_ms.or(log_end_ms).unwrap_or(run.start_ms));
-                Some(whole.intersect(window).map_or(0.0, crate::time::Window::length_s))
+                let whole = Window::new(run.start_ms, run.end_ms.or(log_end_ms).unwrap_or(run.start_ms));
+                Some(whole.intersect(window).map_or(0.0, Window::length_s))
             }),
             text("nodes", &|run| {
                 run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
@@ -204,6 +199,12 @@ fn run_figures(
     ])
 }
 
+/// True of a run that lies in the window whole, and has ended.
+fn is_inside(run: &Run, window: Option<Window>) -> bool {
+    let whole = window.zip(run.end_ms);
+    whole.is_some_and(|(window, end_ms)| run.start_ms >= window.start_ms && end_ms <= window.end_ms)
+}
+
 /// Embodied emissions and the software carbon intensity (rules G5, G6).
 fn scores(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> PolarsResult<Vec<Column>> {
     let numbers = |name: &str| -> PolarsResult<Vec<Option<f64>>> {
@@ -233,13 +234,12 @@ fn scores(listed: &[usize], columns: &[Column], books: &Books, runs: &[Run]) -> 
         numbers("in_window_s")?.iter().map(|seconds| seconds.map(|seconds| seconds / 3600.0)).collect();
     let gpu_hours: Vec<Option<f64>> =
         numbers("gpus")?.iter().zip(&hours).map(|(gpus, hours)| Some((*gpus)? * (*hours)?)).collect();
-    let window = books.buckets.first().zip(books.buckets.last());
+    let window = span(&books.buckets);
     let units: Vec<Option<f64>> = listed
         .iter()
         .map(|run| {
-            let (run, (first, last)) = (runs.get(*run)?, window?);
-            let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
-            run.functional_units.filter(|_| is_whole)
+            let run = runs.get(*run)?;
+            run.functional_units.filter(|_| is_inside(run, window))
         })
         .collect();
     let per = |name: &str, amounts: &[Option<f64>]| {
@@ -266,12 +266,10 @@ fn scheduler_differences(
 ) -> Vec<Option<f64>> {
     let shared: std::collections::BTreeSet<usize> =
         books.nodes.iter().flat_map(|node| node.runs_that_shared.iter().copied()).collect();
-    let window = books.buckets.first().zip(books.buckets.last());
+    let window = span(&books.buckets);
     let difference = |index: &usize, energy: Option<f64>| {
         let run = runs.get(*index).filter(|_| !shared.contains(index))?;
-        let (first, last) = window?;
-        let is_whole = run.start_ms >= first.start_ms && run.end_ms? <= last.end_ms;
-        let theirs_j = run.recorded_energy_j.filter(|joules| is_whole && *joules > 0.0)?;
+        let theirs_j = run.recorded_energy_j.filter(|joules| is_inside(run, window) && *joules > 0.0)?;
         let ours_j = crate::units::KilowattHours(energy?).to_joules().value();
         Some((ours_j - theirs_j) / theirs_j)
     };

@@ -9,7 +9,7 @@ use super::{Subject, embodied};
 use crate::carbon::{Contracts, Zone};
 use crate::ledger::{Market, ZoneUse};
 use crate::sum::Sum;
-use crate::time::Window;
+use crate::time::{Window, span};
 use crate::units::Joules;
 
 /// The market-based factors of a total that may have them.
@@ -193,11 +193,7 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
 }
 
 fn window(subject: &Subject<'_>) -> Window {
-    let buckets = &subject.books.buckets;
-    match (buckets.first(), buckets.last()) {
-        (Some(first), Some(last)) => Window::new(first.start_ms, last.end_ms),
-        _ => Window::new(0, 0),
-    }
+    span(&subject.books.buckets).unwrap_or(Window::new(0, 0))
 }
 
 /// `statement.csv`.

@@ -14,7 +14,7 @@ use super::tables::{BENEFICIARIES, COMPONENTS};
 use crate::carbon::Equivalents;
 use crate::ledger::{Balance, Balances, Books};
 use crate::sum::Sum;
-use crate::time::format_instant;
+use crate::time::{format_instant, span};
 use crate::units::{GramsCo2e, Joules};
 
 /// Differences that are listed by name for each balance.
@@ -134,12 +134,9 @@ pub(super) fn summary(
             })
             .collect()
     };
-    let window = match (books.buckets.first(), books.buckets.last()) {
-        (Some(first), Some(last)) => {
-            json!({"start": format_instant(first.start_ms), "end": format_instant(last.end_ms)})
-        }
-        _ => Value::Null,
-    };
+    let window = span(&books.buckets).map(
+        |window| json!({"start": format_instant(window.start_ms), "end": format_instant(window.end_ms)}),
+    );
     let tallies = tallies(subject);
     let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
     let mut all = json!({

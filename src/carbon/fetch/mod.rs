@@ -8,7 +8,6 @@ mod error;
 mod http;
 mod providers;
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use super::import::{self, Hints};
 use super::{CarbonError, Scope, Zone, tables};
 use crate::retry::Retry;
 use crate::time::{DAY_MS, HOUR_MS, Window};
+use crate::whole_file;
 use http::Http;
 use providers::{Body, Question};
 
@@ -106,7 +106,7 @@ pub fn fetch(request: &FetchRequest<'_>) -> Result<Fetched, FetchError> {
             Question { zone: &request.zone, scope: request.scope, window: asked, now_ms: request.now_ms };
         (request.observer)(&format!("asking {} for {} of {asked}", provider.name(), request.zone));
         let mut body = Body::Empty;
-        if let Some(login) = provider.login(base, &keys)?.filter(|_| !is_logged_in) {
+        if !is_logged_in && let Some(login) = provider.login(base, &keys)? {
             let token = provider.token(&http.get(&login, provider)?)?;
             keys = keys.with_token(token);
             http.hide(&keys);
@@ -150,20 +150,14 @@ fn keep(path: &Path, bytes: &[u8], request: &FetchRequest<'_>) -> Result<(), Fet
     let failed = |source| FetchError::Carbon(CarbonError::Write { path: path.to_path_buf(), source });
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    // What cannot be read as intensities now could not be read later, and nobody would know why.
-    let probe = import::probe(file.path(), &Hints::default()).map_err(FetchError::answer)?;
-    let basis = probe.bases().first().copied().unwrap_or(super::Basis::SHIPPED);
-    let names = tables::shipped().map_err(FetchError::Carbon)?.names;
-    import::read(&probe, 0, basis, Some(&request.zone), &names).map_err(FetchError::answer)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-/// What the providers' keys are called in the environment, by provider.
-pub fn key_variables() -> BTreeMap<&'static str, &'static [&'static str]> {
-    Provider::ALL.into_iter().map(|provider| (provider.name(), provider.variables())).collect()
+    whole_file::write(path, failed, |file| {
+        file.write_all(bytes).map_err(failed)?;
+        // What cannot be read as intensities now could not be read later, and nobody would know why.
+        let probe = import::probe(file.path(), &Hints::default()).map_err(FetchError::answer)?;
+        let basis = probe.bases().first().copied().unwrap_or(super::Basis::SHIPPED);
+        let names = tables::shipped().map_err(FetchError::Carbon)?.names;
+        import::read(&probe, 0, basis, Some(&request.zone), &names).map(drop).map_err(FetchError::answer)
+    })
 }
 
 #[cfg(test)]

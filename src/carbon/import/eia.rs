@@ -126,7 +126,6 @@ pub(super) fn zone_of(code: &str) -> Option<&'static str> {
 }
 
 /// The balancing authority, as EIA calls it, of a zone of Electricity Maps.
-#[allow(dead_code, reason = "what asks EIA for a zone's hours comes after what reads them")]
 pub(in crate::carbon) fn eia_respondent_of(zone: &str) -> Option<&'static str> {
     RESPONDENTS.iter().find(|(_, known)| *known == zone).map(|(code, _)| *code)
 }

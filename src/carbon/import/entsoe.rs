@@ -81,7 +81,6 @@ const AREAS: [(&str, &str); 56] = [
 ];
 
 /// ENTSO-E's code of a zone's area.
-#[allow(dead_code, reason = "what asks ENTSO-E for a zone's hours comes after what reads them")]
 pub(in crate::carbon) fn eic_of(zone: &str) -> Option<&'static str> {
     AREAS.iter().find(|(known, _)| *known == zone).map(|(_, eic)| *eic)
 }

@@ -161,26 +161,16 @@ impl Store {
 fn lay(rows: &mut BTreeMap<Key, Row>, row: Row) -> (Change, bool) {
     let mut change = Change::default();
     if let Some(known) = rows.get_mut(&row.key())
-        && known.length_ms == row.length_ms
+        && (known.length_ms, known.grams_per_kwh, known.estimated)
+            == (row.length_ms, row.grams_per_kwh, row.estimated)
     {
-        let is_same = known.grams_per_kwh == row.grams_per_kwh && known.estimated == row.estimated;
-        if is_same {
-            // The edition that says so last is the one that is named.
-            let is_newer = known.release != row.release;
-            change.unchanged = 1;
-            *known = row;
-            return (change, is_newer);
-        }
-        if row.estimated && !known.estimated {
-            change.kept = 1;
-            return (change, false);
-        }
-        change.revised = 1;
+        // The edition that says so last is the one that is named.
+        let is_newer = known.release != row.release;
+        change.unchanged = 1;
         *known = row;
-        return (change, true);
+        return (change, is_newer);
     }
-    let under: Vec<Key> = if row.period() == Period::Fine { covered(rows, &row) } else { vec![row.key()] };
-    let under: Vec<Key> = under.into_iter().filter(|key| rows.contains_key(key)).collect();
+    let under = covered(rows, &row);
     if row.estimated && under.iter().any(|key| rows.get(key).is_some_and(|known| !known.estimated)) {
         change.kept = 1;
         return (change, false);
@@ -197,8 +187,12 @@ fn lay(rows: &mut BTreeMap<Key, Row>, row: Row) -> (Change, bool) {
     (change, true)
 }
 
-/// The figures of the same basis and source that lie in part under `row`.
+/// The figures of the same basis, source and period that lie in part under `row`.
 fn covered(rows: &BTreeMap<Key, Row>, row: &Row) -> Vec<Key> {
+    // Months and years are told by their start.
+    if row.period() != Period::Fine {
+        return rows.contains_key(&row.key()).then(|| row.key()).into_iter().collect();
+    }
     let end_ms = row.start_ms.saturating_add(row.length_ms);
     // No fine step is longer than an hour.
     let from = row.key().at(row.start_ms.saturating_sub(HOUR_MS));

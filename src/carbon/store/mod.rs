@@ -31,6 +31,7 @@ use row::Row;
 use super::files::files_of;
 use super::{Basis, CarbonError, Zone};
 use crate::time::Window;
+use crate::whole_file;
 
 /// Says that a directory is a store, and of which layout.
 const MARK: &str = "wattledger-intensity.json";
@@ -228,24 +229,15 @@ fn zone_of_folder(name: &str) -> Option<Zone> {
     String::from_utf8(bytes).ok().map(|id| Zone::from_id(&id))
 }
 
-/// Writes a file under another name and gives it its own once it is whole and on the disk.
+/// Writes a file that is on the disk before it has its name.
 fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
 ) -> Result<(), CarbonError> {
     let failed = |source| CarbonError::Write { path: path.to_path_buf(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder).map_err(failed)?;
-    write(file.as_file_mut()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let open = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(open).map_err(failed)?;
-    }
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    whole_file::write(path, failed, |file| {
+        write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)
+    })
 }
 
 #[cfg(test)]
