@@ -199,20 +199,77 @@ pub fn step_edges(window: Window, step_ms: i64) -> Vec<i64> {
 }
 
 /// The buckets of `step_ms`, aligned to the epoch, that tile `window`; the
-/// first and the last are cut to it.
-pub fn buckets(window: Window, step_ms: i64) -> Vec<Window> {
+/// first and the last are cut to it, and those over a midnight of `zone` there (section 9 of the accounting page).
+pub fn buckets(window: Window, step_ms: i64, zone: Tz) -> Vec<Window> {
     if window.is_empty() {
         return Vec::new();
     }
     let mut starts = vec![window.start_ms];
     starts.extend(step_edges(window, step_ms));
+    let midnights = local_days(window, zone).into_iter().map(|(_, day)| day.start_ms);
+    starts.extend(midnights.filter(|at_ms| *at_ms > window.start_ms));
+    starts.sort_unstable();
+    starts.dedup();
     let ends = starts.iter().skip(1).copied().chain(std::iter::once(window.end_ms));
     starts.iter().copied().zip(ends).map(|(start, end)| Window::new(start, end)).collect()
+}
+
+/// The days of `zone` that `window` touches, each with its date and the whole of its time. A day begins with the first instant of its
+/// date: at midnight, or after it where the clocks were put forward over midnight.
+pub fn local_days(window: Window, zone: Tz) -> Vec<(NaiveDate, Window)> {
+    let mut days = Vec::new();
+    let date_at = |at_ms: i64| {
+        DateTime::<Utc>::from_timestamp_millis(at_ms).map(|at| at.with_timezone(&zone).date_naive())
+    };
+    if window.is_empty() {
+        return days;
+    }
+    let Some(mut date) = date_at(window.start_ms) else { return days };
+    while let Some((day, next)) = local_day(date, zone).zip(date.succ_opt()) {
+        if day.start_ms >= window.end_ms {
+            break;
+        }
+        if !day.is_empty() {
+            days.push((date, day));
+        }
+        date = next;
+    }
+    days
+}
+
+/// The time of a date in `zone`: empty of a date that the zone left out, `None` beyond the calendar.
+pub fn local_day(date: NaiveDate, zone: Tz) -> Option<Window> {
+    Some(Window::new(start_of(date, zone)?, start_of(date.succ_opt()?, zone)?))
+}
+
+/// The first instant of a date. Clocks are put forward over midnight by less than a day in all zones; over a whole date, the date that
+/// follows begins.
+fn start_of(date: NaiveDate, zone: Tz) -> Option<i64> {
+    let quarter_hours = (0..=4 * 48).map(|quarters| chrono::TimeDelta::minutes(15 * quarters));
+    for after in quarter_hours {
+        let local = date.and_time(NaiveTime::MIN).checked_add_signed(after)?;
+        if let LocalResult::Single(at) | LocalResult::Ambiguous(at, _) = zone.from_local_datetime(&local) {
+            return Some(at.timestamp_millis());
+        }
+    }
+    None
 }
 
 /// The UTC day (days since the epoch) in which `at_ms` lies.
 pub fn day_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(DAY_MS)
+}
+
+/// The whole of a UTC day, by its number since the epoch.
+pub fn whole_day(day: i64) -> Window {
+    Window::new(day.saturating_mul(DAY_MS), day.saturating_add(1).saturating_mul(DAY_MS))
+}
+
+/// The UTC days that `window` touches, whole.
+pub fn whole_days(window: Window) -> Window {
+    let start_ms = day_of(window.start_ms).saturating_mul(DAY_MS);
+    let end_ms = day_of(window.end_ms.saturating_sub(1)).saturating_add(1).saturating_mul(DAY_MS);
+    Window::new(start_ms, end_ms)
 }
 
 /// `window` in `parts` of about the same length.
@@ -257,7 +314,7 @@ mod tests {
     #[test]
     fn buckets_tile_the_window() {
         let window = Window::new(HOUR_MS / 2, 2 * HOUR_MS + 1);
-        let tiles = buckets(window, HOUR_MS);
+        let tiles = buckets(window, HOUR_MS, Tz::UTC);
         assert_eq!(
             tiles,
             [
@@ -266,7 +323,34 @@ mod tests {
                 Window::new(2 * HOUR_MS, 2 * HOUR_MS + 1)
             ]
         );
-        assert!(buckets(Window::new(5, 5), HOUR_MS).is_empty());
+        assert!(buckets(Window::new(5, 5), HOUR_MS, Tz::UTC).is_empty());
+        // Midnight in India is 18:30 UTC.
+        let evening = Window::new(18 * HOUR_MS, 20 * HOUR_MS);
+        let starts: Vec<i64> =
+            buckets(evening, HOUR_MS, chrono_tz::Asia::Kolkata).iter().map(|tile| tile.start_ms).collect();
+        assert_eq!(starts, [18 * HOUR_MS, 18 * HOUR_MS + HOUR_MS / 2, 19 * HOUR_MS]);
+    }
+
+    #[test]
+    fn days_follow_the_clock_of_their_zone() {
+        let at = |text| parse_instant(text, Tz::UTC).unwrap();
+        let hours = |date: &str, zone: Tz| {
+            let day = local_day(NaiveDate::parse_from_str(date, "%Y-%m-%d").unwrap(), zone).unwrap();
+            (day.start_ms, day.length_ms() / HOUR_MS)
+        };
+        assert_eq!(hours("2026-03-29", chrono_tz::Europe::Berlin), (at("2026-03-28T23:00:00Z"), 23));
+        assert_eq!(hours("2026-10-25", chrono_tz::Europe::Berlin), (at("2026-10-24T22:00:00Z"), 25));
+        assert_eq!(hours("2026-10-01", chrono_tz::Asia::Kolkata), (at("2026-09-30T18:30:00Z"), 24));
+        // In Beirut the clocks go forward at midnight, so this day begins at one.
+        assert_eq!(hours("2026-03-29", chrono_tz::Asia::Beirut), (at("2026-03-28T22:00:00Z"), 23));
+        // Samoa had no 30 December 2011.
+        assert_eq!(hours("2011-12-30", chrono_tz::Pacific::Apia).1, 0);
+        let days = local_days(
+            Window::new(at("2026-10-24T23:00:00Z"), at("2026-10-26T00:00:00Z")),
+            chrono_tz::Europe::Berlin,
+        );
+        let dates: Vec<String> = days.iter().map(|(date, _)| date.to_string()).collect();
+        assert_eq!(dates, ["2026-10-25", "2026-10-26"]);
     }
 
     #[test]

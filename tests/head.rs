@@ -124,7 +124,7 @@ fn records_of_every_compression_and_version() {
         let database = data.open();
         assert_eq!(database.left_out(), []);
         assert_eq!(database.time_range(), Some(Window::new(1000, 3001)));
-        assert_eq!(database.head().unwrap().series_count(), 2);
+        assert_eq!(database.heads().first().unwrap().series_count(), 2);
         assert_eq!(database.series_count(), 2);
         assert!(database.label_values("__name__").contains("power_watts"));
     }

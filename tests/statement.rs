@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use wattledger::carbon::{Intensity, Matching, Zone};
 use wattledger::jobs;
-use wattledger::ledger::{Jobs, Prices, Pue};
+use wattledger::ledger::{Jobs, Prices, Pue, entries_frame};
 use wattledger::report::{Provenance, Report, Subject};
 use wattledger::simulate::Scenario;
 use wattledger::time::{HOUR_MS, Window, format_instant, parse_instant};
@@ -94,9 +94,16 @@ fn emissions_of_every_run_are_energy_times_intensity_hour_by_hour() {
     };
     let jobs = Jobs::of(Some(&log));
     let provenance = Provenance::default();
-    let subject =
-        Subject { books: &books, runs: jobs.runs, prices, purchases: None, provenance: &provenance };
-    let report = Report::new(subject).unwrap();
+    let subject = Subject {
+        books: &books,
+        runs: jobs.runs,
+        basis: intensity.basis(),
+        contracts: None,
+        matching: Matching::Annual,
+        purchases: None,
+        provenance: &provenance,
+    };
+    let report = Report::new(subject, entries_frame(&books, jobs.runs, prices).unwrap()).unwrap();
     let entries = &report.entries;
     let (runs, starts) = (entries.column("run").unwrap(), entries.column("bucket_start_ms").unwrap());
     let energy = entries.column("energy_j").unwrap();

@@ -47,7 +47,7 @@ fn a_server_with_seven_blocks() {
     let database = Database::open(&path).unwrap();
     let counts: Vec<u64> = database.blocks().iter().map(|block| block.stats.samples).collect();
     assert_eq!(counts, [198_541, 1_115_912, 2_099_520, 2_099_520, 2_099_520, 233_280, 130_680]);
-    let in_head = database.head().unwrap().series_count();
+    let in_head = database.heads().first().unwrap().series_count();
     assert_eq!(database.series_count(), 653 + 5 * 486 + 630 + in_head);
     let mut ascending = true;
     let stats =

@@ -441,7 +441,7 @@ impl Intensity {
         let mut is_shipped = false;
         let of_inputs: BTreeSet<&Arc<str>> = self.inputs.iter().map(|input| &input.source).collect();
         for zone in zones {
-            for bucket in buckets(window, self.bucket_ms) {
+            for bucket in buckets(window, self.bucket_ms, chrono_tz::Tz::UTC) {
                 let Some(factor) = self.factor_at(zone, bucket.start_ms) else { continue };
                 // Only figures of their own hour owe nothing to a shipped shape.
                 is_shipped |=

@@ -39,7 +39,7 @@ pub struct Stretch {
 
 /// The factor of every step of `window`, in order.
 pub fn hours(intensity: &Intensity, zone: &Zone, window: Window) -> Vec<HourFactor> {
-    buckets(window, intensity.finest_step_ms())
+    buckets(window, intensity.finest_step_ms(), chrono_tz::Tz::UTC)
         .into_iter()
         .map(|window| HourFactor { factor: intensity.factor_at(zone, window.start_ms), window })
         .collect()

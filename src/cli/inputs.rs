@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use polars::prelude::DataFrame;
 
 use super::Failure;
 use super::job_log::JobsArgs;
@@ -12,12 +13,13 @@ use super::output::bar;
 use super::server::{ServerArgs, is_lossy};
 use crate::config::{
     ConfigError, ConfigFile, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
-    log_time_zone, log_window,
+    log_time_zone, log_window, reporting_zone,
 };
 use crate::jobs::JobLog;
-use crate::ledger::{self, Books, Jobs, Prices, close_books};
+use crate::ledger::{self, Books, Jobs, Prices, close_books, entries_frame};
 use crate::meter::edges::EdgeRule;
 use crate::source::{NoSeries, Snapshot, Source};
+use crate::report::ReportError;
 use crate::time::format_instant;
 
 /// What is read, and how it is accounted.
@@ -35,13 +37,16 @@ pub(super) struct InputArgs {
     cache: Option<PathBuf>,
     #[command(flatten)]
     jobs: JobsArgs,
+    /// Zone whose days are reported on, such as `Europe/Berlin`: times without an offset are of it; default UTC.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
     /// Country or zone whose carbon intensity applies: `DE`, `Germany`, `US-CAL-CISO`.
     #[arg(long, visible_alias = "country", value_name = "ZONE")]
     zone: Option<String>,
     /// Length of the report up to now, or up to --to: `7d`, `36h`; with --prometheus.
     #[arg(long, value_name = "LENGTH", conflicts_with = "from", requires = "prometheus")]
     last: Option<String>,
-    /// Start of the report (UTC unless it has an offset); default: where the data starts.
+    /// Start of the report (in --time-zone unless it has an offset); default: where the data starts.
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// End of the report, which does not belong to it; default: where the data ends.
@@ -139,6 +144,7 @@ impl InputArgs {
             from: time.from,
             to: time.to,
             zone: self.zone.clone(),
+            time_zone: self.time_zone.clone(),
             run_zones: Vec::new(),
             intensity: self.intensity.clone(),
             basis: self.basis.clone(),
@@ -178,7 +184,8 @@ impl InputArgs {
         file: &ConfigFile,
     ) -> Result<(PathBuf, TimeFlags, bool), Failure> {
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let window = asked_window(time, now_ms)?;
+        let typed = Request { time_zone: self.time_zone.clone(), ..Request::default() };
+        let window = asked_window(time, now_ms, reporting_zone(&typed, file)?)?;
         let flags = self.server.flags(server);
         let variable = |name: &str| std::env::var(name).ok();
         let request =
@@ -236,6 +243,11 @@ impl Opened {
             contracts: plan.statement.contracts.as_ref(),
             matching: plan.statement.matching,
         }
+    }
+
+    /// The rows of the books, priced.
+    pub(super) fn entries(&self, books: &Books) -> Result<DataFrame, Failure> {
+        Ok(entries_frame(books, self.jobs().runs, self.prices()).map_err(ReportError::from)?)
     }
 
     /// Works through the cluster, with a bar.

@@ -81,7 +81,7 @@ fn overview(text: &mut String, source: &Snapshot) {
             block.ulid, block.window, block.compaction_level, block.stats.samples, block.stats.series
         ));
     }
-    if let Some(head) = source.database().head() {
+    for head in source.database().heads() {
         let window = head.window().map_or("without samples".to_owned(), |window| window.to_string());
         line(format!("head       {window}, {} series, {} files", head.series_count(), head.files().count()));
     }

@@ -106,9 +106,17 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
     }
     let books = opened.close_books()?;
     let provenance = provenance(source, plan, log, &books, inputs);
-    let (runs, prices) = (opened.jobs().runs, opened.prices());
-    let purchases = plan.statement.purchases.as_ref();
-    let report = Report::new(Subject { books: &books, runs, prices, purchases, provenance: &provenance })?;
+    let runs = opened.jobs().runs;
+    let subject = Subject {
+        books: &books,
+        runs,
+        basis: plan.intensity.basis(),
+        contracts: plan.statement.contracts.as_ref(),
+        matching: plan.statement.matching,
+        purchases: plan.statement.purchases.as_ref(),
+        provenance: &provenance,
+    };
+    let report = Report::new(subject, opened.entries(&books)?)?;
     let written = report.write(&wanted.out, wanted.charts)?;
     print_summary(&report.summary()?, &provenance);
     wrote(&wanted.out, &written);

@@ -91,7 +91,7 @@ pub fn fetch_request(
     now_ms: i64,
     variable: Variables<'_>,
 ) -> Result<Request, ConfigError> {
-    let window = asked_window(&flags.time, now_ms)?;
+    let window = asked_window(&flags.time, now_ms, Tz::UTC)?;
     request(&flags.server, catalog, window, (flags.selectors.clone(), flags.out.clone()), variable)
 }
 
@@ -238,15 +238,15 @@ fn last_minute(now_ms: i64) -> i64 {
 }
 
 /// The time that `--last`, or `--from` and `--to`, name; it ends with the last
-/// whole minute at the latest.
+/// whole minute at the latest. Times without an offset are of `zone`.
 ///
 /// # Errors
 ///
 /// For what is no time, empty or in the future, naming the flag.
-pub fn asked_window(flags: &TimeFlags, now_ms: i64) -> Result<Window, ConfigError> {
+pub fn asked_window(flags: &TimeFlags, now_ms: i64, zone: Tz) -> Result<Window, ConfigError> {
     let now_ms = last_minute(now_ms);
     let instant = |flag: &str, text: &str| {
-        parse_instant(text, Tz::UTC).map_err(|error| value(flag, error.to_string(), None))
+        parse_instant(text, zone).map_err(|error| value(flag, error.to_string(), None))
     };
     let end_ms = match &flags.to {
         Some(text) => instant("--to", text)?.min(now_ms),

@@ -21,7 +21,9 @@ pub use fetch::{
 };
 pub use intensity::StatementPlan;
 pub(crate) use plan::find_file;
-pub use plan::{Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window};
+pub use plan::{
+    Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window, reporting_zone,
+};
 pub use whatif::question;
 
 use crate::carbon::{CarbonError, Matching};
@@ -107,6 +109,8 @@ impl ConfigError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Site {
+    name: Option<String>,
+    time_zone: Option<String>,
     zone: Option<String>,
     pue: Option<f64>,
     pue_series: Option<PathBuf>,
@@ -179,6 +183,7 @@ pub(crate) struct Hardware {
     gpu_tdp_w: Option<f64>,
     other_w: Option<f64>,
     psu_efficiency: Option<f64>,
+    site: Option<String>,
     zone: Option<String>,
     embodied_kgco2e: Option<f64>,
     gpu_embodied_kgco2e: Option<f64>,

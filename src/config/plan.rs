@@ -23,6 +23,8 @@ pub struct Defaults;
 impl Defaults {
     /// Facility energy ÷ IT energy (rule T3).
     pub const PUE: f64 = 1.0;
+    /// Zone whose days and months are reported on.
+    pub const TIME_ZONE: Tz = Tz::UTC;
     /// Zone of job logs' times without an offset.
     pub const JOBS_TZ: Tz = Tz::UTC;
     /// Directory for reports.
@@ -39,6 +41,8 @@ pub struct Request {
     pub from: Option<String>,
     /// `--to`.
     pub to: Option<String>,
+    /// `--time-zone`.
+    pub time_zone: Option<String>,
     /// `--zone`.
     pub zone: Option<String>,
     /// `--intensity`.
@@ -104,7 +108,8 @@ impl Plan {
     pub fn new(request: &Request, file: &ConfigFile, available: Option<Window>) -> Result<Self, ConfigError> {
         let mut notes = Vec::new();
         let jobs_tz = log_time_zone(request, file)?;
-        let window = window(request, available, &mut notes)?;
+        let time_zone = reporting_zone(request, file)?;
+        let window = window(request, time_zone, available, &mut notes)?;
         let pue = pue(request, file, window, &mut notes)?;
         let (intensity, zone) = super::intensity::open(request, file)?;
         let used = super::intensity::used(&intensity, zone.as_ref(), request, file);
@@ -147,6 +152,8 @@ impl Plan {
             jobs_from_ms,
             jobs_to_ms,
             footprints: Arc::new(Footprints::shipped()?),
+            site: file.site.name.clone().unwrap_or_default(),
+            time_zone,
             window,
             bucket_ms: intensity.finest_step_ms(),
         };
@@ -193,6 +200,7 @@ impl Plan {
             ("memory_model", rules.memory_model.to_string()),
             ("gpu_in_node_meter", gpu.to_owned()),
             ("jobs_tz", self.jobs_tz.to_string()),
+            ("time_zone", rules.time_zone.to_string()),
             ("share", share.to_owned()),
             ("model_unseen_nodes", rules.model_unseen_nodes.to_string()),
         ]
@@ -287,6 +295,18 @@ fn memory_model(power: &Power) -> Result<MemoryModel, ConfigError> {
     }
 }
 
+/// The zone whose days and months are reported on, by flag, file or default (section 9 of the accounting page).
+///
+/// # Errors
+///
+/// Where it is no time zone.
+pub fn reporting_zone(request: &Request, file: &ConfigFile) -> Result<Tz, ConfigError> {
+    match stated("--time-zone", &request.time_zone, "site.time_zone", &file.site.time_zone) {
+        Some((setting, name)) => time_zone(setting, name),
+        None => Ok(Defaults::TIME_ZONE),
+    }
+}
+
 /// The zone of the job log's times without an offset, by flag, file or default.
 ///
 /// # Errors
@@ -365,12 +385,13 @@ pub(super) fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
 /// The time asked for, cut to what the source has.
 fn window(
     request: &Request,
+    zone: Tz,
     available: Option<Window>,
     notes: &mut Vec<String>,
 ) -> Result<Window, ConfigError> {
     let parse = |flag: &str, text: &Option<String>| {
         text.as_deref()
-            .map(|text| parse_instant(text, Tz::UTC))
+            .map(|text| parse_instant(text, zone))
             .transpose()
             .map_err(|error| value(flag, error.to_string(), None))
     };
@@ -430,6 +451,7 @@ fn hardware(stated: &Hardware) -> Result<NodeHardware, ConfigError> {
         gpu_tdp_w: optional("hardware.gpu_tdp_w", stated.gpu_tdp_w)?,
         other_w: optional("hardware.other_w", stated.other_w)?,
         psu_efficiency: psu_efficiency(stated.psu_efficiency)?,
+        site: stated.site.clone(),
         zone: stated.zone.clone(),
         embodied_kgco2e: optional("hardware.embodied_kgco2e", stated.embodied_kgco2e)?,
         gpu_embodied_kgco2e: optional("hardware.gpu_embodied_kgco2e", stated.gpu_embodied_kgco2e)?,

@@ -12,7 +12,7 @@ use crate::time::Window;
 const TOLERANCE: f64 = 1e-9;
 
 /// Two totals that should agree and do not.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Difference {
     /// Of which node, device and bucket.
     pub what: String,
@@ -23,7 +23,7 @@ pub struct Difference {
 }
 
 /// One of the three balances, over everything compared.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Balance {
     /// How many pairs were compared.
     pub compared: u64,
@@ -68,7 +68,7 @@ impl Balance {
 }
 
 /// All three.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Balances {
     /// Σ entries = E(end) − E(start), for each device and bucket; shares in [0, 1].
     pub entries: Balance,

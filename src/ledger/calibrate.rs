@@ -35,11 +35,14 @@ pub fn calibrate(source: &dyn Source, rules: &Rules) -> Result<(Calibration, Vec
     let nodes: Vec<(&String, &NodeSeries<'_>)> = inventory.nodes.iter().collect();
     let found: Vec<Result<Points, LedgerError>> = nodes
         .into_par_iter()
-        .map_init(Scratch::default, |scratch, (name, series)| {
-            let points = of_node(name, series, rules, scratch);
-            source.release();
-            points
-        })
+        .map_init(
+            || Scratch::of(rules.window),
+            |scratch, (name, series)| {
+                let points = of_node(name, series, rules, scratch);
+                source.release();
+                points
+            },
+        )
         .collect();
     let mut all = Points::new();
     for points in found {
@@ -78,7 +81,7 @@ fn of_node(
     scratch: &mut Scratch,
 ) -> Result<Points, LedgerError> {
     let stated = rules.hardware_of(name);
-    let buckets = buckets(rules.window, rules.bucket_ms);
+    let buckets = buckets(rules.window, rules.bucket_ms, rules.time_zone);
     let reading = Reading {
         rules,
         stated: &stated,

@@ -34,7 +34,7 @@ impl Claim {
 }
 
 /// What a node has, for turning amounts into fractions (rule W4).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct NodeSize {
     /// CPUs, counted as the scheduler counts them.
     pub cpus: Option<f64>,

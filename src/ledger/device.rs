@@ -218,8 +218,8 @@ pub struct DeviceBook {
     pub chosen: Vec<Method>,
     /// For each bucket how far off the energy may be (rule U1).
     pub spreads: Vec<Spread>,
-    /// Mean power over all that was seen, in watts; `None` of a device of which nothing was.
-    pub mean_w: Option<f64>,
+    /// For each bucket the mean power over all that was seen on its day, in watts; `None` of a day on which nothing was (rule U2).
+    pub mean_w: Vec<Option<f64>>,
     /// Seconds seen, over all buckets.
     pub covered_s: f64,
     /// Seconds whose energy is known but not how it was spread.
@@ -240,19 +240,27 @@ impl DeviceBook {
         Widths {
             low: entry.energy_j * (1.0 - spread.low()),
             high: entry.energy_j * (spread.high() - 1.0),
-            unseen: self.mean_w.map_or(0.0, |watts| watts * entry.unseen_s),
+            unseen: self
+                .mean_w
+                .get(entry.bucket)
+                .copied()
+                .flatten()
+                .map_or(0.0, |watts| watts * entry.unseen_s),
             placing: entry.edge_error_j.hypot(INTERPOLATED_OFF * entry.energy_j * interpolated),
         }
     }
 
-    /// Closes the book of `device`.
-    pub fn new(device: &Device, buckets: &[Window], presence: &Presence) -> Self {
-        let (mut energy, mut covered, mut interpolated, mut expected) =
-            (Sum::new(), Sum::new(), Sum::new(), Sum::new());
+    /// Closes the book of `device`; `days` says of each bucket which day it is of.
+    pub fn new(device: &Device, buckets: &[Window], days: &[usize], presence: &Presence) -> Self {
+        let (mut covered, mut interpolated, mut expected) = (Sum::new(), Sum::new(), Sum::new());
+        let mut by_day: Vec<(Sum, Sum)> = vec![Default::default(); days.last().map_or(0, |last| last + 1)];
         let mut reader = device.reader();
         for (index, bucket) in buckets.iter().enumerate() {
             let reading = reader.read(index, *bucket);
-            energy.add(reading.energy_j);
+            if let Some((energy, known)) = days.get(index).and_then(|day| by_day.get_mut(*day)) {
+                energy.add(reading.energy_j);
+                known.add(reading.covered_s + reading.interpolated_s);
+            }
             covered.add(reading.covered_s);
             interpolated.add(reading.interpolated_s);
             expected.add(presence.expected_s(*bucket));
@@ -264,14 +272,17 @@ impl DeviceBook {
         });
         let chosen = (0..buckets.len())
             .map(|bucket| device.chosen(bucket).map_or(Method::None, |chosen| chosen.method));
-        let known_s = covered.value() + interpolated.value();
+        let mean_w = |day: &usize| {
+            let (energy, known) = by_day.get(*day)?;
+            (known.value() > 0.0).then(|| energy.value() / known.value())
+        };
         Self {
             key: device.key.clone(),
             model: device.model.clone(),
             methods: methods.collect(),
             chosen: chosen.collect(),
             spreads: device.spreads.clone(),
-            mean_w: (known_s > 0.0).then(|| energy.value() / known_s),
+            mean_w: days.iter().map(mean_w).collect(),
             covered_s: covered.value(),
             interpolated_s: interpolated.value(),
             expected_s: expected.value(),
@@ -311,7 +322,7 @@ mod tests {
     #[test]
     fn the_better_method_wins_only_where_it_knows_enough() {
         let buckets = [Window::new(0, 100_000), Window::new(100_000, 200_000), Window::new(200_000, 300_000)];
-        let presence = Presence { span: Some(Window::new(0, 300_000)), off: Vec::new() };
+        let presence = Presence { span: Some(Window::new(0, 300_000)), ..Presence::default() };
         // The counter knows 95 s, 85 s, nothing; the gauge 100 s, 80 s, 10 s.
         let counter = method(Method::MeasuredCounter, &[(0, 95_000, 95.0), (100_000, 185_000, 85.0)]);
         let gauge = method(

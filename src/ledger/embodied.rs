@@ -73,8 +73,7 @@ impl EmbodiedNode<'_> {
             let mut in_service = Sum::new();
             let mut seconds: BTreeMap<Beneficiary, Sum> = BTreeMap::new();
             for slice in &timeline.slices {
-                let there = self.presence.span.and_then(|span| span.intersect(slice.window));
-                let length_s = there.map_or(0.0, Window::length_s);
+                let length_s = self.presence.there_s(slice.window);
                 let split = splits.get(slice.set).and_then(|splits| match kind {
                     DeviceKind::Gpu => splits.gpus.get(position),
                     DeviceKind::Server { .. } => Some(&splits.other),
@@ -153,7 +152,7 @@ mod tests {
             claims: &[claim],
             size: NodeSize { cpus: Some(32.0), memory_bytes: None, gpus: 2 },
             // Seen for three of the four hours.
-            presence: &Presence { span: Some(Window::new(HOUR_MS, 4 * HOUR_MS)), off: Vec::new() },
+            presence: &Presence { span: Some(Window::new(HOUR_MS, 4 * HOUR_MS)), ..Presence::default() },
             known: true,
             jobs_covered: Some(Window::new(0, 4 * HOUR_MS)),
         };

@@ -64,7 +64,7 @@ impl UnseenNode<'_> {
             ..Machine::default()
         };
         let span = self.covered.and_then(|covered| covered.intersect(self.rules.window));
-        let presence = Presence { span, off: Vec::new() };
+        let presence = Presence { span, ..Presence::default() };
         let installed = self.stated.memory_bytes.or(self.described.and_then(|node| node.memory_bytes));
         let held = || {
             let holds = self.holds.iter().filter_map(|hold| Some((hold.window, hold.memory_bytes?)));

@@ -12,7 +12,7 @@ use super::usage::{InstanceUse, ShareRule, Usage};
 use crate::meter::catalog::Quantity;
 use crate::meter::inventory::{DeviceKey, NodeSeries};
 use crate::meter::job_use::{JobUse, busy_curve, read_activity, read_job_use, used_memory_curve};
-use crate::meter::presence::{Boots, Presence};
+use crate::meter::presence::{Boots, Presence, Seen};
 use crate::meter::stream::{MeterSamples, Scratch, SeriesUse, read_meter};
 use crate::meter::sums::{MeterSums, read_sums};
 use crate::source::SourceError;
@@ -65,7 +65,7 @@ pub(super) fn measure(
     scratch: &mut Scratch,
 ) -> Result<MeasuredNode, SourceError> {
     let mut node = MeasuredNode::default();
-    let mut span = Span::default();
+    let mut span = Seen::default();
     let answered = read_answers(series, reading.window, scratch, &mut span)?;
     let boots = read_boots(series, reading.window, scratch, &mut span)?;
     let memory = read_meter(&series.memory, reading.window, scratch)?;
@@ -73,18 +73,18 @@ pub(super) fn measure(
     let means = memory_sums.steps.iter().map(|step| step.sum / step.covered_s);
     node.memory_bytes = memory.samples.iter().map(|(_, bytes)| *bytes).chain(means).reduce(f64::max);
     node.uses.extend(memory_sums.uses.iter().cloned());
-    span.add_sums(&memory_sums);
+    add_sums(&mut span, &memory_sums);
     node.uses.extend(memory.uses.iter().cloned());
-    span.add_all(&memory);
+    add_all(&mut span, &memory);
 
     let mut first: Vec<MeterSamples> = Vec::new();
     for device in series.devices.values() {
         let best = if device.of(Quantity::Energy).is_empty() { Quantity::Power } else { Quantity::Energy };
         let samples = read_meter(device.of(best), reading.window, scratch)?;
-        span.add_all(&samples);
+        add_all(&mut span, &samples);
         first.push(samples);
         for quantity in [Quantity::EnergySum, Quantity::PowerSum] {
-            span.add_sums(&read_sums(device.of(quantity), reading.window, scratch)?);
+            add_sums(&mut span, &read_sums(device.of(quantity), reading.window, scratch)?);
         }
     }
     // Read in any case: its samples tell when the node was there.
@@ -103,18 +103,16 @@ pub(super) fn measure(
         presence: Presence::default(),
     };
     // Utilisation alone tells when such a node was there, so it is read first.
-    if span.window().is_none() && series.has_cpu_time() {
-        for load in builder.loads(scratch, &mut node)? {
-            span.add(load.window.start_ms);
-            span.add(load.window.end_ms);
-        }
+    if span.is_empty() && series.has_cpu_time() {
+        let loads = builder.loads(scratch, &mut node)?;
+        span.add(loads.iter().flat_map(|load| [load.window.start_ms, load.window.end_ms]));
     }
-    if span.window().is_none() {
+    if span.is_empty() {
         for device in series.devices.values() {
-            span.add_all(&read_meter(device.of(Quantity::Utilisation), reading.window, scratch)?);
+            add_all(&mut span, &read_meter(device.of(Quantity::Utilisation), reading.window, scratch)?);
         }
     }
-    builder.presence = Presence::new(span.window(), &answered, &boots);
+    builder.presence = Presence::new(&span.spans(), &answered, &boots);
     for ((key, device), samples) in series.devices.iter().zip(first) {
         let built = builder.device(key, device, samples, scratch, &mut node)?;
         node.devices.push(built);
@@ -182,31 +180,12 @@ pub(super) fn gpu_positions(series: &NodeSeries<'_>) -> Vec<DeviceKey> {
     series.gpus().map(|(key, _)| key.clone()).collect()
 }
 
-/// First and last sample of any kind.
-#[derive(Default)]
-pub(super) struct Span(Option<(i64, i64)>);
+pub(super) fn add_all(seen: &mut Seen, meter: &MeterSamples) {
+    seen.add(meter.samples.iter().map(|(at_ms, _)| *at_ms));
+}
 
-impl Span {
-    fn add(&mut self, at_ms: i64) {
-        self.0 = Some(self.0.map_or((at_ms, at_ms), |(first, last)| (first.min(at_ms), last.max(at_ms))));
-    }
-
-    pub(super) fn add_all(&mut self, meter: &MeterSamples) {
-        for end in [meter.samples.first(), meter.samples.last()].into_iter().flatten() {
-            self.add(end.0);
-        }
-    }
-
-    pub(super) fn add_sums(&mut self, sums: &MeterSums) {
-        for step in [sums.steps.first(), sums.steps.last()].into_iter().flatten() {
-            self.add(step.window.start_ms);
-            self.add(step.window.end_ms);
-        }
-    }
-
-    fn window(&self) -> Option<Window> {
-        self.0.map(|(first, last)| Window::new(first, last))
-    }
+pub(super) fn add_sums(seen: &mut Seen, sums: &MeterSums) {
+    seen.add(sums.steps.iter().flat_map(|step| [step.window.start_ms, step.window.end_ms]));
 }
 
 /// The instants at which any target of the node answered, ascending. That one
@@ -217,7 +196,7 @@ fn read_answers(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,
-    span: &mut Span,
+    span: &mut Seen,
 ) -> Result<Vec<i64>, SourceError> {
     let target = |labels: &Labels| ["job", "instance"].map(|name| labels.get(name).map(str::to_owned));
     let in_system: BTreeSet<_> = series.boot_time.iter().map(|boot| target(boot.labels())).collect();
@@ -228,14 +207,9 @@ fn read_answers(
     for up in series.up.iter().filter(|up| !controllers.contains(&target(up.labels()))) {
         up.read(window, &mut scratch.buffer, &mut scratch.stats)?;
         let samples = scratch.buffer.samples();
-        for (at_ms, value) in samples.timestamps_ms.iter().zip(&samples.values) {
-            if !is_stale(*value) {
-                span.add(*at_ms);
-            }
-            if *value == 1.0 {
-                answered.push(*at_ms);
-            }
-        }
+        let pairs = || samples.timestamps_ms.iter().copied().zip(&samples.values);
+        span.add(pairs().filter(|(_, value)| !is_stale(**value)).map(|(at_ms, _)| at_ms));
+        answered.extend(pairs().filter(|(_, value)| **value == 1.0).map(|(at_ms, _)| at_ms));
     }
     answered.sort_unstable();
     answered.dedup();
@@ -246,7 +220,7 @@ pub(super) fn read_boots(
     series: &NodeSeries<'_>,
     window: Window,
     scratch: &mut Scratch,
-    span: &mut Span,
+    span: &mut Seen,
 ) -> Result<Boots, SourceError> {
     let mut samples: Vec<(i64, f64)> = Vec::new();
     for boot in &series.boot_time {
@@ -256,8 +230,6 @@ pub(super) fn read_boots(
         samples.extend(pairs.filter(|(_, value)| !is_stale(*value)));
     }
     samples.sort_by_key(|(at_ms, _)| *at_ms);
-    for end in [samples.first(), samples.last()].into_iter().flatten() {
-        span.add(end.0);
-    }
+    span.add(samples.iter().map(|(at_ms, _)| *at_ms));
     Ok(Boots::from_samples(samples))
 }

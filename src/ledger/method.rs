@@ -4,21 +4,28 @@ use crate::meter::catalog::Component;
 use crate::uncertainty::Spread;
 
 /// How the energy of a device in a bucket was found, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Method {
     /// Differences of an energy counter.
+    #[serde(rename = "measured:counter")]
     MeasuredCounter,
     /// Integral of a power gauge.
+    #[serde(rename = "measured:gauge")]
     MeasuredGauge,
     /// A curve fitted to metered devices of the same model, applied to measured utilisation.
+    #[serde(rename = "modelled:calibrated")]
     ModelledCalibrated,
     /// A power model applied to measured utilisation.
+    #[serde(rename = "modelled:utilisation")]
     ModelledUtilisation,
     /// A power model applied to what the job log tells of a node without series.
+    #[serde(rename = "modelled:joblog")]
     ModelledJobLog,
     /// A power that the site states, or that follows from installed hardware alone.
+    #[serde(rename = "modelled:constant")]
     ModelledConstant,
     /// Nothing measures or models it.
+    #[serde(rename = "none")]
     None,
 }
 

@@ -18,10 +18,12 @@ mod hardware;
 mod joblog;
 mod market;
 mod measure;
+mod meter_line;
 mod method;
 mod models;
 mod node_meter;
 mod outlook;
+mod peaks;
 mod pricing;
 mod pue;
 mod rules;
@@ -37,7 +39,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-pub use attribute::MinutePower;
 pub use balance::{Balance, Balances, Difference};
 pub use calibrate::calibrate;
 pub use claims::{Claim, NodeSize, ShareMethod};
@@ -48,6 +49,7 @@ pub use embodied::EmbodiedDevice;
 pub use entry::{Beneficiary, Entry};
 pub use frame::entries_frame;
 pub use market::{ContractUse, Market, ZoneUse};
+pub use meter_line::{LineUse, MeterLine};
 pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
@@ -59,21 +61,18 @@ pub use usage::ShareRule;
 pub use whatif::{Best, MovedRun, Place, Question, Stays, WhatIf, what_if};
 pub use whole::NodeBucket;
 
-use size::node_size;
+use attribute::MinutePower;
+use size::{most_at_once, node_size};
 
 use crate::jobs::{JobLog, Run, SchedulerNode};
 use crate::meter::catalog::{Component, gpu_id};
-use crate::meter::inventory::{DeviceSeries, GpuName, Machine, NodeSeries, SeriesRow};
-use crate::meter::names::{NodeNames, nearest};
-use crate::meter::presence::Presence;
+use crate::meter::inventory::{DeviceSeries, GpuName, Machine, NodeSeries};
+use crate::meter::names::{Aliases, NodeNames, nearest};
+use crate::meter::presence::{LONGEST_GAP_MS, Presence};
 use crate::meter::stream::{Scratch, SeriesUse};
 use crate::source::{Series, Source, SourceError};
-use crate::time::{HOUR_MS, Window, buckets};
+use crate::time::{Window, buckets, local_days, span, whole_days};
 use crate::tsdb::{METRIC_NAME, ReadStats};
-
-/// Read beyond the window on either side, so that the intervals at its edges
-/// and the power beside run edges are known.
-const MARGIN_MS: i64 = HOUR_MS;
 
 /// Why the books could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +120,8 @@ pub struct NodeBooks {
     pub size: Option<NodeSize>,
     /// How that was found, in words.
     pub size_origin: String,
+    /// Its site; empty if it has no name.
+    pub site: String,
     /// Zone stated for this node.
     pub zone: Option<String>,
     /// When it was there.
@@ -129,8 +130,6 @@ pub struct NodeBooks {
     pub devices: Vec<DeviceBook>,
     /// Its rows.
     pub entries: Vec<Entry>,
-    /// For the runs' peak power.
-    pub minutes: Vec<MinutePower>,
     /// Runs that some meter of the node read twice in a row: all others are `short` (rule C6).
     pub runs_with_full_interval: BTreeSet<usize>,
     /// Runs that had to share it with others for a time.
@@ -141,7 +140,6 @@ pub struct NodeBooks {
     pub node_meter: Option<MethodBook>,
     /// What it took to make it, and who had what of that (rule G5).
     pub embodied: Vec<EmbodiedDevice>,
-    /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
     pub notes: Vec<String>,
@@ -155,7 +153,9 @@ pub struct Books {
     /// Nodes, by name.
     pub nodes: Vec<NodeBooks>,
     /// Every series that was looked at.
-    pub series: Vec<SeriesRow>,
+    pub meters: Vec<MeterLine>,
+    /// The highest mean power of each run over one minute, in watts, by the run's position.
+    pub peaks_w: BTreeMap<usize, f64>,
     /// The proof.
     pub balances: Balances,
     /// What decoding left out.
@@ -179,11 +179,18 @@ pub fn select<'a>(source: &'a dyn Source, rules: &Rules) -> Result<Vec<Box<dyn S
     Ok(source.select(&metrics, read_window(rules))?)
 }
 
+/// What is read of the series: whole UTC days, for rules go by them, and as far beyond the window as two samples can be apart, so
+/// that the intervals at its edges and the power beside run edges are known.
 fn read_window(rules: &Rules) -> Window {
-    Window::new(
-        rules.window.start_ms.saturating_sub(MARGIN_MS),
-        rules.window.end_ms.saturating_add(MARGIN_MS),
-    )
+    read_for(rules.window)
+}
+
+/// The time whose samples can have a part in the figures of `window`.
+pub fn read_for(window: Window) -> Window {
+    whole_days(Window::new(
+        window.start_ms.saturating_sub(LONGEST_GAP_MS),
+        window.end_ms.saturating_add(LONGEST_GAP_MS),
+    ))
 }
 
 /// Makes the books. `progress` is called with the number of nodes done and of all nodes.
@@ -203,8 +210,9 @@ pub fn close_books(
     let from_ms = rules.jobs_from_ms.or(jobs.covered.map(|covered| covered.start_ms));
     let to_ms = rules.jobs_to_ms.or(jobs.covered.map(|covered| covered.end_ms));
     let covered = from_ms.zip(to_ms).filter(|_| jobs.is_given).map(|(from, to)| Window::new(from, to));
-    let buckets = buckets(rules.window, rules.bucket_ms);
+    let buckets = buckets(rules.window, rules.bucket_ms, rules.time_zone);
     let (holds, mut known) = holds_by_node(jobs.runs, &names, rules, covered);
+    let most_cpus = most_cpus_by_node(jobs.runs, names.aliases(), covered);
     let described: BTreeMap<String, &SchedulerNode> =
         jobs.nodes.iter().map(|node| (names.aliases().canonical(&node.name), node)).collect();
     known.extend(described.keys().cloned());
@@ -220,6 +228,8 @@ pub fn close_books(
         has_log: jobs.is_given,
         efficiencies,
         described,
+        days: days_of(&buckets, rules.time_zone),
+        most_cpus,
     };
     let mut nodes: Vec<(&String, Option<&NodeSeries<'_>>)> =
         inventory.nodes.iter().map(|(name, series)| (name, Some(series))).collect();
@@ -230,22 +240,28 @@ pub fn close_books(
     let total = nodes.len();
     let results: Vec<Result<_, LedgerError>> = nodes
         .into_par_iter()
-        .map_init(Scratch::default, |scratch, (name, series)| {
-            let held = holds.get(name).map_or(&[][..], Vec::as_slice);
-            let made = context.node(name, series, held, known.contains(name), scratch);
-            source.release();
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            made.map(|(books, balances)| (books, balances, std::mem::take(&mut scratch.stats)))
-        })
+        .map_init(
+            || Scratch::of(rules.window),
+            |scratch, (name, series)| {
+                let held = holds.get(name).map_or(&[][..], Vec::as_slice);
+                let made = context.node(name, series, held, known.contains(name), scratch);
+                source.release();
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+                made.map(|(closed, balances)| (closed, balances, std::mem::take(&mut scratch.stats)))
+            },
+        )
         .collect();
 
     let mut books = Books { buckets, jobs_covered: covered, ..Books::default() };
+    let mut minutes = Vec::new();
     for result in results {
-        let (node, balances, read) = result?;
+        let ((node, of_node), balances, read) = result?;
         books.balances.merge(balances);
         books.read.merge(read);
         books.nodes.push(node);
+        minutes.extend(of_node);
     }
+    books.peaks_w = peaks::peaks(minutes.iter());
     books.nodes_without_series = unseen
         .into_iter()
         .map(|name| {
@@ -253,7 +269,7 @@ pub fn close_books(
             (name.clone(), partner.map(str::to_owned))
         })
         .collect();
-    books.series = inventory.rows;
+    books.meters = meter_line::lines(&inventory.rows, &books.nodes);
     // A node modelled from the log fits the log, however wrong its times are.
     let is_seen = |node: &&NodeBooks| {
         let mut methods = node.devices.iter().flat_map(|device| &device.chosen);
@@ -338,6 +354,38 @@ fn holds_by_node(
     (holds, known)
 }
 
+/// Of each bucket the day of `zone` that it is of, counted from 0.
+fn days_of(buckets: &[Window], zone: chrono_tz::Tz) -> Vec<usize> {
+    let days = span(buckets).map(|window| local_days(window, zone)).unwrap_or_default();
+    let day_of =
+        |bucket: &Window| days.partition_point(|(_, day)| day.start_ms <= bucket.start_ms).saturating_sub(1);
+    buckets.iter().map(day_of).collect()
+}
+
+/// The CPUs that were allocated at one time, the most in the whole log, by node (rule W4).
+pub(crate) fn most_cpus_by_node(
+    runs: &[Run],
+    aliases: &Aliases,
+    covered: Option<Window>,
+) -> BTreeMap<String, f64> {
+    let mut canonical: BTreeMap<&str, String> = BTreeMap::new();
+    let mut amounts: BTreeMap<String, Vec<(Window, f64)>> = BTreeMap::new();
+    for run in runs {
+        let end_ms = run.end_ms.or(covered.map(|covered| covered.end_ms)).unwrap_or(run.start_ms);
+        let window = Window::new(run.start_ms, end_ms.max(run.start_ms));
+        for allocation in &run.allocations {
+            let Some(cpus) = allocation.cpus else { continue };
+            let node =
+                canonical.entry(&allocation.node).or_insert_with(|| aliases.canonical(&allocation.node));
+            match amounts.get_mut(node.as_str()) {
+                Some(known) => known.push((window, cpus)),
+                None => drop(amounts.insert(node.clone(), vec![(window, cpus)])),
+            }
+        }
+    }
+    amounts.into_iter().map(|(node, amounts)| (node, most_at_once(amounts.into_iter()))).collect()
+}
+
 struct Context<'a> {
     rules: &'a Rules,
     buckets: &'a [Window],
@@ -348,6 +396,10 @@ struct Context<'a> {
     efficiencies: Vec<Option<f64>>,
     /// What the scheduler says that nodes have, by their names here.
     described: BTreeMap<String, &'a SchedulerNode>,
+    /// Of each bucket the day that it is of, counted from 0.
+    days: Vec<usize>,
+    /// CPUs allocated at one time, the most in the whole log, by node.
+    most_cpus: BTreeMap<String, f64>,
 }
 
 impl Context<'_> {
@@ -358,11 +410,14 @@ impl Context<'_> {
         holds: &[Hold],
         known: bool,
         scratch: &mut Scratch,
-    ) -> Result<(NodeBooks, Balances), LedgerError> {
+    ) -> Result<((NodeBooks, Vec<MinutePower>), Balances), LedgerError> {
         let stated = self.rules.hardware_of(name);
         let described = self.described.get(name).copied();
         let read = match series {
-            Some(series) => self.read_node(series, holds, (&stated, described), scratch)?,
+            Some(series) => {
+                let most = self.most_cpus.get(name).copied().unwrap_or(0.0);
+                self.read_node(series, holds, (&stated, described, most), scratch)?
+            }
             None => self.unseen_node(holds, &stated, described),
         };
         Ok(self.close(name, read, stated, known))
@@ -385,7 +440,7 @@ impl Context<'_> {
         &self,
         series: &NodeSeries<'_>,
         holds: &[Hold],
-        (stated, described): (&NodeHardware, Option<&SchedulerNode>),
+        (stated, described, most): (&NodeHardware, Option<&SchedulerNode>, f64),
         scratch: &mut Scratch,
     ) -> Result<ReadNode, LedgerError> {
         let numbers = gpu_job_numbers(series, read_window(self.rules), scratch)?;
@@ -401,13 +456,19 @@ impl Context<'_> {
         };
         let measured = measure::measure(series, &reading, scratch)?;
         let (size, size_origin) =
-            node_size(&series.machine, (stated, described), &claims, measured.memory_bytes, series);
+            node_size(&series.machine, (stated, described), most, measured.memory_bytes, series);
         let machine = series.machine.clone();
         Ok(ReadNode { measured, claims, size, size_origin, machine, is_unseen: false })
     }
 
     /// Attributes what a node used, and proves it.
-    fn close(&self, name: &str, read: ReadNode, stated: NodeHardware, known: bool) -> (NodeBooks, Balances) {
+    fn close(
+        &self,
+        name: &str,
+        read: ReadNode,
+        stated: NodeHardware,
+        known: bool,
+    ) -> ((NodeBooks, Vec<MinutePower>), Balances) {
         let ReadNode { mut measured, claims, size, size_origin, machine, is_unseen } = read;
         let whole = whole::add_other(
             &mut measured.devices,
@@ -470,7 +531,7 @@ impl Context<'_> {
             jobs_covered: self.covered,
         };
         let embodied = embodied.devices(&self.rules.footprints, self.buckets);
-        let books_of = |device| DeviceBook::new(device, self.buckets, presence);
+        let books_of = |device| DeviceBook::new(device, self.buckets, &self.days, presence);
         let devices: Vec<DeviceBook> = measured.devices.iter().map(books_of).collect();
         let books = NodeBooks {
             runs_that_shared: shared(&claims),
@@ -481,17 +542,17 @@ impl Context<'_> {
             known: known || !self.has_log,
             size: Some(size),
             size_origin,
+            site: stated.site.unwrap_or_else(|| self.rules.site.clone()),
             zone: stated.zone,
             devices,
             presence: measured.presence,
             entries: attributed.entries,
-            minutes: attributed.minutes,
             node_buckets: whole.buckets,
             node_meter,
             uses: measured.uses,
             notes: measured.notes,
         };
-        (books, balances)
+        ((books, attributed.minutes), balances)
     }
 
     /// What exporters may call the job of a hold.

@@ -254,7 +254,7 @@ impl Builder<'_> {
             note_once(node, note);
         }
         let watts = |utilisation| model.watts(utilisation) * hardware.scale;
-        let mut tally = Tally::default();
+        let mut tally = Tally::of(scratch.counted);
         let intervals: Vec<Interval> = self
             .loads(scratch, node)?
             .iter()
@@ -326,10 +326,12 @@ impl Builder<'_> {
         }
         let mut meter = read_meter(series, self.reading.window, scratch)?;
         node.uses.extend(meter.uses.iter().cloned());
-        let before = meter.samples.len();
-        meter.samples.retain(|(_, utilisation)| (0.0..=1.0).contains(utilisation));
         let mut tally = meter.tally.clone();
-        tally.impossible += (before - meter.samples.len()) as u64;
+        meter.samples.retain(|(at_ms, utilisation)| {
+            let is_possible = (0.0..=1.0).contains(utilisation);
+            tally.impossible += if is_possible { 0 } else { tally.once(*at_ms) };
+            is_possible
+        });
         for (_, value) in &mut meter.samples {
             *value = watts(*value);
         }

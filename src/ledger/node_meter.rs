@@ -1,14 +1,14 @@
 //! Reads the meter of a whole node: its own energy counter or power gauge, the
 //! outlets that feed it, or a server's sums (rule T1).
 
-use super::measure::{Reading, Span};
+use super::measure::{Reading, add_all, add_sums};
 use super::method::Method;
 use crate::meter::counter::{self, CounterRules, Tally};
 use crate::meter::curve::{Curve, Interval};
 use crate::meter::edges::{EdgeRule, Holders};
 use crate::meter::gauge;
 use crate::meter::inventory::{MeterSeries, NodeSeries};
-use crate::meter::presence::Boots;
+use crate::meter::presence::{Boots, Seen};
 use crate::meter::stream::{Scratch, SeriesUse, add_up, read_meter};
 use crate::meter::sums::read_sums;
 use crate::power;
@@ -41,7 +41,7 @@ pub(super) fn read_node_meter(
     boots: &Boots,
     scratch: &mut Scratch,
     uses: &mut Vec<SeriesUse>,
-    span: &mut Span,
+    span: &mut Seen,
 ) -> Result<Option<NodeMeter>, SourceError> {
     if let Some(found) = counter(series, reading, boots, scratch, uses, span)? {
         return Ok(Some(found));
@@ -54,7 +54,7 @@ pub(super) fn read_node_meter(
     let mut samples = Vec::with_capacity(feeds.len());
     for feed in &feeds {
         let read = read_meter(feed, reading.window, scratch)?;
-        span.add_all(&read);
+        add_all(span, &read);
         uses.extend(read.uses.iter().cloned());
         samples.push(read);
     }
@@ -82,14 +82,14 @@ fn counter(
     boots: &Boots,
     scratch: &mut Scratch,
     uses: &mut Vec<SeriesUse>,
-    span: &mut Span,
+    span: &mut Seen,
 ) -> Result<Option<NodeMeter>, SourceError> {
     let Some(first) = series.node_energy.first() else { return Ok(None) };
     let read = read_meter(&series.node_energy, reading.window, scratch)?;
     if read.samples.len() < 2 {
         return Ok(None);
     }
-    span.add_all(&read);
+    add_all(span, &read);
     uses.extend(read.uses.iter().cloned());
     let rules = CounterRules {
         wrap_j: &first.kind.wrap_j,
@@ -109,11 +109,11 @@ fn summed(
     reading: &Reading<'_>,
     scratch: &mut Scratch,
     uses: &mut Vec<SeriesUse>,
-    span: &mut Span,
+    span: &mut Seen,
 ) -> Result<Option<NodeMeter>, SourceError> {
     let Some(meter) = series.node_power_sums.first() else { return Ok(None) };
     let sums = read_sums(&series.node_power_sums, reading.window, scratch)?;
-    span.add_sums(&sums);
+    add_sums(span, &sums);
     uses.extend(sums.uses.iter().cloned());
     let mut tally = sums.tally.clone();
     let intervals = sums.intervals(|step| step.sum, power::P_MAX_NODE.value(), &mut tally);

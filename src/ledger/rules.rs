@@ -61,6 +61,8 @@ pub struct NodeHardware {
     pub other_w: Option<f64>,
     /// Output of the node's power supplies ÷ their input (rule T2).
     pub psu_efficiency: Option<f64>,
+    /// Site that the node stands at, if it differs from the cluster's.
+    pub site: Option<String>,
     /// Zone of the node, if it differs from the report's.
     pub zone: Option<String>,
     /// What it took to make the node without its GPUs, in kgCO2e (rule G5).
@@ -108,6 +110,10 @@ pub struct Rules {
     pub jobs_to_ms: Option<i64>,
     /// What it takes to make devices (rule G5).
     pub footprints: Arc<Footprints>,
+    /// The site of nodes that name none; empty if it has no name.
+    pub site: String,
+    /// Whose midnights are bucket edges.
+    pub time_zone: chrono_tz::Tz,
     /// What is reported on.
     pub window: Window,
     /// Length of a bucket: an hour, or the finest step of the intensity data.
@@ -135,6 +141,7 @@ impl Rules {
                 merged.gpu_tdp_w = merged.gpu_tdp_w.or(stated.gpu_tdp_w);
                 merged.other_w = merged.other_w.or(stated.other_w);
                 merged.psu_efficiency = merged.psu_efficiency.or(stated.psu_efficiency);
+                merged.site = merged.site.or_else(|| stated.site.clone());
                 merged.zone = merged.zone.or_else(|| stated.zone.clone());
                 merged.embodied_kgco2e = merged.embodied_kgco2e.or(stated.embodied_kgco2e);
                 merged.gpu_embodied_kgco2e = merged.gpu_embodied_kgco2e.or(stated.gpu_embodied_kgco2e);

@@ -1,6 +1,6 @@
 //! How large a node is, for turning amounts into fractions (rule W4).
 
-use super::claims::{Claim, NodeSize};
+use super::claims::NodeSize;
 use super::rules::NodeHardware;
 use crate::jobs::SchedulerNode;
 use crate::meter::inventory::{Machine, NodeSeries};
@@ -47,17 +47,16 @@ pub(super) fn most_at_once(amounts: impl Iterator<Item = (Window, f64)>) -> f64 
     most_held(steps).max(largest)
 }
 
-/// Rule W4: what the site states, else what the scheduler says, else the largest allocation seen against
-/// logical CPUs ÷ threads per core.
+/// Rule W4: what the site states, else what the scheduler says, else logical CPUs ÷ threads per core, or all of
+/// them if more than that was allocated at one time: `most`, of the whole log, so that a day's size is that of its month.
 pub(super) fn node_size(
     machine: &Machine,
     (stated, described): (&NodeHardware, Option<&SchedulerNode>),
-    claims: &[Claim],
+    most: f64,
     memory_bytes: Option<f64>,
     series: &NodeSeries<'_>,
 ) -> (NodeSize, String) {
     let gpus = series.gpus().count();
-    let most = most_at_once(claims.iter().map(|claim| (claim.window, claim.cpus.unwrap_or(0.0))));
     let cores = machine
         .logical_cpus
         .map(|cpus| f64::from(cpus) / f64::from(machine.threads_per_core.unwrap_or(1).max(1)));
@@ -82,24 +81,15 @@ pub(super) fn node_size(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]
     fn rounding_does_not_make_a_node_larger() {
         let machine = Machine { logical_cpus: Some(128), threads_per_core: Some(2), ..Machine::default() };
-        let claim = |start_ms, end_ms, cpus: f64| Claim {
-            run: 0,
-            window: Window::new(start_ms, end_ms),
-            cpus: Some(cpus),
-            memory_bytes: None,
-            gpus: None,
-            bound_gpus: Vec::new(),
-            gpu_parts: BTreeMap::new(),
-        };
-        let size = |claims: &[Claim]| {
-            node_size(&machine, (&NodeHardware::default(), None), claims, None, &NodeSeries::default()).0.cpus
+        let claim = |start_ms, end_ms, cpus: f64| (Window::new(start_ms, end_ms), cpus);
+        let size = |claims: &[(Window, f64)]| {
+            let most = most_at_once(claims.iter().copied());
+            node_size(&machine, (&NodeHardware::default(), None), most, None, &NodeSeries::default()).0.cpus
         };
         // 47/3 + 58/3 + 53/3 taken and given back leaves 9e-15; then the 64 cores are allocated in full.
         let thirds = [47.0 / 3.0, 58.0 / 3.0, 53.0 / 3.0].map(|cpus| claim(0, 10, cpus));

@@ -245,7 +245,7 @@ mod tests {
         let tally = Tally::default();
         let source = String::new();
         let curve = MethodCurve::new(method, source, intervals, &Holders::default(), EdgeRule::Power, tally);
-        let presence = Presence { span: Some(window), off: Vec::new() };
+        let presence = Presence { span: Some(window), ..Presence::default() };
         Device::new(
             DeviceKey { component, id: String::new() },
             String::new(),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn run(devices: &mut Vec<Device>, node_w: f64, gpu: GpuInNodeMeter) -> WholeNode {
-        let presence = Presence { span: Some(HOUR), off: Vec::new() };
+        let presence = Presence { span: Some(HOUR), ..Presence::default() };
         add_other(devices, Some(&meter(node_w)), gpu, (None, None), &[HOUR], &presence)
     }
 

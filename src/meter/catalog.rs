@@ -15,7 +15,7 @@ use crate::tsdb::Labels;
 const SHIPPED: &str = include_str!("../../data/meters.toml");
 
 /// What kind of hardware a meter or a ledger line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Component {
     /// Processor packages.

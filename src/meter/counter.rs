@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::curve::{Coverage, Interval, Missing};
-use super::presence::{Boots, GapLimits};
+use super::presence::{Boots, GapLimits, LONGEST_GAP_MS};
 use crate::sum::Sum;
+use crate::time::{Window, day_of};
 
 /// What is known about a counter before it is read.
 #[derive(Clone, Debug)]
@@ -22,8 +23,11 @@ pub struct CounterRules<'a> {
 }
 
 /// What became of the samples of a meter: nothing is left out in silence.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Tally {
+    /// Only what happened in here is counted: what is read beyond the report's window belongs to another report.
+    #[serde(skip, default = "everything")]
+    pub counted: Window,
     /// Samples read, stale markers not counted.
     pub samples: u64,
     /// Dropped: not a number, or infinite.
@@ -39,17 +43,53 @@ pub struct Tally {
     /// Times the counter started again.
     pub resets: u64,
     /// Seconds missing, by reason.
-    pub missing_s: BTreeMap<&'static str, f64>,
+    pub missing_s: BTreeMap<Missing, f64>,
+    /// What the counter rose by between readings more than [`LONGEST_GAP_MS`] apart, in joules: in no line (rule C5).
+    pub beyond_longest_gap_j: f64,
     /// All increments, summed while decoding: one side of the balance B2.
     pub increments_j: f64,
 }
 
+fn everything() -> Window {
+    Window::ALL
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::of(Window::ALL)
+    }
+}
+
 impl Tally {
+    /// Of what happens in `counted`.
+    pub fn of(counted: Window) -> Self {
+        Self {
+            counted,
+            samples: 0,
+            not_finite: 0,
+            blank: 0,
+            impossible: 0,
+            outliers: 0,
+            wraps: 0,
+            resets: 0,
+            missing_s: BTreeMap::new(),
+            beyond_longest_gap_j: 0.0,
+            increments_j: 0.0,
+        }
+    }
+
+    /// 1 for what is counted at `at_ms`, else 0.
+    pub fn once(&self, at_ms: i64) -> u64 {
+        u64::from(self.counted.contains(at_ms))
+    }
+
     /// Notes the missing time and the energy of finished intervals.
     pub fn close(&mut self, intervals: &[Interval]) {
         for interval in intervals {
             if let Coverage::Missing(why) = interval.coverage {
-                *self.missing_s.entry(why.as_str()).or_default() += interval.window.length_s();
+                if let Some(inside) = interval.window.intersect(self.counted) {
+                    *self.missing_s.entry(why).or_default() += inside.length_s();
+                }
             }
         }
     }
@@ -80,7 +120,7 @@ pub fn integrate(
     rules: &CounterRules<'_>,
     tally: &mut Tally,
 ) -> Vec<Interval> {
-    let wrap_j = wrap_range(samples, rules.wrap_j);
+    let ranges = WrapRanges::new(samples, rules.wrap_j);
     let mut intervals = Vec::with_capacity(samples.len());
     let mut increments = Sum::new();
     let mut base: Option<(i64, f64)> = None;
@@ -93,18 +133,26 @@ pub fn integrate(
         if at_ms <= base_ms {
             continue;
         }
+        if at_ms.saturating_sub(base_ms) > LONGEST_GAP_MS {
+            tally.beyond_longest_gap_j += (value - base_j).max(0.0) * tally.once(at_ms) as f64;
+            intervals.push(Interval::missing(base_ms, at_ms, Missing::Gap));
+            outliers_in_a_row = 0;
+            base = Some((at_ms, value));
+            continue;
+        }
+        let wrap_j = ranges.between(base_ms, at_ms);
         let coverage = if at_ms - base_ms > rules.gaps.at(base_ms) || has_between(stale_ms, base_ms, at_ms) {
             Coverage::Interpolated
         } else {
             Coverage::Covered
         };
         if let Some(boot_ms) = rules.boots.between(base_ms, at_ms) {
-            tally.resets += 1;
+            tally.resets += tally.once(at_ms);
             increments.add(after_reset(&mut intervals, base_ms, boot_ms, at_ms, value, rules));
         } else {
             match step(base_j, value, (at_ms - base_ms) as f64 / 1000.0, wrap_j, rules.max_power_w) {
                 Step::Energy { joules, wraps } => {
-                    tally.wraps += wraps;
+                    tally.wraps += wraps * tally.once(at_ms);
                     increments.add(joules);
                     intervals.push(Interval::flat(base_ms, at_ms, joules, coverage));
                 }
@@ -112,11 +160,11 @@ pub fn integrate(
                     intervals.push(Interval::missing(base_ms, at_ms, Missing::WrapAmbiguous));
                 }
                 Step::Impossible if rules.resets => {
-                    tally.resets += 1;
+                    tally.resets += tally.once(at_ms);
                     increments.add(after_reset(&mut intervals, base_ms, base_ms, at_ms, value, rules));
                 }
                 Step::Impossible => {
-                    tally.outliers += 1;
+                    tally.outliers += tally.once(at_ms);
                     outliers_in_a_row += 1;
                     if outliers_in_a_row < 3 {
                         continue;
@@ -133,25 +181,48 @@ pub fn integrate(
     intervals
 }
 
-/// Rule C2: the smallest of the ascending `ranges_j` that holds every reading. Readings
-/// above all of them count only three in a row: fewer are outliers, and one bad
-/// reading would cost every wrap of the counter.
-fn wrap_range(samples: &[(i64, f64)], ranges_j: &[f64]) -> Option<f64> {
-    let most_j = *ranges_j.last()?;
-    let mut above_in_a_row = 0;
-    let mut largest_j = 0.0_f64;
-    for (_, value) in samples {
-        if *value <= most_j {
-            above_in_a_row = 0;
-            largest_j = largest_j.max(*value);
-        } else {
-            above_in_a_row += 1;
-            if above_in_a_row == 3 {
-                return None;
+/// Where the counter may start again, by UTC day (rule C2).
+struct WrapRanges {
+    /// `None` of a day on which it went beyond every known range.
+    days: Vec<(i64, Option<f64>)>,
+}
+
+impl WrapRanges {
+    /// For each day the smallest of the ascending `ranges_j` that holds every reading. Readings
+    /// above all of them count only three in a row: fewer are outliers, and one bad
+    /// reading would cost every wrap of the counter.
+    fn new(samples: &[(i64, f64)], ranges_j: &[f64]) -> Self {
+        let Some(most_j) = ranges_j.last().copied() else { return Self { days: Vec::new() } };
+        let range_of = |readings: &[(i64, f64)]| {
+            let mut above_in_a_row = 0;
+            let mut largest_j = 0.0_f64;
+            for (_, value) in readings {
+                if *value <= most_j {
+                    above_in_a_row = 0;
+                    largest_j = largest_j.max(*value);
+                } else {
+                    above_in_a_row += 1;
+                    if above_in_a_row == 3 {
+                        return None;
+                    }
+                }
             }
-        }
+            ranges_j.iter().copied().find(|range| *range >= largest_j)
+        };
+        let by_day =
+            samples.chunk_by(|(before_ms, _), (after_ms, _)| day_of(*before_ms) == day_of(*after_ms));
+        let days = by_day.filter_map(|readings| Some((day_of(readings.first()?.0), range_of(readings))));
+        Self { days: days.collect() }
     }
-    ranges_j.iter().copied().find(|range| *range >= largest_j)
+
+    /// The range that holds for readings at these instants: the larger of the two days'.
+    fn between(&self, from_ms: i64, to_ms: i64) -> Option<f64> {
+        let at = |at_ms: i64| {
+            let found = self.days.binary_search_by_key(&day_of(at_ms), |(day, _)| *day).ok()?;
+            self.days.get(found).and_then(|(_, range)| *range)
+        };
+        Some(at(from_ms)?.max(at(to_ms)?))
+    }
 }
 
 /// A counter that started again at `since_ms` (a boot, or the last reading) and
@@ -235,7 +306,7 @@ mod tests {
         let samples = [(0, 10_000.0), (300_000, 20_000.0)];
         let (intervals, tally) = run(&samples, &[65_532.6], false, &Boots::default());
         assert_eq!(intervals[0].coverage, Coverage::Missing(Missing::WrapAmbiguous));
-        assert_eq!(tally.missing_s["wrap_ambiguous"], 300.0);
+        assert_eq!(tally.missing_s[&Missing::WrapAmbiguous], 300.0);
         // The large range leaves one candidate.
         let (intervals, _) = run(&samples, &[RANGE], false, &Boots::default());
         assert_eq!(intervals[0].energy_j, 10_000.0);
@@ -286,6 +357,26 @@ mod tests {
         let (intervals, _) = run(&samples, &[], false, &Boots::default());
         assert_eq!(intervals[2].coverage, Coverage::Interpolated);
         assert_eq!(intervals[2].energy_j, 120_000.0);
+    }
+
+    #[test]
+    fn over_more_than_a_day_nobody_knows_when() {
+        let day = crate::time::DAY_MS;
+        let samples = [(0, 0.0), (15_000, 1500.0), (15_000 + day, 50_000.0), (15_001 + 2 * day, 70_000.0)];
+        let (intervals, tally) = run(&samples, &[], false, &Boots::default());
+        assert_eq!((intervals[1].energy_j, intervals[1].coverage), (48_500.0, Coverage::Interpolated));
+        assert_eq!(intervals[2].coverage, Coverage::Missing(Missing::Gap));
+        assert_eq!((tally.increments_j, tally.beyond_longest_gap_j), (50_000.0, 20_000.0));
+    }
+
+    #[test]
+    fn each_day_tells_the_range_of_its_own_readings() {
+        let day = crate::time::DAY_MS;
+        let ranges =
+            WrapRanges::new(&[(0, 65_000.0), (day, 200_000.0), (2 * day, 900.0)], &[65_532.6, RANGE]);
+        assert_eq!(ranges.between(0, 1), Some(65_532.6));
+        assert_eq!(ranges.between(0, day), Some(RANGE));
+        assert_eq!(ranges.between(2 * day, 2 * day + 1), Some(65_532.6));
     }
 
     proptest! {

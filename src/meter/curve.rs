@@ -16,7 +16,8 @@ pub enum Coverage {
 }
 
 /// Why nothing is known about a stretch of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// Samples too far apart (rule C5).
     Gap,

@@ -29,7 +29,7 @@ pub fn integrate(
     let mut last: Option<(i64, f64)> = None;
     for &(at_ms, power_w) in samples {
         if !(0.0..=max_power_w).contains(&power_w) {
-            tally.impossible += 1;
+            tally.impossible += tally.once(at_ms);
             continue;
         }
         let Some((last_ms, last_w)) = last else {
@@ -97,6 +97,6 @@ mod tests {
         assert_eq!(tally.increments_j, 1500.0);
         let (intervals, tally) = run(&[(0, 100.0), (15_000, 100.0), (45_000, 100.0)], &[30_000]);
         assert_eq!(intervals[1], Interval::missing(15_000, 45_000, Missing::Stale));
-        assert_eq!(tally.missing_s["stale"], 30.0);
+        assert_eq!(tally.missing_s[&Missing::Stale], 30.0);
     }
 }

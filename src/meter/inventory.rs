@@ -232,7 +232,8 @@ pub struct NodeSeries<'a> {
 }
 
 /// What becomes of one selected series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Use {
     /// A meter; how it was used is known after reading.
     Meter,

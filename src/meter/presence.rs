@@ -1,7 +1,7 @@
 //! When a node was there: boots, time known to be off, and how far apart its
 //! samples usually are (rules C2, C5).
 
-use crate::time::{MINUTE_MS, Window, day_of};
+use crate::time::{DAY_MS, MINUTE_MS, Window, day_of};
 
 /// A boot time that moved by less is a clock being corrected, not a boot; nor does a node boot in less.
 const BOOT_TOLERANCE_MS: i64 = 30_000;
@@ -58,15 +58,21 @@ impl Boots {
 pub struct Presence {
     /// From its first sample of any kind to its last.
     pub span: Option<Window>,
-    /// Known to be off: no target answered, and the node booted later. In order, none over another.
+    /// Known to be off: no target answered, and the node booted later; and all that is in [`gone`](Self::gone). In order, none
+    /// over another.
     pub off: Vec<Window>,
+    /// Longer than [`LONGEST_GAP_MS`] without a sample of any kind: it was not there.
+    pub gone: Vec<Window>,
 }
+
+/// What no two samples that are further apart can tell: a day's figures depend on that day and those beside it (rule C5).
+pub const LONGEST_GAP_MS: i64 = DAY_MS;
 
 impl Presence {
     /// Works out the time off from the instants at which any target of the node
     /// answered (`up` = 1), ascending, and its boots. Without an `up` series
-    /// nothing is known to be off.
-    pub fn new(span: Option<Window>, answered_ms: &[i64], boots: &Boots) -> Self {
+    /// nothing is known to be off. `seen` are the spans of its samples, in order, with what is too long between them.
+    pub fn new(seen: &[Window], answered_ms: &[i64], boots: &Boots) -> Self {
         let mut off: Vec<Window> = Vec::new();
         for boot in boots.all() {
             let next = answered_ms.partition_point(|at| at <= boot);
@@ -82,18 +88,85 @@ impl Presence {
                 }
             }
         }
-        Self { span, off }
+        let between = seen.iter().zip(seen.iter().skip(1));
+        let gone: Vec<Window> =
+            between.map(|(before, after)| Window::new(before.end_ms, after.start_ms)).collect();
+        off.extend(gone.iter().copied());
+        Self { span: crate::time::span(seen), off: union(off), gone }
+    }
+
+    /// Seconds of `window` in which the node was there, on or off.
+    pub fn there_s(&self, window: Window) -> f64 {
+        self.span_without(&self.gone, window)
     }
 
     /// Seconds of `window` in which the node should have been measured.
     pub fn expected_s(&self, window: Window) -> f64 {
+        self.span_without(&self.off, window)
+    }
+
+    fn span_without(&self, off: &[Window], window: Window) -> f64 {
         let Some(inside) = self.span.and_then(|span| span.intersect(window)) else {
             return 0.0;
         };
-        let first = self.off.partition_point(|off| off.end_ms <= inside.start_ms);
-        let near = self.off.iter().skip(first).take_while(|off| off.start_ms < inside.end_ms);
+        let first = off.partition_point(|off| off.end_ms <= inside.start_ms);
+        let near = off.iter().skip(first).take_while(|off| off.start_ms < inside.end_ms);
         let off_ms: i64 = near.filter_map(|off| off.intersect(inside)).map(Window::length_ms).sum();
         (inside.length_ms() - off_ms) as f64 / 1000.0
+    }
+}
+
+/// The same time in order, none over another.
+fn union(mut windows: Vec<Window>) -> Vec<Window> {
+    windows.sort_unstable();
+    let mut joined: Vec<Window> = Vec::with_capacity(windows.len());
+    for window in windows {
+        match joined.last_mut().filter(|last| window.start_ms <= last.end_ms) {
+            Some(last) => last.end_ms = last.end_ms.max(window.end_ms),
+            None => joined.push(window),
+        }
+    }
+    joined
+}
+
+/// First and last samples of any kind, with what is too long between them.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Spans of single series.
+    spans: Vec<Window>,
+}
+
+impl Seen {
+    /// The instants of samples, ascending.
+    pub fn add(&mut self, times_ms: impl IntoIterator<Item = i64>) {
+        let mut now: Option<Window> = None;
+        for at_ms in times_ms {
+            match &mut now {
+                Some(span) if at_ms.saturating_sub(span.end_ms) <= LONGEST_GAP_MS => span.end_ms = at_ms,
+                _ => self.spans.extend(now.replace(Window::new(at_ms, at_ms))),
+            }
+        }
+        self.spans.extend(now);
+    }
+
+    /// True of no sample at all.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// In order, further apart than [`LONGEST_GAP_MS`].
+    pub fn spans(&self) -> Vec<Window> {
+        let mut spans = self.spans.clone();
+        spans.sort_unstable();
+        let mut joined: Vec<Window> = Vec::new();
+        for span in spans {
+            match joined.last_mut().filter(|last| span.start_ms.saturating_sub(last.end_ms) <= LONGEST_GAP_MS)
+            {
+                Some(last) => last.end_ms = last.end_ms.max(span.end_ms),
+                None => joined.push(span),
+            }
+        }
+        joined
     }
 }
 
@@ -101,6 +174,7 @@ impl Presence {
 /// max(5 min, 2.5 × the median distance of samples that day) (rule C5).
 #[derive(Clone, Debug, Default)]
 pub struct GapLimits {
+    /// UTC day and median distance.
     days: Vec<(i64, i64)>,
 }
 
@@ -130,25 +204,30 @@ impl GapLimits {
         let day = distances.first()?.0;
         let middle = (distances.len() - 1) / 2;
         let (_, median, _) = distances.select_nth_unstable_by_key(middle, |(_, distance)| *distance);
-        let limit = GAP_FLOOR_MS.max(median.1.saturating_mul(5) / 2);
+        let median_ms = median.1;
         distances.clear();
-        Some((day, limit))
+        Some((day, median_ms))
     }
 
     /// The limit that holds for an interval that begins at `at_ms`.
     pub fn at(&self, at_ms: i64) -> i64 {
+        self.interval_at(at_ms).map_or(GAP_FLOOR_MS, |interval_ms| {
+            (interval_ms.saturating_mul(5) / 2).clamp(GAP_FLOOR_MS, LONGEST_GAP_MS)
+        })
+    }
+
+    /// How far apart samples usually are on the day of `at_ms`; `None` of a day with fewer than two.
+    pub fn interval_at(&self, at_ms: i64) -> Option<i64> {
         let day = day_of(at_ms);
-        self.days
-            .binary_search_by_key(&day, |(candidate, _)| *candidate)
-            .ok()
-            .and_then(|found| self.days.get(found))
-            .map_or(GAP_FLOOR_MS, |(_, limit)| *limit)
+        let found = self.days.binary_search_by_key(&day, |(candidate, _)| *candidate).ok()?;
+        self.days.get(found).map(|(_, interval_ms)| *interval_ms)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::HOUR_MS;
 
     #[test]
     fn a_corrected_clock_is_no_boot() {
@@ -171,12 +250,12 @@ mod tests {
     #[test]
     fn time_off_is_not_expected() {
         let boots = Boots::from_samples([(0, 0.0), (900_000, 800.0)]);
-        let span = Some(Window::new(0, 1_000_000));
-        let presence = Presence::new(span, &[0, 300_000, 900_000], &boots);
+        let span = [Window::new(0, 1_000_000)];
+        let presence = Presence::new(&span, &[0, 300_000, 900_000], &boots);
         assert_eq!(presence.off, [Window::new(300_000, 800_000)]);
         assert_eq!(presence.expected_s(Window::new(0, 2_000_000)), 500.0);
         assert_eq!(presence.expected_s(Window::new(700_000, 900_000)), 100.0);
-        assert_eq!(Presence::new(span, &[], &boots).expected_s(Window::new(0, 1_000_000)), 1000.0);
+        assert_eq!(Presence::new(&span, &[], &boots).expected_s(Window::new(0, 1_000_000)), 1000.0);
     }
 
     #[test]
@@ -189,10 +268,23 @@ mod tests {
     fn a_clock_put_right_after_the_boot_is_no_second_boot() {
         // The clock was an hour behind at boot.
         let boots = Boots::from_samples([(0, 0.0), (9_000_000, 3600.0), (9_015_000, 7200.0)]);
-        let span = Some(Window::new(0, 10_000_000));
-        let presence = Presence::new(span, &[0, 9_000_000, 9_015_000], &boots);
+        let span = [Window::new(0, 10_000_000)];
+        let presence = Presence::new(&span, &[0, 9_000_000, 9_015_000], &boots);
         assert_eq!(presence.off, [Window::new(0, 3_600_000)]);
         assert_eq!(presence.expected_s(Window::new(0, 10_000_000)), 6400.0);
+    }
+
+    #[test]
+    fn a_node_that_was_silent_for_more_than_a_day_was_gone() {
+        let mut seen = Seen::default();
+        seen.add([0, HOUR_MS, HOUR_MS + DAY_MS, 4 * DAY_MS]);
+        seen.add([2 * HOUR_MS + DAY_MS]);
+        let spans = [Window::new(0, DAY_MS + 2 * HOUR_MS), Window::new(4 * DAY_MS, 4 * DAY_MS)];
+        assert_eq!(seen.spans(), spans);
+        let presence = Presence::new(&seen.spans(), &[], &Boots::default());
+        assert_eq!(presence.expected_s(Window::new(DAY_MS, 5 * DAY_MS)), 7200.0);
+        assert_eq!(presence.there_s(Window::new(0, 5 * DAY_MS)), 93_600.0);
+        assert_eq!(presence.there_s(Window::new(2 * DAY_MS, 3 * DAY_MS)), 0.0);
     }
 
     #[test]

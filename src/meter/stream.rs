@@ -8,7 +8,7 @@ use super::counter::{Tally, has_between};
 use super::inventory::MeterSeries;
 use super::presence::GapLimits;
 use crate::source::SourceError;
-use crate::time::{DAY_MS, HOUR_MS, Window, day_of};
+use crate::time::{HOUR_MS, Window, day_of, whole_day, whole_days};
 use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
 
 /// How one series of a meter was used.
@@ -61,12 +61,26 @@ impl MeterSamples {
 }
 
 /// Scratch space that is reused from meter to meter.
-#[derive(Default)]
 pub struct Scratch {
+    /// The window whose samples are counted (see [`Tally::counted`]).
+    pub counted: Window,
     /// For decoding.
     pub buffer: ReadBuffer,
     /// What decoding left out.
     pub stats: ReadStats,
+}
+
+impl Scratch {
+    /// Counts what is in `counted`.
+    pub fn of(counted: Window) -> Self {
+        Self { counted, buffer: ReadBuffer::default(), stats: ReadStats::default() }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::of(Window::ALL)
+    }
 }
 
 /// One stream: series that are pieces of each other.
@@ -78,13 +92,18 @@ struct Stream {
 }
 
 impl Stream {
-    fn span(&self) -> Option<(i64, i64)> {
-        Some((self.samples.first()?.0, self.samples.last()?.0))
+    /// The day whose samples a stale marker ends.
+    fn day_ended(&self, stale_ms: i64) -> i64 {
+        let next = self.samples.partition_point(|(at_ms, _)| *at_ms < stale_ms);
+        let last = next.checked_sub(1).and_then(|last| self.samples.get(last));
+        day_of(last.map_or(stale_ms, |(at_ms, _)| *at_ms))
     }
 
     /// Removes the UTC days of which `is_dead` says that nothing was measured; returns how many samples they had.
-    fn drop_dead_days(&mut self, is_dead: SignOfDeath) -> u64 {
-        let before = self.samples.len();
+    fn drop_dead_days(&mut self, is_dead: SignOfDeath, counted: Window) -> u64 {
+        let in_window =
+            |samples: &[(i64, f64)]| samples.iter().filter(|(at_ms, _)| counted.contains(*at_ms)).count();
+        let before = in_window(&self.samples);
         let mut kept = Vec::new();
         let mut rest = self.samples.as_slice();
         while let Some((first_ms, _)) = rest.first() {
@@ -102,7 +121,7 @@ impl Stream {
             }
         }
         self.samples = kept;
-        (before - self.samples.len()) as u64
+        (before - in_window(&self.samples)) as u64
     }
 
     fn sort(&mut self) {
@@ -122,7 +141,7 @@ pub fn read_meter(
     window: Window,
     scratch: &mut Scratch,
 ) -> Result<MeterSamples, SourceError> {
-    let mut meter = MeterSamples::default();
+    let mut meter = MeterSamples { tally: Tally::of(scratch.counted), ..MeterSamples::default() };
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
     let keys: BTreeSet<String> = series.iter().map(MeterSeries::stream_key).collect();
     // The day's best replica is that of the whole day, however little of it is asked for.
@@ -138,13 +157,12 @@ pub fn read_meter(
     let dies = series.first().and_then(|meter| sign_of_death(meter.kind));
     if let Some(is_dead) = dies {
         for stream in &mut streams {
-            let dropped = stream.drop_dead_days(is_dead);
+            let dropped = stream.drop_dead_days(is_dead, scratch.counted);
             meter.tally.blank += dropped;
             meter.stood_still |= dropped > 0;
         }
     }
-    let streams = stitch(streams);
-    choose_by_day(&mut meter, streams);
+    choose_by_day(&mut meter, &streams);
     meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
     meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
     meter.gaps = GapLimits::from_times(meter.samples.iter().map(|(at_ms, _)| *at_ms));
@@ -172,7 +190,8 @@ pub fn add_up(mut feeds: Vec<MeterSamples>) -> MeterSamples {
     if feeds.len() < 2 {
         return feeds.pop().unwrap_or_default();
     }
-    let mut sum = MeterSamples::default();
+    let counted = feeds.first().map_or(Window::ALL, |feed| feed.tally.counted);
+    let mut sum = MeterSamples { tally: Tally::of(counted), ..MeterSamples::default() };
     let mut times_ms: Vec<i64> =
         feeds.iter().flat_map(|feed| feed.samples.iter().map(|(at_ms, _)| *at_ms)).collect();
     times_ms.sort_unstable();
@@ -195,13 +214,6 @@ pub fn add_up(mut feeds: Vec<MeterSamples>) -> MeterSamples {
     sum
 }
 
-/// The UTC days that `window` touches.
-fn whole_days(window: Window) -> Window {
-    let start_ms = day_of(window.start_ms).saturating_mul(DAY_MS);
-    let end_ms = day_of(window.end_ms.saturating_sub(1)).saturating_add(1).saturating_mul(DAY_MS);
-    Window::new(start_ms, end_ms)
-}
-
 fn collect(
     piece: &MeterSeries<'_>,
     stream: &mut Stream,
@@ -217,13 +229,14 @@ fn collect(
             stream.stale_ms.push(at_ms);
             continue;
         }
-        used.samples += 1;
+        let counted = tally.once(at_ms);
+        used.samples += counted;
         if !raw.is_finite() {
-            tally.not_finite += 1;
-            used.dropped += 1;
+            tally.not_finite += counted;
+            used.dropped += counted;
         } else if kind.is_blank(raw) {
-            tally.blank += 1;
-            used.dropped += 1;
+            tally.blank += counted;
+            used.dropped += counted;
         } else {
             stream.samples.push((at_ms, raw * kind.scale));
         }
@@ -232,102 +245,104 @@ fn collect(
     used
 }
 
-/// Joins streams that follow each other in time: an exporter that moved to
+/// What of a day's samples one after the other can be: streams that follow each other, by their positions.
+struct Chain<'s> {
+    pieces: Vec<(usize, &'s [(i64, f64)])>,
+}
+
+impl<'s> Chain<'s> {
+    fn samples(&self) -> impl Iterator<Item = (i64, f64)> + use<'_, 's> {
+        self.pieces.iter().flat_map(|(_, samples)| samples.iter().copied())
+    }
+
+    fn last_ms(&self) -> Option<i64> {
+        self.pieces.last()?.1.last().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Milliseconds between samples that are close enough.
+    fn covered_ms(&self) -> i64 {
+        let gaps = GapLimits::from_times(self.samples().map(|(at_ms, _)| at_ms));
+        let pairs = self.samples().zip(self.samples().skip(1));
+        let distances = pairs.map(|((before_ms, _), (after_ms, _))| (before_ms, after_ms - before_ms));
+        distances
+            .filter(|(before_ms, distance)| *distance <= gaps.at(*before_ms))
+            .map(|(_, distance)| distance)
+            .sum()
+    }
+}
+
+/// Joins what follows each other in time: an exporter that moved to
 /// another pod or port is still the same meter.
-fn stitch(streams: Vec<Stream>) -> Vec<Stream> {
-    let mut order: Vec<Stream> = streams;
-    order.sort_by_key(|stream| stream.span().map_or(i64::MAX, |(first, _)| first));
-    let mut joined: Vec<Stream> = Vec::new();
-    for stream in order {
-        let follows = stream.span().and_then(|(first, _)| {
-            joined.iter_mut().find(|before| before.span().is_none_or(|(_, last)| last < first))
-        });
+fn stitch<'s>(mut pieces: Vec<(usize, &'s [(i64, f64)])>) -> Vec<Chain<'s>> {
+    let first_ms = |samples: &[(i64, f64)]| samples.first().map_or(i64::MAX, |(at_ms, _)| *at_ms);
+    pieces.sort_by_key(|(_, samples)| first_ms(samples));
+    let mut joined: Vec<Chain<'s>> = Vec::new();
+    for piece in pieces {
+        let follows = joined.iter_mut().find(|before| before.last_ms() < Some(first_ms(piece.1)));
         match follows {
-            Some(before) => {
-                before.samples.extend(stream.samples);
-                before.stale_ms.extend(stream.stale_ms);
-                before.stale_ms.sort_unstable();
-                before.members.extend(stream.members);
-            }
-            None => joined.push(stream),
+            Some(before) => before.pieces.push(piece),
+            None => joined.push(Chain { pieces: vec![piece] }),
         }
     }
-    // Ties are broken by label order, which is the order of the series.
-    joined.sort_by_key(|stream| stream.members.iter().min().copied());
     joined
 }
 
-/// Rule N2: for each UTC day the stream with most coverage, ties by label order.
-fn choose_by_day(meter: &mut MeterSamples, streams: Vec<Stream>) {
+/// Rules N2, N3: for each UTC day the streams that follow each other with most coverage, ties by label order, which is the order of the
+/// series.
+fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream]) {
     let days: BTreeSet<i64> =
         streams.iter().flat_map(|stream| stream.samples.iter().map(|(at_ms, _)| day_of(*at_ms))).collect();
-    let coverage: Vec<BTreeMap<i64, i64>> = streams.iter().map(coverage_by_day).collect();
     let mut rest: Vec<&[(i64, f64)]> = streams.iter().map(|stream| stream.samples.as_slice()).collect();
+    let first_member = |chain: &Chain<'_>| {
+        let members =
+            chain.pieces.iter().filter_map(|(stream, _)| streams.get(*stream)?.members.iter().min());
+        members.min().copied()
+    };
     for day in days {
-        let mut best: Option<(i64, usize)> = None;
-        for (index, covered) in coverage.iter().enumerate() {
-            let covered_ms = covered.get(&day).copied().unwrap_or(-1);
-            if covered_ms >= 0 && best.is_none_or(|(most, _)| covered_ms > most) {
-                best = Some((covered_ms, index));
-            }
-        }
-        let Some((_, chosen)) = best else { continue };
+        let mut pieces = Vec::new();
         for (index, samples) in rest.iter_mut().enumerate() {
             let today = samples.partition_point(|(at_ms, _)| day_of(*at_ms) <= day);
             let (now, later) = samples.split_at_checked(today).unwrap_or_default();
-            if index == chosen {
-                meter.samples.extend_from_slice(now);
-            }
             *samples = later;
-            let Some(stream) = streams.get(index) else { continue };
-            if index == chosen {
-                meter.stale_ms.extend(stream.stale_ms.iter().filter(|at_ms| day_of(**at_ms) == day));
+            if !now.is_empty() {
+                pieces.push((index, now));
             }
-            let was_there = coverage.get(index).is_some_and(|covered| covered.contains_key(&day));
-            for member in &stream.members {
-                if let Some(used) = meter.uses.get_mut(*member).filter(|used| was_there && used.samples > 0) {
-                    *(if index == chosen { &mut used.days_used } else { &mut used.days_replica }) += 1;
+        }
+        let there: Vec<usize> = pieces.iter().map(|(index, _)| *index).collect();
+        let mut chains = stitch(pieces);
+        chains.sort_by_key(first_member);
+        let best = chains.iter().rev().max_by_key(|chain| chain.covered_ms());
+        let Some(best) = best else { continue };
+        meter.samples.extend(best.samples());
+        let is_chosen = |index: usize| best.pieces.iter().any(|(chosen, _)| *chosen == index);
+        for index in there {
+            let Some(stream) = streams.get(index) else { continue };
+            if is_chosen(index) {
+                meter
+                    .stale_ms
+                    .extend(stream.stale_ms.iter().filter(|at_ms| stream.day_ended(**at_ms) == day));
+            }
+            let is_counted = whole_day(day).intersect(meter.tally.counted).is_some();
+            for member in stream.members.iter().filter(|_| is_counted) {
+                if let Some(used) = meter.uses.get_mut(*member) {
+                    *(if is_chosen(index) { &mut used.days_used } else { &mut used.days_replica }) += 1;
                 }
             }
         }
     }
+    meter.stale_ms.sort_unstable();
     drop_continued(meter);
-}
-
-/// Milliseconds covered on each day that the stream has samples on.
-fn coverage_by_day(stream: &Stream) -> BTreeMap<i64, i64> {
-    let gaps = GapLimits::from_times(stream.samples.iter().map(|(at_ms, _)| *at_ms));
-    let mut covered = BTreeMap::new();
-    let mut previous: Option<i64> = None;
-    for (at_ms, _) in &stream.samples {
-        let day = covered.entry(day_of(*at_ms)).or_insert(0);
-        if let Some(before) = previous
-            && at_ms - before <= gaps.at(before)
-        {
-            *day += at_ms - before;
-        }
-        previous = Some(*at_ms);
-    }
-    covered
 }
 
 /// Rule N3: a stale marker ends the meter only if no other series of it has a
 /// sample within one scrape interval.
 fn drop_continued(meter: &mut MeterSamples) {
-    let mut distances: Vec<i64> = meter
-        .samples
-        .iter()
-        .zip(meter.samples.iter().skip(1))
-        .map(|((before, _), (after, _))| after - before)
-        .collect();
-    if distances.is_empty() {
-        return;
-    }
-    let middle = (distances.len() - 1) / 2;
-    let interval_ms = *distances.select_nth_unstable(middle).1;
     let samples = &meter.samples;
+    let gaps = GapLimits::from_times(samples.iter().map(|(at_ms, _)| *at_ms));
     meter.stale_ms.retain(|stale_ms| {
         let next = samples.partition_point(|(at_ms, _)| at_ms < stale_ms);
+        let before = next.checked_sub(1).and_then(|before| samples.get(before));
+        let interval_ms = before.and_then(|(at_ms, _)| gaps.interval_at(*at_ms)).unwrap_or_default();
         samples.get(next).is_none_or(|(at_ms, _)| *at_ms > stale_ms.saturating_add(interval_ms))
     });
 }
@@ -335,6 +350,7 @@ fn drop_continued(meter: &mut MeterSamples) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::DAY_MS;
 
     fn feed(samples: &[(i64, f64)]) -> MeterSamples {
         let gaps = GapLimits::from_times(samples.iter().map(|(at_ms, _)| *at_ms));
@@ -356,11 +372,11 @@ mod tests {
         let day =
             |day: i64, step: f64| (0..100).map(move |n| (day * DAY_MS + n * 60_000, 7.0 + n as f64 * step));
         let mut stream = Stream { samples: day(0, 0.0).chain(day(1, 1.0)).collect(), ..Stream::default() };
-        assert_eq!(stream.drop_dead_days(|least, most| least == most), 100);
+        assert_eq!(stream.drop_dead_days(|least, most| least == most, Window::ALL), 100);
         assert_eq!(stream.samples.first(), Some(&(DAY_MS, 7.0)));
         // Forty minutes tell nothing.
         let short = (0..40).map(|n| (n * 60_000, 7.0));
         let mut stream = Stream { samples: short.collect(), ..Stream::default() };
-        assert_eq!(stream.drop_dead_days(|least, most| least == most), 0);
+        assert_eq!(stream.drop_dead_days(|least, most| least == most, Window::ALL), 0);
     }
 }

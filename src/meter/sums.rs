@@ -81,7 +81,7 @@ impl MeterSums {
         for step in &self.steps {
             let energy_j = energy_j(step);
             if !(0.0..=max_power_w * step.covered_s).contains(&energy_j) {
-                tally.impossible += 1;
+                tally.impossible += tally.once(step.window.start_ms);
                 intervals.push(Interval::missing(step.window.start_ms, step.window.end_ms, Missing::Gap));
                 continue;
             }
@@ -140,7 +140,7 @@ pub fn read_sums(
     window: Window,
     scratch: &mut Scratch,
 ) -> Result<MeterSums, SourceError> {
-    let mut sums = MeterSums::default();
+    let mut sums = MeterSums { tally: Tally::of(scratch.counted), ..MeterSums::default() };
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
     for (member, piece) in series.iter().enumerate() {
         piece.series.read(window, &mut scratch.buffer, &mut scratch.stats)?;
@@ -153,10 +153,11 @@ pub fn read_sums(
         stream.members.push(member);
         let samples = scratch.buffer.samples();
         for (&start_ms, &raw) in samples.timestamps_ms.iter().zip(&samples.values) {
-            used.samples += 1;
+            let counted = sums.tally.once(start_ms);
+            used.samples += counted;
             let Some(step_ms) = step_ms.filter(|_| raw.is_finite()) else {
-                sums.tally.not_finite += 1;
-                used.dropped += 1;
+                sums.tally.not_finite += counted;
+                used.dropped += counted;
                 continue;
             };
             let step = stream.steps.entry(start_ms).or_insert(Step {
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(intervals.len(), 120);
         assert_eq!(intervals[2], Interval::flat(60_000, 75_000, 1500.0, Coverage::Covered));
         assert_eq!(intervals[3], Interval::missing(75_000, 120_000, Missing::Gap));
-        assert_eq!(tally.missing_s["gap"], 2700.0);
+        assert_eq!(tally.missing_s[&Missing::Gap], 2700.0);
         let curve = super::super::curve::Curve::new(intervals);
         let half = curve.read(Window::new(0, HOUR_MS / 2));
         assert_eq!((half.energy_j.round(), half.covered_s), (45_000.0, 450.0));

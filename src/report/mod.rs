@@ -28,9 +28,9 @@ pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
 pub use whatif::WhatIfSubject;
 
-use crate::carbon::{CarbonError, Equivalents, Purchases};
+use crate::carbon::{Basis, CarbonError, Contracts, Equivalents, Matching, Purchases};
 use crate::jobs::Run;
-use crate::ledger::{Books, Market, Prices, entries_frame};
+use crate::ledger::{Books, Market};
 use bounds::RowWidths;
 use chart::ChartError;
 
@@ -63,8 +63,12 @@ pub struct Subject<'a> {
     pub books: &'a Books,
     /// The runs of the job log.
     pub runs: &'a [Run],
-    /// What emissions are worked out with.
-    pub prices: Prices<'a>,
+    /// What the factors of the rows count.
+    pub basis: Basis,
+    /// What the market-based figure is made of.
+    pub contracts: Option<&'a Contracts>,
+    /// How contracts are matched.
+    pub matching: Matching,
     /// Hardware bought, for the statement.
     pub purchases: Option<&'a Purchases>,
     /// Everything needed to repeat the report.
@@ -99,13 +103,12 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Groups the books into tables.
+    /// Groups the ledger's rows (see [`entries_frame`](crate::ledger::entries_frame)) into tables.
     ///
     /// # Errors
     ///
     /// Only if Polars refuses a table.
-    pub fn new(subject: Subject<'a>) -> Result<Self, ReportError> {
-        let entries = entries_frame(subject.books, subject.runs, subject.prices)?;
+    pub fn new(subject: Subject<'a>, entries: DataFrame) -> Result<Self, ReportError> {
         let bucket_ms = subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
         let widths = RowWidths::new(&entries, bucket_ms)?;
         let market = statement::market(&entries, &subject)?;

@@ -10,37 +10,9 @@ use super::group::Grouped;
 use super::tables::totals;
 use crate::carbon::Equivalents;
 use crate::jobs::Run;
-use crate::ledger::{Beneficiary, Books, MinutePower};
+use crate::ledger::{Beneficiary, Books};
 use crate::time::{Window, format_instant, span};
-use crate::units::{GramsCo2e, Joules, Seconds};
-
-/// Peak power of each run: the highest mean over one UTC minute that lies wholly
-/// inside it, summed over its nodes. In watts.
-fn peaks(books: &Books) -> BTreeMap<usize, f64> {
-    let mut minutes: BTreeMap<usize, BTreeMap<i64, f64>> = BTreeMap::new();
-    let mut peaks: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut parts: BTreeMap<usize, Vec<&MinutePower>> = BTreeMap::new();
-    for power in books.nodes.iter().flat_map(|node| &node.minutes) {
-        parts.entry(power.run).or_default().push(power);
-    }
-    let watts = |joules: f64| Joules(joules).mean_power(Seconds(60.0)).value();
-    for (run, parts) in parts {
-        if let [only] = parts.as_slice() {
-            peaks.extend(only.energy_j.iter().copied().reduce(f64::max).map(|most| (run, watts(most))));
-            continue;
-        }
-        let sums = minutes.entry(run).or_default();
-        for part in parts {
-            for (minute, joules) in part.energy_j.iter().enumerate() {
-                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() +=
-                    joules;
-            }
-        }
-        peaks.extend(sums.values().copied().reduce(f64::max).map(|most| (run, watts(most))));
-        sums.clear();
-    }
-    peaks
-}
+use crate::units::{GramsCo2e, Seconds};
 
 /// `runs.csv`: every run of the log that lies in the window, also those without energy.
 pub(super) fn runs(
@@ -167,7 +139,6 @@ fn run_figures(
     let energy_kwh = numbers("energy_kwh")?;
     let seconds = numbers("in_window_s")?;
     let emissions = numbers("emissions_gco2e")?;
-    let peaks = peaks(books);
     let with_full_interval: std::collections::BTreeSet<usize> =
         books.nodes.iter().flat_map(|node| node.runs_with_full_interval.iter().copied()).collect();
     let mean: Vec<Option<f64>> = energy_kwh
@@ -179,7 +150,7 @@ fn run_figures(
         })
         .collect();
     let peak: Vec<Option<f64>> =
-        listed.iter().zip(&mean).map(|(run, mean)| peak_power(peaks.get(run).copied(), *mean)).collect();
+        listed.iter().zip(&mean).map(|(run, mean)| peak_power(books.peaks_w.get(run).copied(), *mean)).collect();
     let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
     let like = |name: &str| -> Vec<Option<f64>> {
         let like = equivalents.named(name);

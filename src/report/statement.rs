@@ -14,8 +14,7 @@ use crate::units::Joules;
 
 /// The market-based factors of a total that may have them.
 pub(super) fn market(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResult<Option<Market>> {
-    let prices = subject.prices;
-    if !prices.intensity.basis().is_scope_2() {
+    if !subject.basis.is_scope_2() {
         return Ok(None);
     }
     let zones = entries.column("zone")?.str()?;
@@ -34,8 +33,8 @@ pub(super) fn market(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResult
         ((Zone::from_id(zone), bucket as usize), ZoneUse { facility_kwh, location_g_per_kwh })
     });
     let none = Contracts::default();
-    let contracts = prices.contracts.unwrap_or(&none);
-    Ok(Some(Market::new(contracts, prices.matching, &subject.books.buckets, &used.collect())))
+    let contracts = subject.contracts.unwrap_or(&none);
+    Ok(Some(Market::new(contracts, subject.matching, &subject.books.buckets, &used.collect())))
 }
 
 /// The ledger's rows with their market-based emissions; null where there are none.
@@ -120,7 +119,7 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
     };
     match market {
         None => {
-            let basis = subject.prices.intensity.basis();
+            let basis = subject.basis;
             let note = format!("{basis}; no scope is claimed");
             lines.push(located("", "electricity", &note));
         }
@@ -235,7 +234,7 @@ pub(super) fn summary(
     let of_market = market.map(|market| {
         let matched = crate::sum::sum(market.contracts.iter().map(|used| used.matched_kwh));
         json!({
-            "matching": subject.prices.matching.as_str(),
+            "matching": subject.matching.as_str(),
             "contracts_kwh": matched,
             "residual_mix_kwh": market.residual.0,
             "location_factor_kwh": market.location.0,

@@ -112,7 +112,7 @@ pub(super) fn summary(
     subject: &Subject<'_>,
     equivalents: &Equivalents,
 ) -> PolarsResult<Value> {
-    let Subject { books, runs, prices, provenance, .. } = *subject;
+    let Subject { books, runs, basis, provenance, .. } = *subject;
     let total = |column: &str| -> PolarsResult<f64> {
         Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
     };
@@ -153,7 +153,7 @@ pub(super) fn summary(
         "energy_share_by_method": shares(&by_method),
         "energy_share_by_share_method": shares(&by_share),
         "emissions_gco2e": emissions,
-        "basis": prices.intensity.basis().to_string(),
+        "basis": basis.to_string(),
         "energy_share_by_intensity_tier": shares(&by_tier),
         "energy_share_by_factor_source": shares(&by_source),
         "equivalents": equivalents.all().iter().map(|like| {
@@ -254,6 +254,7 @@ fn coverage(books: &Books) -> Value {
 fn tallies(subject: &Subject<'_>) -> Value {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut missing: BTreeMap<&str, Sum> = BTreeMap::new();
+    let mut beyond = Sum::new();
     let devices = subject.books.nodes.iter().flat_map(|node| &node.devices);
     let of_devices = devices.flat_map(|device| &device.methods).map(|method| &method.tally);
     let of_nodes = subject.books.nodes.iter().filter_map(|node| node.node_meter.as_ref());
@@ -269,11 +270,16 @@ fn tallies(subject: &Subject<'_>) -> Value {
         ] {
             *counts.entry(name).or_default() += count;
         }
+        beyond.add(tally.beyond_longest_gap_j);
         for (reason, seconds) in &tally.missing_s {
-            missing.entry(reason).or_default().add(*seconds);
+            missing.entry(reason.as_str()).or_default().add(*seconds);
         }
     }
     let missing: BTreeMap<&str, f64> =
         missing.into_iter().map(|(reason, sum)| (reason, sum.value())).collect();
-    json!({"counts": counts, "missing_device_seconds_by_reason": missing})
+    json!({
+        "counts": counts,
+        "missing_device_seconds_by_reason": missing,
+        "increase_over_gaps_of_more_than_a_day_j": beyond.value(),
+    })
 }

@@ -227,7 +227,7 @@ fn random_pulses(chance: &mut ChaCha8Rng, window: Window) -> Profile {
 
 /// A level for each hour, busier by day.
 fn service_profile(chance: &mut ChaCha8Rng, window: Window) -> Profile {
-    let pieces = crate::time::buckets(window, HOUR_MS).into_iter().map(|hour| {
+    let pieces = crate::time::buckets(window, HOUR_MS, chrono_tz::Tz::UTC).into_iter().map(|hour| {
         let by_day = (8..18).contains(&(hour.start_ms.div_euclid(HOUR_MS) % 24));
         let level = chance.random_range(0.01..0.08) + if by_day { 0.12 } else { 0.0 };
         Piece::constant(hour, level)

@@ -14,7 +14,7 @@ use crate::tsdb::{self, Database, Head, Labels, Matcher, ReadBuffer, ReadStats};
 /// See the module's description.
 #[derive(Debug)]
 pub struct Snapshot {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     database: Database,
 }
 
@@ -25,15 +25,25 @@ impl Snapshot {
     ///
     /// Where it cannot be read or holds nothing that can be used.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let database = Database::open(path)?;
-        if database.blocks().is_empty() && database.head().is_none_or(|head| head.series_count() == 0) {
+        Self::open_all(&[path.to_owned()])
+    }
+
+    /// Opens several directories as one source: what lies in more than one of them is read once.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), for the first of them, and where all together hold nothing that can be used.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
+        let database = Database::open_all(paths)?;
+        if database.blocks().is_empty() && database.heads().iter().all(|head| head.series_count() == 0) {
             let lost = database.left_out().iter().filter(|left| left.is_problem);
             let first = lost.clone().next().or(database.left_out().first());
             let reason = first.map(|left| left.reason.clone()).unwrap_or_default();
             let more = lost.count().saturating_sub(1);
-            return Err(SourceError::NothingUsable { path: path.to_owned(), reason, more });
+            let path = paths.first().cloned().unwrap_or_default();
+            return Err(SourceError::NothingUsable { path, reason, more });
         }
-        Ok(Self { path: path.to_owned(), database })
+        Ok(Self { paths: paths.to_vec(), database })
     }
 
     fn origins(&self) -> Vec<Origin> {
@@ -68,7 +78,8 @@ impl Series for SnapshotSeries<'_> {
 
 impl Source for Snapshot {
     fn name(&self) -> String {
-        self.path.display().to_string()
+        let names: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        names.join(", ")
     }
 
     fn time_range(&self) -> Option<Window> {
@@ -145,14 +156,14 @@ impl Source for Snapshot {
             let meta = block.path.join("meta.json");
             (format!("{}/meta.json", block.ulid), hash::file_sha256(&meta).unwrap_or_default())
         });
-        let head = self.database.head().into_iter().flat_map(Head::files).map(|file| {
-            let name = file.strip_prefix(&self.path).unwrap_or(file);
+        let head = self.database.heads().iter().flat_map(Head::files).map(|file| {
+            let name = self.paths.iter().find_map(|path| file.strip_prefix(path).ok()).unwrap_or(file);
             (name.display().to_string(), hash::file_sha256(file).unwrap_or_default())
         });
         blocks.chain(head).collect()
     }
 
     fn is_simulated(&self) -> bool {
-        simulate::is_simulated(&self.path)
+        self.paths.iter().any(|path| simulate::is_simulated(path))
     }
 }

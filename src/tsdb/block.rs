@@ -17,6 +17,8 @@ pub struct Block {
     pub ulid: String,
     /// Its directory.
     pub path: PathBuf,
+    /// The first blocks that its samples went through, itself if it was never compacted.
+    pub sources: Vec<String>,
     /// The time it says it covers.
     pub window: Window,
     /// What its `meta.json` counts.
@@ -57,6 +59,7 @@ impl Block {
         }
         Ok(Self {
             ulid: meta.ulid.clone(),
+            sources: meta.sources.clone(),
             path: path.to_owned(),
             window: meta.window,
             stats: meta.stats,

@@ -2,7 +2,7 @@
 //! selection over all of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +27,7 @@ pub struct Database {
     blocks: Vec<Block>,
     /// For each block how many blocks have a lower ULID.
     ranks: Vec<u32>,
-    head: Option<Head>,
+    heads: Vec<Head>,
     left_out: Vec<LeftOut>,
     problems: Mutex<BTreeSet<Problem>>,
 }
@@ -51,8 +51,13 @@ pub(super) enum Part {
         /// The series' id in that block's index.
         id: u32,
     },
-    /// At this position in the head.
-    Head(usize),
+    /// In a head.
+    Head {
+        /// Which of the database's.
+        head: usize,
+        /// Position in it.
+        position: usize,
+    },
 }
 
 impl Database {
@@ -67,14 +72,23 @@ impl Database {
     /// [`TsdbError`] if the path cannot be read or holds no block at all. A
     /// block that cannot be read is in [`left_out`](Self::left_out).
     pub fn open(path: &Path) -> Result<Self, TsdbError> {
+        Self::open_all(&[path.to_owned()])
+    }
+
+    /// Opens several as one: a block that lies in more than one of them is read once.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), for the first of them.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, TsdbError> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
-        let Found { blocks, head, left_out } = discover(path)?;
+        let Found { blocks, heads, left_out } = discover(paths)?;
         let lower = |block: &Block| blocks.iter().filter(|other| other.ulid < block.ulid).count() as u32;
         Ok(Self {
             identity: OPENED.fetch_add(1, Ordering::Relaxed),
             ranks: blocks.iter().map(lower).collect(),
             blocks,
-            head,
+            heads,
             left_out,
             problems: Mutex::default(),
         })
@@ -85,15 +99,15 @@ impl Database {
         &self.blocks
     }
 
-    /// What a server had not made blocks of yet, in a data directory.
-    pub fn head(&self) -> Option<&Head> {
-        self.head.as_ref()
+    /// What servers had not made blocks of yet, in data directories.
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
     }
 
     /// Gives back the memory of chunks that were read so far. They can be read again.
     pub fn release(&self) {
         self.blocks.iter().for_each(|block| block.segments.release());
-        self.head.iter().for_each(Head::release);
+        self.heads.iter().for_each(Head::release);
     }
 
     /// The blocks and other parts that are not read, and why.
@@ -105,8 +119,8 @@ impl Database {
     /// say themselves, and of the samples of the head; `None` without either.
     pub fn time_range(&self) -> Option<Window> {
         let windows = || {
-            let head = self.head.iter().filter_map(Head::window);
-            self.blocks.iter().map(|block| block.window).chain(head)
+            let heads = self.heads.iter().filter_map(Head::window);
+            self.blocks.iter().map(|block| block.window).chain(heads)
         };
         let start_ms = windows().map(|window| window.start_ms).min()?;
         let end_ms = windows().map(|window| window.end_ms).max()?;
@@ -123,8 +137,8 @@ impl Database {
                 0
             })
         };
-        let in_head = self.head.as_ref().map_or(0, Head::series_count);
-        self.blocks.iter().map(count).sum::<usize>() + in_head
+        let in_heads: usize = self.heads.iter().map(Head::series_count).sum();
+        self.blocks.iter().map(count).sum::<usize>() + in_heads
     }
 
     /// All values of the label `name`, external labels included.
@@ -144,7 +158,7 @@ impl Database {
                 self.note(block, wrong, "");
             }
         }
-        for (_, labels, _) in self.head.iter().flat_map(Head::series) {
+        for (_, labels, _) in self.heads.iter().flat_map(Head::series) {
             if let Some(value) = labels.get(name)
                 && !values.contains(value)
             {
@@ -163,7 +177,7 @@ impl Database {
     /// # Errors
     ///
     /// [`TsdbError::Corrupt`] if not one of the blocks in the window could be asked,
-    /// and the head has nothing.
+    /// and the heads have nothing.
     pub fn select(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Series>, TsdbError> {
         let mut selected = BTreeMap::new();
         let mut asked = 0_usize;
@@ -178,8 +192,8 @@ impl Database {
                 failed.push(wrong.in_file(block.index.path()));
             }
         }
-        let in_head = self.select_in_head(matchers, window, &mut selected);
-        if !in_head
+        let in_heads = self.select_in_heads(matchers, window, &mut selected);
+        if !in_heads
             && failed.len() == asked
             && let Some(first) = failed.into_iter().next()
         {
@@ -224,27 +238,30 @@ impl Database {
         Ok(())
     }
 
-    /// True if it has any of these series. Their samples are then at hand.
-    fn select_in_head(
+    /// True if they have any of these series. Their samples are then at hand.
+    fn select_in_heads(
         &self,
         matchers: &[Matcher],
         window: Window,
         selected: &mut BTreeMap<Labels, Vec<Part>>,
     ) -> bool {
-        let Some(head) = &self.head else { return false };
-        let mut wanted = Vec::new();
-        for (position, labels, (first_ms, last_ms)) in head.series() {
-            if first_ms < window.end_ms
-                && window.start_ms <= last_ms
-                && matchers.iter().all(|matcher| matcher.matches_labels(labels))
-            {
-                selected.entry(labels.clone()).or_default().push(Part::Head(position));
-                wanted.push(position);
+        let mut is_any = false;
+        for (number, head) in self.heads.iter().enumerate() {
+            let mut wanted = Vec::new();
+            for (position, labels, (first_ms, last_ms)) in head.series() {
+                if first_ms < window.end_ms
+                    && window.start_ms <= last_ms
+                    && matchers.iter().all(|matcher| matcher.matches_labels(labels))
+                {
+                    selected.entry(labels.clone()).or_default().push(Part::Head { head: number, position });
+                    wanted.push(position);
+                }
             }
+            is_any |= !wanted.is_empty();
+            let problems = head.load(&wanted);
+            self.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
         }
-        let problems = head.load(&wanted);
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
-        !wanted.is_empty()
+        is_any
     }
 
     /// The block at `position`, and how many blocks have a lower ULID.
@@ -252,9 +269,10 @@ impl Database {
         self.blocks.get(position).zip(self.ranks.get(position).copied())
     }
 
-    /// As [`Self::block`] has it for the head, whose samples were written last.
-    pub(super) fn head_rank(&self) -> u32 {
-        u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)
+    /// As [`Self::block`] has it for a head, whose samples were written last.
+    pub(super) fn head(&self, number: usize) -> Option<(&Head, u32)> {
+        let rank = self.blocks.len().saturating_add(number);
+        self.heads.get(number).map(|head| (head, u32::try_from(rank).unwrap_or(u32::MAX)))
     }
 
     /// True if the series was selected from this database.

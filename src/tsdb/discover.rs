@@ -17,32 +17,50 @@ const DELETION_MARK: &str = "deletion-mark.json";
 /// What was found under a path.
 pub(crate) struct Found {
     pub(crate) blocks: Vec<Block>,
-    pub(crate) head: Option<Head>,
+    pub(crate) heads: Vec<Head>,
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// Opens the blocks under `path`, or the block `path`, and drops those that a
-/// compaction has replaced; then the head, if `path` is a data directory.
-pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
+/// Opens the blocks under each of `paths`, or the block that it is, and drops those that a
+/// compaction has replaced; then the heads of those that are data directories.
+pub(crate) fn discover(paths: &[PathBuf]) -> Result<Found, TsdbError> {
     let mut left_out = Vec::new();
-    let is_block = is_block(path);
-    let directories = if is_block { vec![path.to_owned()] } else { block_directories(path)? };
-    let has_blocks = !directories.is_empty();
     let mut blocks: BTreeMap<String, (Meta, Block)> = BTreeMap::new();
     let mut failed = Vec::new();
-    for directory in directories {
-        match open_block(&directory) {
-            Ok(Opened::Usable(meta, block)) => {
-                if let Some((_, first)) = blocks.get(&meta.ulid) {
-                    let reason = format!("the same block as `{}`", first.path.display());
-                    left_out.push(harmless(&meta.ulid, &directory, reason));
-                } else {
-                    blocks.insert(meta.ulid.clone(), (*meta, *block));
+    let mut heads = Vec::new();
+    for path in paths {
+        let is_block = is_block(path);
+        let directories = if is_block { vec![path.clone()] } else { block_directories(path)? };
+        let has_blocks = !directories.is_empty();
+        let mut min_valid_ms = i64::MIN;
+        for directory in directories {
+            match open_block(&directory) {
+                Ok(Opened::Usable(meta, block)) => {
+                    if !meta.is_out_of_order {
+                        min_valid_ms = min_valid_ms.max(meta.window.end_ms);
+                    }
+                    if let Some((_, first)) = blocks.get(&meta.ulid) {
+                        let reason = format!("the same block as `{}`", first.path.display());
+                        left_out.push(harmless(&meta.ulid, &directory, reason));
+                    } else {
+                        blocks.insert(meta.ulid.clone(), (*meta, *block));
+                    }
                 }
+                Ok(Opened::Unwanted(ulid, reason)) => left_out.push(harmless(&ulid, &directory, reason)),
+                Err(error) => failed.push((directory, error)),
             }
-            Ok(Opened::Unwanted(ulid, reason)) => left_out.push(harmless(&ulid, &directory, reason)),
-            Err(error) => failed.push((directory, error)),
         }
+        let head = if is_block { None } else { Head::open(path, min_valid_ms, &mut left_out)? };
+        if !has_blocks && head.is_none() {
+            let path = path.clone();
+            let inside = directories_with_blocks(&path);
+            return Err(if inside.is_empty() {
+                TsdbError::NoBlocks { path }
+            } else {
+                TsdbError::BlocksInside { path, inside }
+            });
+        }
+        heads.extend(head);
     }
     // Only a block that can be read replaces others: as in Prometheus, a
     // broken child leaves its parents in use.
@@ -68,20 +86,8 @@ pub(crate) fn discover(path: &Path) -> Result<Found, TsdbError> {
     }
     usable
         .sort_by(|left, right| (left.window.start_ms, &left.ulid).cmp(&(right.window.start_ms, &right.ulid)));
-    let in_order = usable.iter().filter(|block| !block.is_out_of_order);
-    let min_valid_ms = in_order.map(|block| block.window.end_ms).max().unwrap_or(i64::MIN);
-    let head = if is_block { None } else { Head::open(path, min_valid_ms, &mut left_out)? };
-    if !has_blocks && head.is_none() {
-        let path = path.to_owned();
-        let inside = directories_with_blocks(&path);
-        return Err(if inside.is_empty() {
-            TsdbError::NoBlocks { path }
-        } else {
-            TsdbError::BlocksInside { path, inside }
-        });
-    }
     left_out.sort_by(|left, right| left.path.cmp(&right.path));
-    Ok(Found { blocks: usable, head, left_out })
+    Ok(Found { blocks: usable, heads, left_out })
 }
 
 enum Opened {

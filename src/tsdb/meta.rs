@@ -53,6 +53,7 @@ struct MetaFile {
 #[serde(default)]
 struct Compaction {
     level: u32,
+    sources: Option<Vec<String>>,
     parents: Option<Vec<Parent>>,
     deletable: bool,
     hints: Option<Vec<String>>,
@@ -83,6 +84,8 @@ pub(crate) struct Meta {
     pub(crate) window: Window,
     pub(crate) stats: BlockStats,
     pub(crate) level: u32,
+    /// The blocks that it was compacted from in the end, itself if from none.
+    pub(crate) sources: Vec<String>,
     pub(crate) parents: Vec<String>,
     pub(crate) deletable: bool,
     /// True if it was made of samples that came out of order.
@@ -124,7 +127,13 @@ impl Meta {
         let compaction = file.compaction.unwrap_or_default();
         let thanos = file.thanos.unwrap_or_default();
         let external = thanos.labels.unwrap_or_default();
+        let mut sources: Vec<String> =
+            compaction.sources.unwrap_or_default().iter().map(|source| source.to_ascii_uppercase()).collect();
+        if sources.is_empty() {
+            sources.push(file.ulid.to_ascii_uppercase());
+        }
         Ok(Self {
+            sources,
             ulid: file.ulid.to_ascii_uppercase(),
             window: Window::new(file.min_time, file.max_time),
             stats: file.stats.unwrap_or_default(),

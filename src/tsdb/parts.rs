@@ -70,9 +70,9 @@ impl Database {
                         place.in_block(block, id, stats, &mut visit);
                     }
                 }
-                Part::Head(position) => {
-                    if let Some(head) = self.head() {
-                        let place = Place { series, window, rank: self.head_rank() };
+                Part::Head { head, position } => {
+                    if let Some((head, rank)) = self.head(head) {
+                        let place = Place { series, window, rank };
                         place.in_head(head, position, stats, &mut visit);
                     }
                 }

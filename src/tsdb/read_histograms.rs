@@ -39,11 +39,12 @@ impl Database {
             placed.extend(buffer.iter().map(|sample| (sample.timestamp_ms, chunk.rank, *sample)));
         });
         for part in series.parts.iter() {
-            if let (Part::Head(position), Some(head)) = (*part, self.head()) {
+            if let Part::Head { head, position } = *part
+                && let Some((head, rank)) = self.head(head)
+            {
                 buffer.clear();
                 buffer.extend_from_slice(head.logged_histograms(position));
                 stats.deleted += keep(&mut buffer, window, head.deleted(position));
-                let rank = self.head_rank();
                 placed.extend(buffer.iter().map(|sample| (sample.timestamp_ms, rank, *sample)));
             }
         }

@@ -65,7 +65,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let time = TimeFlags { last: args.last.clone(), from: args.from.clone(), to: args.to.clone() };
-    let window = asked_window(&time, now_ms)?;
+    let window = asked_window(&time, now_ms, chrono_tz::Tz::UTC)?;
     let basis: Option<Basis> = args.basis.as_deref().map(str::parse).transpose()?;
     let provider = args.provider.as_deref().map(str::parse::<Provider>).transpose()?;
     let zone = zone(&args.zone)?;

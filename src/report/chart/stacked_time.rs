@@ -188,7 +188,7 @@ fn thin(slices: &[Slice], whole: Window, width: f64) -> (Vec<Slice>, Option<&'st
     let ms_per_pixel = whole.length_ms() as f64 / width.max(1.0);
     let fitting = MEANS.iter().find(|(step_ms, _)| *step_ms as f64 >= ms_per_pixel);
     let Some((step_ms, name)) = fitting.or(MEANS.last()) else { return (slices.to_vec(), None) };
-    let tiles = time::buckets(whole, *step_ms);
+    let tiles = time::buckets(whole, *step_ms, chrono_tz::Tz::UTC);
     let values = slices.first().map_or(0, |slice| slice.values.len());
     let mut sums = vec![vec![(0.0, 0.0); values]; tiles.len()];
     for slice in slices {

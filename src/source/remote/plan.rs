@@ -92,7 +92,7 @@ impl Identity {
                 self.bytes(&[], window).iter().take(10).fold(0, |all, byte| (all << 8) | u128::from(*byte));
             BlockPlan { window, ulid: Ulid::from_parts(window.start_ms.max(0).cast_unsigned(), chance) }
         };
-        buckets(window, DAY_MS).into_iter().map(block).collect()
+        buckets(window, DAY_MS, chrono_tz::Tz::UTC).into_iter().map(block).collect()
     }
 
     /// What the names of all its pieces begin with.

@@ -74,7 +74,7 @@ impl DataSetWriter {
     ) -> Result<Self, TsdbError> {
         let BlockOptions { mut samples_per_chunk, mut encoding, .. } = BlockOptions::default();
         let mut blocks = Vec::new();
-        for block_window in buckets(window, block_range_ms) {
+        for block_window in buckets(window, block_range_ms, chrono_tz::Tz::UTC) {
             let options = options(block_window);
             samples_per_chunk = options.samples_per_chunk;
             encoding = options.encoding;
