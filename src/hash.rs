@@ -23,12 +23,26 @@ pub fn file_sha256(path: &Path) -> io::Result<String> {
         }
         hasher.update(buffer.get(..read).unwrap_or_default());
     }
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+pub fn bytes_sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a text's bytes, in hexadecimal.
+pub fn text_sha256(text: &str) -> String {
+    bytes_sha256(text.as_bytes())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(64);
-    for byte in hasher.finalize() {
+    for byte in bytes {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    Ok(text)
+    text
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use polars::prelude::DataFrame;
 use super::Failure;
 use super::job_log::JobsArgs;
 use super::output::bar;
+use super::period::PeriodArgs;
 use super::server::{ServerArgs, is_lossy};
 use crate::config::{
     ConfigError, ConfigFile, Plan, Request, TimeFlags, asked_window, cached_request, find_file,
@@ -18,8 +19,8 @@ use crate::config::{
 use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, Prices, close_books, entries_frame};
 use crate::meter::edges::EdgeRule;
-use crate::source::{NoSeries, Snapshot, Source};
 use crate::report::ReportError;
+use crate::source::{NoSeries, Snapshot, Source};
 use crate::time::format_instant;
 
 /// What is read, and how it is accounted.
@@ -27,7 +28,7 @@ use crate::time::format_instant;
 pub(super) struct InputArgs {
     /// Prometheus snapshot, data directory, folder of TSDB blocks, or one block; without one, and without --prometheus,
     /// nodes are modelled from the job log alone.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["prometheus", "files"], conflicts_with = "prometheus")]
+    #[arg(long, value_name = "DIR", conflicts_with = "prometheus")]
     snapshot: Option<PathBuf>,
     /// Address of a server to fetch the series from, into a cache; with --last or --from.
     #[arg(long, value_name = "URL", help_heading = "Server")]
@@ -37,62 +38,78 @@ pub(super) struct InputArgs {
     cache: Option<PathBuf>,
     #[command(flatten)]
     jobs: JobsArgs,
-    /// Zone whose days are reported on, such as `Europe/Berlin`: times without an offset are of it; default UTC.
-    #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
-    /// Country or zone whose carbon intensity applies: `DE`, `Germany`, `US-CAL-CISO`.
-    #[arg(long, visible_alias = "country", value_name = "ZONE")]
-    zone: Option<String>,
+    #[command(flatten)]
+    pub(super) rules: RuleArgs,
     /// Length of the report up to now, or up to --to: `7d`, `36h`; with --prometheus.
-    #[arg(long, value_name = "LENGTH", conflicts_with = "from", requires = "prometheus")]
+    #[arg(long, value_name = "LENGTH", conflicts_with_all = ["from", "period"], requires = "prometheus")]
     last: Option<String>,
     /// Start of the report (in --time-zone unless it has an offset); default: where the data starts.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "period")]
     from: Option<String>,
     /// End of the report, which does not belong to it; default: where the data ends.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "period")]
     to: Option<String>,
-    /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Carbon intensity: a store of `wattledger intensity import`, a provider's file, a table `timestamp,gco2e_per_kwh`, or a directory of
-    /// files; may be given more than once.
-    #[arg(long, value_name = "PATH")]
-    intensity: Vec<PathBuf>,
-    /// What the intensity counts: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`.
-    #[arg(long, value_name = "WORDS")]
-    basis: Option<String>,
-    /// Facility energy divided by IT energy; default 1.0.
-    #[arg(long)]
-    pue: Option<f64>,
-    /// Model for processors and GPUs without a meter: `tdp-curve` (default), `tdp-linear`, `idle-to-tdp`,
-    /// `codecarbon-cubic`, `boavizta`, `ccf`, `green-algorithms`.
-    #[arg(long, value_name = "NAME")]
-    power_model: Option<String>,
-    /// Curves of `wattledger calibrate`, for processors and GPUs without a meter whose model is in it.
-    #[arg(long, value_name = "FILE")]
-    calibration: Option<PathBuf>,
-    /// How shared processors and memory are given to runs: by use where it is measured, or by allocation.
-    #[arg(long, value_name = "usage|allocated")]
-    share: Option<Share>,
-    /// Whether whole-node meters see the GPUs.
-    #[arg(long, value_name = "yes|no|unknown")]
-    gpu_in_node_meter: Option<Answer>,
-    /// How energy between two readings is split at a run's edge.
-    #[arg(long, default_value = "power")]
-    edges: Edges,
-    /// Start of the time that the job log covers; default: its first record.
-    #[arg(long, value_name = "TIME")]
-    jobs_from: Option<String>,
-    /// End of the time that the job log covers; default: its last record.
-    #[arg(long, value_name = "TIME")]
-    jobs_to: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
 
+/// How energy is accounted and priced.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RuleArgs {
+    #[command(flatten)]
+    pub(super) prices: PriceArgs,
+    /// Zone whose days are reported on, such as `Europe/Berlin`: times without an offset are of it; default UTC.
+    #[arg(long, value_name = "ZONE")]
+    pub(super) time_zone: Option<String>,
+    /// Model for processors and GPUs without a meter: `tdp-curve` (default), `tdp-linear`, `idle-to-tdp`,
+    /// `codecarbon-cubic`, `boavizta`, `ccf`, `green-algorithms`.
+    #[arg(long, value_name = "NAME")]
+    pub(super) power_model: Option<String>,
+    /// Curves of `wattledger calibrate`, for processors and GPUs without a meter whose model is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) calibration: Option<PathBuf>,
+    /// How shared processors and memory are given to runs: by use where it is measured, or by allocation.
+    #[arg(long, value_name = "usage|allocated")]
+    pub(super) share: Option<Share>,
+    /// Whether whole-node meters see the GPUs.
+    #[arg(long, value_name = "yes|no|unknown")]
+    pub(super) gpu_in_node_meter: Option<Answer>,
+    /// How energy between two readings is split at a run's edge.
+    #[arg(long, default_value = "power")]
+    pub(super) edges: Edges,
+    /// Start of the time that the job log covers; default: its first record.
+    #[arg(long, value_name = "TIME")]
+    pub(super) jobs_from: Option<String>,
+    /// End of the time that the job log covers; default: its last record.
+    #[arg(long, value_name = "TIME")]
+    pub(super) jobs_to: Option<String>,
+}
+
+/// What emissions are worked out with.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct PriceArgs {
+    /// Country or zone whose carbon intensity applies: `DE`, `Germany`, `US-CAL-CISO`.
+    #[arg(long, visible_alias = "country", value_name = "ZONE")]
+    pub(super) zone: Option<String>,
+    /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Carbon intensity: a store of `wattledger intensity import`, a provider's file, a table `timestamp,gco2e_per_kwh`, or a directory of
+    /// files; may be given more than once.
+    #[arg(long, value_name = "PATH")]
+    pub(super) intensity: Vec<PathBuf>,
+    /// What the intensity counts: `life-cycle` or `direct`, `average` or `marginal`, `production` or `consumption`.
+    #[arg(long, value_name = "WORDS")]
+    pub(super) basis: Option<String>,
+    /// Facility energy divided by IT energy; default 1.0.
+    #[arg(long)]
+    pub(super) pue: Option<f64>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Edges {
+pub(super) enum Edges {
     /// By the power on either side.
     Power,
     /// By time alone, as other tools do; for comparison.
@@ -100,7 +117,7 @@ enum Edges {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Share {
+pub(super) enum Share {
     /// By CPU time and memory used, where exporters tell them of each job.
     Usage,
     /// By what the job log says was allocated.
@@ -110,7 +127,7 @@ enum Share {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Answer {
+pub(super) enum Answer {
     Yes,
     No,
     Unknown,
@@ -128,29 +145,11 @@ pub(super) struct Inputs {
     pub(super) lossy: bool,
 }
 
-impl InputArgs {
-    /// Finds the configuration, and fetches what a server is to give.
-    pub(super) fn gather(&self) -> Result<Inputs, Failure> {
-        let (file, config) = find_file(self.config.as_deref())?;
-        let time = TimeFlags { last: self.last.clone(), from: self.from.clone(), to: self.to.clone() };
-        let (snapshot, time, lossy) = match (&self.snapshot, &self.prometheus) {
-            (None, Some(server)) => {
-                let (fetched, time, lossy) = self.fetched(server, &time, &file)?;
-                (Some(fetched), time, lossy)
-            }
-            (snapshot, _) => (snapshot.clone(), time, false),
-        };
-        let request = Request {
-            from: time.from,
-            to: time.to,
-            zone: self.zone.clone(),
+impl RuleArgs {
+    /// What was typed; the time, and what is said of the job log, are not in it.
+    pub(super) fn request(&self) -> Request {
+        Request {
             time_zone: self.time_zone.clone(),
-            run_zones: Vec::new(),
-            intensity: self.intensity.clone(),
-            basis: self.basis.clone(),
-            contracts: None,
-            matching: None,
-            pue: self.pue,
             power_model: self.power_model.clone(),
             calibration: self.calibration.clone(),
             edges: match self.edges {
@@ -167,12 +166,59 @@ impl InputArgs {
                 Answer::No => ledger::GpuInNodeMeter::No,
                 Answer::Unknown => ledger::GpuInNodeMeter::Unknown,
             }),
-            from_job_log: snapshot.is_none(),
-            jobs_tz: self.jobs.zone_name().cloned(),
             jobs_from: self.jobs_from.clone(),
             jobs_to: self.jobs_to.clone(),
+            ..self.prices.request()
+        }
+    }
+}
+
+impl PriceArgs {
+    /// What was typed of prices.
+    pub(super) fn request(&self) -> Request {
+        Request {
+            zone: self.zone.clone(),
+            intensity: self.intensity.clone(),
+            basis: self.basis.clone(),
+            pue: self.pue,
+            ..Request::default()
+        }
+    }
+}
+
+impl InputArgs {
+    /// Finds the configuration, and fetches what a server is to give.
+    pub(super) fn gather(&self) -> Result<Inputs, Failure> {
+        if self.snapshot.is_none() && self.prometheus.is_none() && self.jobs.files().is_empty() {
+            return Err(nothing_to_read().into());
+        }
+        let (file, config) = find_file(self.rules.prices.config.as_deref())?;
+        let mut request = self.rules.request();
+        let zone = reporting_zone(&request, &file)?;
+        let (from, to) = self.times(zone)?;
+        let time = TimeFlags { last: self.last.clone(), from, to };
+        let (snapshot, time, lossy) = match (&self.snapshot, &self.prometheus) {
+            (None, Some(server)) => {
+                let (fetched, time, lossy) = self.fetched(server, &time, &file, zone)?;
+                (Some(fetched), time, lossy)
+            }
+            (snapshot, _) => (snapshot.clone(), time, false),
         };
+        request.from = time.from;
+        request.to = time.to;
+        request.from_job_log = snapshot.is_none();
+        request.jobs_tz = self.jobs.zone_name().cloned();
         Ok(Inputs { snapshot, jobs: self.jobs.clone(), config, request, file, lossy })
+    }
+
+    /// The period that is named, or `--from` and `--to` as they were typed.
+    pub(super) fn times(&self, zone: chrono_tz::Tz) -> Result<(Option<String>, Option<String>), Failure> {
+        let named = self.period.asked(zone)?.and_then(|period| period.window(zone));
+        let instants = named.map(|window| (format_instant(window.start_ms), format_instant(window.end_ms)));
+        Ok(match instants {
+            Some((from, to)) => (Some(from), Some(to)),
+            None => (self.from.clone(), self.to.clone()),
+        })
     }
 
     /// Fetches what the report needs into the cache: its directory, the time that is
@@ -182,10 +228,10 @@ impl InputArgs {
         server: &str,
         time: &TimeFlags,
         file: &ConfigFile,
+        zone: chrono_tz::Tz,
     ) -> Result<(PathBuf, TimeFlags, bool), Failure> {
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let typed = Request { time_zone: self.time_zone.clone(), ..Request::default() };
-        let window = asked_window(time, now_ms, reporting_zone(&typed, file)?)?;
+        let window = asked_window(time, now_ms, zone)?;
         let flags = self.server.flags(server);
         let variable = |name: &str| std::env::var(name).ok();
         let request =
@@ -234,15 +280,7 @@ impl Opened {
 
     /// What emissions are worked out with.
     pub(super) fn prices(&self) -> Prices<'_> {
-        let plan = &self.plan;
-        Prices {
-            intensity: &plan.intensity,
-            zone: plan.zone.as_ref(),
-            pue: &plan.pue,
-            upstream: plan.statement.upstream.as_ref(),
-            contracts: plan.statement.contracts.as_ref(),
-            matching: plan.statement.matching,
-        }
+        prices_of(&self.plan)
     }
 
     /// The rows of the books, priced.
@@ -262,11 +300,35 @@ impl Opened {
     }
 }
 
+/// What emissions are worked out with by a plan.
+pub(super) fn prices_of(plan: &Plan) -> Prices<'_> {
+    Prices {
+        intensity: &plan.intensity,
+        zone: plan.zone.as_ref(),
+        pue: &plan.pue,
+        upstream: plan.statement.upstream.as_ref(),
+        contracts: plan.statement.contracts.as_ref(),
+        matching: plan.statement.matching,
+    }
+}
+
 /// The request with the zones that runs name: only these are read from a store.
-fn with_zones(request: &Request, log: Option<&JobLog>) -> Request {
+pub(super) fn with_zones(request: &Request, log: Option<&JobLog>) -> Request {
     let of_runs = log.into_iter().flat_map(|log| &log.runs).filter_map(|run| run.zone.clone());
     let zones: BTreeSet<String> = request.run_zones.iter().cloned().chain(of_runs).collect();
     Request { run_zones: zones.into_iter().collect(), ..request.clone() }
+}
+
+/// Nothing was named to read.
+fn nothing_to_read() -> ConfigError {
+    ConfigError::Value {
+        setting: "--snapshot".to_owned(),
+        reason: "nothing is named to read".to_owned(),
+        hint: Some(
+            "name a snapshot with `--snapshot`, a server with `--prometheus`, or a job log with `--jobs`"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Neither series nor runs.

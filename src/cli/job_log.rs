@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use super::Failure;
 use crate::config::ConfigError;
 use crate::jobs::{self, ColumnMap, JobLog, LogFormat};
+use crate::ledger::store::LogOptions;
 
 /// Which job logs, and how to read them.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -69,6 +70,18 @@ impl JobsArgs {
     /// The zone as typed.
     pub(super) fn zone_name(&self) -> Option<&String> {
         self.reading.jobs_tz.as_ref()
+    }
+
+    /// How a ledger is to read them again.
+    pub(super) fn kept_options(&self, zone: Tz) -> LogOptions {
+        let format = self.reading.jobs_format;
+        let word = format.and_then(|format| LogFormat::ALL.into_iter().find(|(_, known)| *known == format));
+        LogOptions {
+            time_zone: zone.name().to_owned(),
+            format: word.map(|(word, _)| word.to_owned()),
+            columns: self.reading.jobs_columns.as_ref().map(ToString::to_string),
+            node: self.reading.jobs_node.clone(),
+        }
     }
 
     /// Reads the logs; `None` if there are none.

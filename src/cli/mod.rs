@@ -1,11 +1,13 @@
 //! The command line: a file for each command with its flags, its help and its
 //! call into the library. Nothing else in the program prints.
 
+mod backfill;
 mod calibrate;
 mod compare;
 mod convert;
 mod demo;
 mod explain;
+mod export;
 mod fetch;
 mod hardware;
 mod inputs;
@@ -13,13 +15,16 @@ mod inspect;
 mod intensity;
 mod job_log;
 mod jobs;
+mod ledger_report;
 mod mark;
 mod output;
+mod period;
 mod provenance;
 mod report;
 mod server;
 mod simulate;
 mod summary;
+mod verify;
 mod whatif;
 
 use std::error::Error;
@@ -34,7 +39,10 @@ use crate::config::ConfigError;
 use crate::jobs::JobsError;
 use crate::jobs::mark::MarkError;
 use crate::ledger::LedgerError;
+use crate::ledger::backfill::BackfillError;
+use crate::ledger::store::{PeriodError, StoreError};
 use crate::report::ReportError;
+use crate::report::export::ExportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
 use crate::source::dump::DumpError;
@@ -73,6 +81,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Report(Box<report::Args>),
+    Backfill(Box<backfill::Args>),
+    Reprice(backfill::RepriceArgs),
+    Verify(verify::Args),
+    Export(Box<export::Args>),
     Inspect(inspect::Args),
     Jobs(jobs::Args),
     Mark(mark::Args),
@@ -104,6 +116,8 @@ pub enum Outcome {
     Unbalanced,
     /// What was asked for is in no table.
     NotFound,
+    /// A ledger is not what was written.
+    Unsound,
 }
 
 impl Outcome {
@@ -111,7 +125,7 @@ impl Outcome {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Unbalanced | Self::NotFound => 1,
+            Self::Unbalanced | Self::NotFound | Self::Unsound => 1,
             Self::LeftOut => 3,
         }
     }
@@ -141,6 +155,18 @@ pub enum Failure {
     /// A saved input.
     #[error("cannot convert")]
     Dump(#[from] DumpError),
+    /// A ledger could not be exported.
+    #[error("cannot export")]
+    Export(#[from] ExportError),
+    /// The ledger on disk cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger on disk cannot be brought up to date.
+    #[error(transparent)]
+    Backfill(#[from] BackfillError),
+    /// The ledger on disk has no books of a period.
+    #[error(transparent)]
+    Period(#[from] PeriodError),
     /// The books.
     #[error("cannot make the books")]
     Ledger(#[from] LedgerError),
@@ -165,6 +191,8 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(error) if error.is_usage() => 2,
+            Self::Store(error) | Self::Backfill(BackfillError::Store(error)) if error.is_usage() => 2,
+            Self::Period(error) if error.is_usage() => 2,
             Self::Intensity(FetchError::UnknownProvider { .. } | FetchError::NoZone { .. }) => 2,
             Self::Remote(error) if error.is_usage() => 2,
             Self::Simulate(SimulateError::Scenario { .. }) => 2,
@@ -175,6 +203,8 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Store(error) | Self::Backfill(BackfillError::Store(error)) => error.hint(),
+            Self::Period(error) => error.hint(),
             Self::Jobs(error) => error.hint(),
             Self::Mark(MarkError::Started { name, .. }) => {
                 Some(format!("stop it with `wattledger mark stop {name}`, or give the new one another name"))
@@ -216,6 +246,9 @@ impl Failure {
             Self::Simulate(SimulateError::Exists { .. }) => {
                 Some("remove it, or choose another directory with `--out`".to_owned())
             }
+            Self::Export(ExportError::NotEmpty { .. } | ExportError::Write(_)) => {
+                Some("choose another place with `--out`".to_owned())
+            }
             Self::Report(ReportError::Write(_)) => Some("choose another directory with `--out`".to_owned()),
             _ => None,
         }
@@ -255,6 +288,10 @@ fn holds_files(directory: &Path) -> bool {
 pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Report(args) => report::run(&args),
+        Command::Backfill(args) => backfill::run(&args),
+        Command::Reprice(args) => backfill::reprice(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Mark(args) => mark::run(&args),

@@ -96,19 +96,7 @@ pub(super) fn provenance(
     {
         notes.push("nodes without a node meter have no `other`: 0 W is taken for it".to_owned());
     }
-    let counts = log.map(|log| {
-        BTreeMap::from([
-            ("runs", log.runs.len() as u64),
-            ("rejected_lines", log.rejected_total),
-            ("never_started", log.skipped.never_started),
-            ("steps_folded", log.skipped.steps),
-            ("orphan_steps", log.skipped.orphan_steps),
-            ("duplicates", log.skipped.duplicates),
-            ("superseded", log.skipped.superseded),
-            ("zero_length", log.skipped.zero_length),
-            ("without_nodes", log.skipped.without_nodes),
-        ])
-    });
+    let counts = log.map(job_counts);
     Provenance {
         title: plan.title(),
         inputs: files,
@@ -120,6 +108,21 @@ pub(super) fn provenance(
         notes,
         attributions: plan.attributions.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// What a job log held.
+pub(super) fn job_counts(log: &JobLog) -> BTreeMap<&'static str, u64> {
+    BTreeMap::from([
+        ("runs", log.runs.len() as u64),
+        ("rejected_lines", log.rejected_total),
+        ("never_started", log.skipped.never_started),
+        ("steps_folded", log.skipped.steps),
+        ("orphan_steps", log.skipped.orphan_steps),
+        ("duplicates", log.skipped.duplicates),
+        ("superseded", log.skipped.superseded),
+        ("zero_length", log.skipped.zero_length),
+        ("without_nodes", log.skipped.without_nodes),
+    ])
 }
 
 /// Zones that runs name and that nobody knows: their energy is not priced.
@@ -137,7 +140,7 @@ fn unknown_zones(log: &JobLog, plan: &Plan) -> Vec<String> {
 }
 
 /// Notes of nodes, each once with the nodes that it holds for.
-fn node_notes(books: &Books, models_unseen: bool) -> Vec<String> {
+pub(super) fn node_notes(books: &Books, models_unseen: bool) -> Vec<String> {
     let mut by_note: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in &books.nodes {
         for note in &node.notes {

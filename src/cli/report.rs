@@ -6,13 +6,15 @@ use clap::ValueEnum;
 
 use super::explain::explain;
 use super::inputs::{InputArgs, Inputs, Opened};
+use super::ledger_report::{self, Asked, FromLedger};
 use super::output::{data, wrote};
 use super::provenance::provenance;
 use super::summary::print_summary;
 use super::{Failure, Outcome};
 use crate::carbon::Matching;
-use crate::config::{ConfigError, Defaults};
+use crate::config::{ConfigError, Defaults, Request, find_file, reporting_zone};
 use crate::ledger::Books;
+use crate::ledger::store::Store;
 use crate::report::{Report, Subject};
 
 /// Energy and emissions of every run, user and node: CSV tables and PNG charts.
@@ -37,11 +39,18 @@ use crate::report::{Report, Subject};
   Without any series, from the job log alone (wattledger.toml says which processors and GPUs the nodes have):
   wattledger report --jobs sacct.txt --zone DE --out report
 
+  A month of a ledger that `wattledger backfill` made:
+  wattledger report --ledger ledger --month 2026-10 --out report-2026-10
+
   What would be done, and with which method for each device:
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --explain")]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
+    /// Ledger of `wattledger backfill` to report on, in place of samples and a job log.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "prometheus", "files", "zone", "intensity", "basis", "pue",
+        "power_model", "calibration", "share", "gpu_in_node_meter", "jobs_from", "jobs_to", "explain"])]
+    ledger: Option<PathBuf>,
     /// Contracts, certificates and residual mixes for the market-based figure, as CSV (docs/statement.md); with direct factors.
     #[arg(long, value_name = "FILE")]
     contracts: Option<PathBuf>,
@@ -81,16 +90,53 @@ pub(super) struct Wanted {
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let wanted =
         Wanted { out: args.out.clone(), charts: !args.no_charts, strict: args.strict, explain: args.explain };
-    let mut inputs = args.inputs.gather()?;
-    inputs.request.contracts.clone_from(&args.contracts);
-    inputs.request.matching = args.matching.map(|matching| match matching {
+    let matching = args.matching.map(|matching| match matching {
         MatchingChoice::Annual => Matching::Annual,
         MatchingChoice::Hourly => Matching::Hourly,
     });
+    if let Some(ledger) = &args.ledger {
+        return from_ledger(args, ledger, matching, &wanted);
+    }
+    let mut inputs = args.inputs.gather()?;
+    inputs.request.contracts.clone_from(&args.contracts);
+    inputs.request.matching = matching;
     match make(&inputs, &wanted)? {
         Outcome::Done if inputs.lossy && args.strict => Ok(Outcome::LeftOut),
         outcome => Ok(outcome),
     }
+}
+
+/// A report on a period of a ledger.
+fn from_ledger(
+    args: &Args,
+    ledger: &Path,
+    matching: Option<Matching>,
+    wanted: &Wanted,
+) -> Result<Outcome, Failure> {
+    can_be_written(&wanted.out)?;
+    let store = Store::open(ledger)?;
+    let (file, config) = find_file(args.inputs.rules.prices.config.as_deref())?;
+    let typed = args.inputs.rules.request();
+    let zone = match &typed.time_zone {
+        Some(_) => reporting_zone(&typed, &file)?,
+        None => store.time_zone(),
+    };
+    let (from, to) = args.inputs.times(zone)?;
+    let request = Request { from, to, contracts: args.contracts.clone(), matching, ..typed };
+    let window = ledger_report::window(&store, &request, zone)?;
+    let asked = Asked { store: &store, window, request: &request, file: &file, config: config.as_ref() };
+    let read = FromLedger::read(&asked)?;
+    let report = Report::new(read.subject(), read.period.entries.clone())?;
+    let written = report.write(&wanted.out, wanted.charts)?;
+    print_summary(&report.summary()?, &read.provenance);
+    wrote(&wanted.out, &written);
+    Ok(if !read.period.books.balances.close() {
+        Outcome::Unbalanced
+    } else if wanted.strict && (!read.period.left_out.is_empty() || read.period.runs.log.rejected_total > 0) {
+        Outcome::LeftOut
+    } else {
+        Outcome::Done
+    })
 }
 
 /// Makes a report, or with `explain` says how it would be made.

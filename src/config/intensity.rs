@@ -45,6 +45,22 @@ pub struct StatementPlan {
     pub purchases: Option<Purchases>,
 }
 
+/// Says what becomes of contracts, or of there being none.
+pub(super) fn note_contracts(basis: Basis, has_contracts: bool, notes: &mut Vec<String>) {
+    if !basis.is_scope_2() {
+        if has_contracts {
+            notes.push(format!(
+                "contracts are left aside: a market-based figure is of direct, average factors, and these are {basis} (`--basis direct`)"
+            ));
+        }
+    } else if !has_contracts {
+        notes.push(
+            "no contracts stated (`--contracts`): the market-based figure takes location factors throughout"
+                .to_owned(),
+        );
+    }
+}
+
 /// Reads what the statement is made of.
 pub(super) fn statement(
     intensity: &Intensity,
@@ -56,18 +72,7 @@ pub(super) fn statement(
     let contracts = request.contracts.as_ref().or(file.site.contracts.as_ref());
     let contracts = contracts.map(|path| Contracts::read(path, intensity)).transpose()?;
     let basis = intensity.basis();
-    if !basis.is_scope_2() {
-        if contracts.is_some() {
-            notes.push(format!(
-                "contracts are left aside: a market-based figure is of direct, average factors, and these are {basis} (`--basis direct`)"
-            ));
-        }
-    } else if contracts.is_none() {
-        notes.push(
-            "no contracts stated (`--contracts`): the market-based figure takes location factors throughout"
-                .to_owned(),
-        );
-    }
+    note_contracts(basis, contracts.is_some(), notes);
     let upstream = if basis.is_scope_2() {
         let places = Places::new(request, file);
         let life_cycle = Some(Basis { scope: Scope::LifeCycle, ..basis });

@@ -4,6 +4,7 @@
 mod convert;
 mod fetch;
 mod intensity;
+mod ledger;
 mod plan;
 mod pue;
 mod whatif;
@@ -20,16 +21,18 @@ pub use fetch::{
     cached_request, fetch_request,
 };
 pub use intensity::StatementPlan;
+pub use ledger::LedgerPlan;
 pub(crate) use plan::find_file;
 pub use plan::{
-    Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window, reporting_zone,
+    Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window, period_of,
+    reporting_zone,
 };
 pub use whatif::question;
 
 use crate::carbon::{CarbonError, Matching};
 use crate::ledger::{GpuInNodeMeter, ShareRule};
 use crate::meter::catalog::{Catalog, MeterKind};
-use crate::meter::names::AliasError;
+use crate::meter::names::{AliasError, Aliases};
 use crate::power::calibration::CalibrationError;
 
 /// The file that is read from the working directory if no other is named.
@@ -209,6 +212,21 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// True if it states whose days are reported on.
+    pub(crate) fn has_time_zone(&self) -> bool {
+        self.site.time_zone.is_some()
+    }
+
+    /// What nodes are called by the scheduler.
+    ///
+    /// # Errors
+    ///
+    /// Where a pattern is none.
+    pub(crate) fn aliases(&self) -> Result<Aliases, ConfigError> {
+        let pairs = self.nodes.alias.iter().map(|(pattern, node)| (pattern.as_str(), node.as_str()));
+        Ok(Aliases::new(pairs)?)
+    }
+
     /// The shipped catalog with the rows of `[[meter]]` before its own.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use crate::carbon::{Footprints, Intensity, Matching, Zone};
 use crate::jobs::{hostlist, tres};
 use crate::ledger::{GpuInNodeMeter, NodeHardware, Pue, Rules, ShareRule};
 use crate::meter::edges::EdgeRule;
-use crate::meter::names::{Aliases, reason_of};
+use crate::meter::names::reason_of;
+use crate::period::{Length, Period};
 use crate::power::calibration::Calibration;
 use crate::power::{LoadCurve, MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
 use crate::time::{Window, format_instant, parse_instant};
@@ -95,6 +96,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The same of the carbon factors.
     pub intensity_notes: Vec<String>,
+    /// The zones whose factors may be asked for, each once.
+    pub used_zones: Vec<Zone>,
     /// Whose carbon factors are used, with their licences, for the report to print.
     pub attributions: Vec<Arc<str>>,
 }
@@ -144,9 +147,7 @@ impl Plan {
             model_unseen_nodes: request.from_job_log || file.power.model_unseen_nodes.unwrap_or(false),
             share: request.share.or(file.scheduler.share).unwrap_or_default(),
             gpu_in_node_meter: request.gpu_in_node_meter.or(file.site.gpu_in_node_meter).unwrap_or_default(),
-            aliases: Aliases::new(
-                file.nodes.alias.iter().map(|(pattern, node)| (pattern.as_str(), node.as_str())),
-            )?,
+            aliases: file.aliases()?,
             hardware: file.hardware.iter().map(hardware).collect::<Result<_, _>>()?,
             scheduler_nodes: scheduler_nodes(file)?,
             jobs_from_ms,
@@ -169,7 +170,19 @@ impl Plan {
         }
         let statement = super::intensity::statement(&intensity, zone.as_ref(), request, file, &mut notes)?;
         let attributions = intensity.attributions(&used, window);
-        Ok(Self { rules, intensity, zone, statement, pue, jobs_tz, notes, attributions, intensity_notes })
+        let used_zones = used;
+        Ok(Self {
+            rules,
+            intensity,
+            zone,
+            statement,
+            pue,
+            jobs_tz,
+            notes,
+            used_zones,
+            attributions,
+            intensity_notes,
+        })
     }
 
     /// The settings by name, for the record in `summary.json`.
@@ -216,10 +229,15 @@ impl Plan {
 
     /// The report's title, as the basis of its factors allows (rule G4).
     pub fn title(&self) -> String {
-        match self.intensity.basis().scope {
-            crate::carbon::Scope::LifeCycle => "electricity, life-cycle basis".to_owned(),
-            crate::carbon::Scope::Direct => "electricity, direct emissions, location-based".to_owned(),
-        }
+        title_of(self.intensity.basis())
+    }
+}
+
+/// The title that a report may have whose factors have this basis (rule G4).
+pub(super) fn title_of(basis: crate::carbon::Basis) -> String {
+    match basis.scope {
+        crate::carbon::Scope::LifeCycle => "electricity, life-cycle basis".to_owned(),
+        crate::carbon::Scope::Direct => "electricity, direct emissions, location-based".to_owned(),
     }
 }
 
@@ -305,6 +323,21 @@ pub fn reporting_zone(request: &Request, file: &ConfigFile) -> Result<Tz, Config
         Some((setting, name)) => time_zone(setting, name),
         None => Ok(Defaults::TIME_ZONE),
     }
+}
+
+/// The period that `flag` names as `text`, as seen from `now_ms` in `zone`.
+///
+/// # Errors
+///
+/// Where it names none of that length.
+pub fn period_of(
+    flag: &str,
+    length: Length,
+    text: &str,
+    now_ms: i64,
+    zone: Tz,
+) -> Result<Period, ConfigError> {
+    length.parse(text, now_ms, zone).map_err(|error| value(flag, error.to_string(), None))
 }
 
 /// The zone of the job log's times without an offset, by flag, file or default.

@@ -56,6 +56,14 @@ impl ColumnMap {
     }
 }
 
+/// As [`FromStr`] reads it.
+impl std::fmt::Display for ColumnMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs = self.pairs.iter().map(|(ours, theirs)| format!("{ours}={theirs}"));
+        f.write_str(&pairs.chain(self.header.iter().cloned()).collect::<Vec<_>>().join(","))
+    }
+}
+
 impl FromStr for ColumnMap {
     type Err = ColumnsError;
 

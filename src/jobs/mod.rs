@@ -87,7 +87,7 @@ fn plausible_cpu_time_s(seconds: f64) -> Option<f64> {
 }
 
 /// What a run held on one node. `None` means that the log does not say.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Allocation {
     /// The node's name in the scheduler.
     pub node: String,
@@ -219,7 +219,7 @@ pub struct UnknownFormat {
 }
 
 /// What the scheduler says that a node has.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct SchedulerNode {
     /// Its name in the scheduler.
     pub name: String,
@@ -243,7 +243,7 @@ pub struct LogInput {
 }
 
 /// Rows that are well formed and yet no run of their own, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Skipped {
     /// Jobs that wait, or that were cancelled before they started, and arrays as a whole.
     pub never_started: u64,
@@ -306,17 +306,33 @@ pub fn read(path: &Path, options: &Options) -> Result<JobLog, JobsError> {
 ///
 /// As [`read`], for the first of them that cannot be used.
 pub fn read_all(paths: &[PathBuf], options: &Options) -> Result<JobLog, JobsError> {
-    let mut collector = new_collector(options);
-    for path in paths {
+    let logs: Vec<(&Path, &Options)> = paths.iter().map(|path| (path.as_path(), options)).collect();
+    read_each(&logs)
+}
+
+/// Reads several job logs as one, each with options of its own.
+///
+/// # Errors
+///
+/// As [`read`], for the first of them that cannot be used.
+pub fn read_each(logs: &[(&Path, &Options)]) -> Result<JobLog, JobsError> {
+    let plain = Options::default();
+    let first = logs.first().map_or(&plain, |(_, options)| *options);
+    let mut collector = new_collector(first);
+    for (path, options) in logs {
+        collector.default_node.clone_from(&options.default_node);
         if path.is_dir() {
             pods::read(&mut collector, path)?;
             continue;
         }
-        let opened =
-            open::open(path).map_err(|source| JobsError::Io { doing: "open", path: path.clone(), source })?;
+        let opened = open::open(path).map_err(|source| JobsError::Io {
+            doing: "open",
+            path: path.to_path_buf(),
+            source,
+        })?;
         read_one(&mut collector, &opened.head, opened.reader, path, options)?;
     }
-    Ok(finish(collector, options))
+    Ok(finish(collector, first))
 }
 
 /// Reads a job log from `reader`; `path` names it in errors and rejected lines.

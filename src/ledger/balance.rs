@@ -90,7 +90,7 @@ impl Balances {
         self.entries.closes() && self.increments.closes() && self.node_meters.closes()
     }
 
-    /// Adds those of another node.
+    /// Adds those of another node or day.
     pub fn merge(&mut self, other: Self) {
         self.entries.merge(other.entries);
         self.increments.merge(other.increments);

@@ -1,13 +1,92 @@
 //! The ledger as a Polars frame: one row for each entry, with the columns of
 //! the ledger's schema. Everything after this is grouping.
 
+use std::collections::BTreeMap;
+
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
 use super::Books;
 use super::entry::Beneficiary;
 use super::method::Method;
-use super::pricing::{Pricer, Prices};
+use super::pricing::{Place, Pricer, Prices};
 use crate::jobs::Run;
+use crate::time::Window;
+
+/// The price of rows.
+#[derive(Default)]
+struct PriceColumns {
+    pue: Vec<f64>,
+    facility_energy_j: Vec<f64>,
+    zone: Vec<Option<String>>,
+    intensity: Vec<Option<f64>>,
+    tier: Vec<Option<String>>,
+    estimated: Vec<Option<bool>>,
+    source: Vec<Option<String>>,
+    release: Vec<Option<String>>,
+    emissions_gco2e: Vec<Option<f64>>,
+    upstream_gco2e: Vec<Option<f64>>,
+}
+
+/// `entries` with their prices, in place of those that they may have had: rules G1 to G3, T3. `zones` are those stated for nodes.
+///
+/// # Errors
+///
+/// Where a column is missing.
+pub fn priced(
+    mut entries: DataFrame,
+    buckets: &[Window],
+    zones: &BTreeMap<&str, &str>,
+    runs: &[Run],
+    prices: Prices<'_>,
+) -> PolarsResult<DataFrame> {
+    let mut columns = PriceColumns::default();
+    let mut pricer = Pricer::new(prices, runs, buckets);
+    let (nodes, numbers) = (entries.column("node")?.str()?, entries.column("run")?.u32()?);
+    let (bucket, energy) = (entries.column("bucket")?.u32()?, entries.column("energy_j")?.f64()?);
+    let mut last: Option<(&str, Option<&str>)> = None;
+    for row in 0..entries.height() {
+        let node = nodes.get(row).unwrap_or_default();
+        let node_zone = match last {
+            Some((known, zone)) if known == node => zone,
+            _ => zones.get(node).copied(),
+        };
+        last = Some((node, node_zone));
+        let place = Place {
+            node_zone,
+            run: numbers.get(row).map(|run| run as usize),
+            bucket: bucket.get(row).map_or(usize::MAX, |bucket| bucket as usize),
+        };
+        let priced = pricer.price(place, energy.get(row).unwrap_or(0.0));
+        columns.pue.push(priced.pue);
+        columns.facility_energy_j.push(priced.facility_energy_j);
+        columns.zone.push(priced.zone.map(|zone| zone.as_str().to_owned()));
+        columns.emissions_gco2e.push(priced.emissions_gco2e);
+        columns.upstream_gco2e.push(priced.upstream_gco2e);
+        let factor = priced.factor;
+        columns.intensity.push(factor.as_ref().map(|factor| factor.intensity.value()));
+        columns.tier.push(factor.as_ref().map(|factor| factor.tier.to_string()));
+        columns.estimated.push(factor.as_ref().map(|factor| factor.estimated));
+        columns.source.push(factor.as_ref().map(|factor| factor.source.to_string()));
+        columns.release.push(factor.as_ref().map(|factor| factor.release.to_string()));
+    }
+    let basis = prices.intensity.basis().to_string();
+    for column in [
+        Column::new("pue".into(), columns.pue),
+        Column::new("facility_energy_j".into(), columns.facility_energy_j),
+        Column::new("zone".into(), columns.zone),
+        Column::new("intensity_gco2e_per_kwh".into(), columns.intensity),
+        Column::new("intensity_tier".into(), columns.tier),
+        Column::new("intensity_estimated".into(), columns.estimated),
+        Column::new("basis".into(), vec![basis; entries.height()]),
+        Column::new("factor_source".into(), columns.source),
+        Column::new("factor_release".into(), columns.release),
+        Column::new("emissions_gco2e".into(), columns.emissions_gco2e),
+        Column::new("upstream_gco2e".into(), columns.upstream_gco2e),
+    ] {
+        entries.with_column(column)?;
+    }
+    Ok(entries)
+}
 
 /// Number of a run in the frame's `run` column; rows of nobody's run have none.
 fn run_number(beneficiary: Beneficiary) -> Option<u32> {
@@ -42,16 +121,6 @@ struct Columns {
     expected_s: Vec<f64>,
     method: Vec<&'static str>,
     share_method: Vec<&'static str>,
-    pue: Vec<f64>,
-    facility_energy_j: Vec<f64>,
-    zone: Vec<Option<String>>,
-    intensity: Vec<Option<f64>>,
-    tier: Vec<Option<String>>,
-    estimated: Vec<Option<bool>>,
-    source: Vec<Option<String>>,
-    release: Vec<Option<String>>,
-    emissions_gco2e: Vec<Option<f64>>,
-    upstream_gco2e: Vec<Option<f64>>,
 }
 
 /// All entries of `books`, in the order node, device, bucket, beneficiary
@@ -62,7 +131,6 @@ struct Columns {
 /// Only if Polars refuses the columns.
 pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsResult<DataFrame> {
     let mut columns = Columns::default();
-    let mut pricer = Pricer::new(prices, runs);
     for node in &books.nodes {
         for entry in &node.entries {
             let (Some(device), Some(bucket)) =
@@ -70,7 +138,6 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             else {
                 continue;
             };
-            let priced = pricer.price(books, node.zone.as_deref(), entry);
             let known_s = entry.covered_s + entry.interpolated_s;
             let extrapolated = (known_s > 0.0 && known_s >= EXTRAPOLATE_FROM * entry.expected_s)
                 .then(|| entry.energy_j * (entry.expected_s / known_s).max(1.0));
@@ -96,26 +163,16 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.expected_s.push(entry.expected_s);
             columns.method.push(method.as_str());
             columns.share_method.push(entry.share_method.as_str());
-            columns.pue.push(priced.pue);
-            columns.facility_energy_j.push(priced.facility_energy_j);
-            columns.zone.push(priced.zone.map(|zone| zone.as_str().to_owned()));
-            columns.emissions_gco2e.push(priced.emissions_gco2e);
-            columns.upstream_gco2e.push(priced.upstream_gco2e);
-            let factor = priced.factor;
-            columns.intensity.push(factor.as_ref().map(|factor| factor.intensity.value()));
-            columns.tier.push(factor.as_ref().map(|factor| factor.tier.to_string()));
-            columns.estimated.push(factor.as_ref().map(|factor| factor.estimated));
-            columns.source.push(factor.as_ref().map(|factor| factor.source.to_string()));
-            columns.release.push(factor.as_ref().map(|factor| factor.release.to_string()));
         }
     }
-    columns.into_frame(prices)
+    let zones: BTreeMap<&str, &str> =
+        books.nodes.iter().filter_map(|node| Some((node.name.as_str(), node.zone.as_deref()?))).collect();
+    priced(columns.into_frame()?, &books.buckets, &zones, runs, prices)
 }
 
 impl Columns {
-    fn into_frame(self, prices: Prices<'_>) -> PolarsResult<DataFrame> {
+    fn into_frame(self) -> PolarsResult<DataFrame> {
         let rows = self.bucket.len();
-        let basis = prices.intensity.basis().to_string();
         DataFrame::new(
             rows,
             vec![
@@ -139,17 +196,6 @@ impl Columns {
                 Column::new("expected_s".into(), self.expected_s),
                 Column::new("method".into(), self.method),
                 Column::new("share_method".into(), self.share_method),
-                Column::new("pue".into(), self.pue),
-                Column::new("facility_energy_j".into(), self.facility_energy_j),
-                Column::new("zone".into(), self.zone),
-                Column::new("intensity_gco2e_per_kwh".into(), self.intensity),
-                Column::new("intensity_tier".into(), self.tier),
-                Column::new("intensity_estimated".into(), self.estimated),
-                Column::new("basis".into(), vec![basis; rows]),
-                Column::new("factor_source".into(), self.source),
-                Column::new("factor_release".into(), self.release),
-                Column::new("emissions_gco2e".into(), self.emissions_gco2e),
-                Column::new("upstream_gco2e".into(), self.upstream_gco2e),
             ],
         )
     }

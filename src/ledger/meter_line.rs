@@ -114,7 +114,7 @@ impl LineUse {
     }
 }
 
-/// A line for each series in their order, one for all CPU-time series of a node that went one way.
+/// A line for each series, by node, exporter, metric and device; one for all CPU-time series of a node that went one way.
 pub(super) fn lines(series: &[SeriesRow], nodes: &[NodeBooks]) -> Vec<MeterLine> {
     let uses: BTreeMap<usize, &SeriesUse> =
         nodes.iter().flat_map(|node| &node.uses).map(|used| (used.row, used)).collect();
@@ -137,10 +137,23 @@ pub(super) fn lines(series: &[SeriesRow], nodes: &[NodeBooks]) -> Vec<MeterLine>
         }
         lines.push(line);
     }
+    sort(&mut lines);
     lines
 }
 
-/// The lines of several days as one list, in the order in which they first appear. Of each day a line tells what became of it then.
+fn sort(lines: &mut [MeterLine]) {
+    lines.sort_by(|left, right| {
+        (&left.node, &left.exporter, &left.metric, &left.device, &left.labels).cmp(&(
+            &right.node,
+            &right.exporter,
+            &right.metric,
+            &right.device,
+            &right.labels,
+        ))
+    });
+}
+
+/// The lines of several days as one list, in the same order. Of each day a line tells what became of it then.
 pub(super) fn merge(days: impl IntoIterator<Item = Vec<MeterLine>>) -> Vec<MeterLine> {
     let mut merged: Vec<MeterLine> = Vec::new();
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();
@@ -163,8 +176,6 @@ pub(super) fn merge(days: impl IntoIterator<Item = Vec<MeterLine>>) -> Vec<Meter
             }
         }
     }
-    merged.sort_by(|left, right| {
-        (&left.node, &left.metric, &left.labels).cmp(&(&right.node, &right.metric, &right.labels))
-    });
+    sort(&mut merged);
     merged
 }

@@ -5,6 +5,7 @@
 //! returns for each node its rows and the proof that they add up.
 
 mod attribute;
+pub mod backfill;
 mod balance;
 mod calibrate;
 mod claims;
@@ -29,6 +30,7 @@ mod pue;
 mod rules;
 mod shift;
 mod size;
+pub mod store;
 mod survey;
 mod usage;
 mod whatif;
@@ -47,7 +49,7 @@ pub use device::{DeviceBook, MethodBook};
 pub use device_model::{HardwareModel, hardware_model};
 pub use embodied::EmbodiedDevice;
 pub use entry::{Beneficiary, Entry};
-pub use frame::entries_frame;
+pub use frame::{entries_frame, priced};
 pub use market::{ContractUse, Market, ZoneUse};
 pub use meter_line::{LineUse, MeterLine};
 pub use method::Method;
@@ -140,6 +142,7 @@ pub struct NodeBooks {
     pub node_meter: Option<MethodBook>,
     /// What it took to make it, and who had what of that (rule G5).
     pub embodied: Vec<EmbodiedDevice>,
+    /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
     pub notes: Vec<String>,

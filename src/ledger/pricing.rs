@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Books;
 use super::entry::{Beneficiary, Entry};
 use super::pue::Pue;
 use crate::carbon::{Contracts, Factor, Intensity, Matching, Zone};
 use crate::jobs::Run;
+use crate::time::Window;
 use crate::units::{GramsPerKwh, Joules};
 
 /// What emissions are worked out with.
@@ -43,10 +43,33 @@ pub(super) struct Priced {
     pub upstream_gco2e: Option<f64>,
 }
 
+/// What is to be priced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    /// Zone stated for the node.
+    pub node_zone: Option<&'p str>,
+    /// Whose energy it is; `None` of nobody's.
+    pub run: Option<usize>,
+    /// Position of the bucket.
+    pub bucket: usize,
+}
+
+impl<'p> Place<'p> {
+    /// Of a row of a node in `node_zone`.
+    pub(super) fn of(node_zone: Option<&'p str>, entry: &Entry) -> Self {
+        let run = match entry.beneficiary {
+            Beneficiary::Run(run) => Some(run),
+            _ => None,
+        };
+        Self { node_zone, run, bucket: entry.bucket }
+    }
+}
+
 /// Looks factors up once for each zone and bucket.
 pub(super) struct Pricer<'a> {
     prices: Prices<'a>,
     runs: &'a [Run],
+    buckets: &'a [Window],
     named: BTreeMap<String, Option<Zone>>,
     factors: BTreeMap<(Zone, usize), Option<Factor>>,
     upstreams: BTreeMap<(Zone, usize), Option<GramsPerKwh>>,
@@ -56,10 +79,11 @@ pub(super) struct Pricer<'a> {
 
 impl<'a> Pricer<'a> {
     /// With the zones that `runs` may name.
-    pub(super) fn new(prices: Prices<'a>, runs: &'a [Run]) -> Self {
+    pub(super) fn new(prices: Prices<'a>, runs: &'a [Run], buckets: &'a [Window]) -> Self {
         Self {
             prices,
             runs,
+            buckets,
             named: BTreeMap::new(),
             factors: BTreeMap::new(),
             upstreams: BTreeMap::new(),
@@ -67,42 +91,33 @@ impl<'a> Pricer<'a> {
         }
     }
 
-    /// Prices one row of a node; `node_zone` is the zone stated for the node.
-    pub(super) fn price(&mut self, books: &Books, node_zone: Option<&str>, entry: &Entry) -> Priced {
-        let (zone, pue) = self.place(books, node_zone, entry);
-        let factor = zone.as_ref().and_then(|zone| self.factor(books, zone, entry.bucket));
-        let facility_energy_j = entry.energy_j * pue;
+    /// Prices `energy_j` joules of IT energy.
+    pub(super) fn price(&mut self, place: Place<'_>, energy_j: f64) -> Priced {
+        let (zone, pue) = self.place(place);
+        let factor = zone.as_ref().and_then(|zone| self.factor(zone, place.bucket));
+        let facility_energy_j = energy_j * pue;
         let emissions_gco2e = factor
             .as_ref()
             .map(|factor| Joules(facility_energy_j).to_kwh().emissions(factor.intensity).value());
-        let upstream = self.upstream(books, zone.as_ref(), entry.bucket, factor.as_ref());
+        let upstream = self.upstream(zone.as_ref(), place.bucket, factor.as_ref());
         let upstream_gco2e =
             upstream.map(|intensity| Joules(facility_energy_j).to_kwh().emissions(intensity).value());
         Priced { zone, factor, pue, facility_energy_j, emissions_gco2e, upstream_gco2e }
     }
 
-    /// Whose factors apply to a row, and facility energy ÷ IT energy in its bucket.
-    pub(super) fn place(
-        &mut self,
-        books: &Books,
-        node_zone: Option<&str>,
-        entry: &Entry,
-    ) -> (Option<Zone>, f64) {
-        let run_zone = match entry.beneficiary {
-            Beneficiary::Run(run) => self.runs.get(run).and_then(|run| run.zone.as_deref()),
-            _ => None,
-        };
-        let zone = match run_zone.or(node_zone) {
+    /// Whose factors apply, and facility energy ÷ IT energy in the bucket.
+    pub(super) fn place(&mut self, place: Place<'_>) -> (Option<Zone>, f64) {
+        let run = place.run.and_then(|run| self.runs.get(run));
+        let zone = match run.and_then(|run| run.zone.as_deref()).or(place.node_zone) {
             Some(named) => self.named_zone(named),
             None => self.prices.zone.cloned(),
         };
-        (zone, self.pue(books, entry.bucket))
+        (zone, self.pue(place.bucket))
     }
 
     /// Life-cycle less direct, where both are of one kind.
     fn upstream(
         &mut self,
-        books: &Books,
         zone: Option<&Zone>,
         bucket: usize,
         direct: Option<&Factor>,
@@ -112,7 +127,7 @@ impl<'a> Pricer<'a> {
         if let Some(known) = self.upstreams.get(&key) {
             return *known;
         }
-        let whole = intensity.factor_at(zone, books.buckets.get(bucket)?.start_ms);
+        let whole = intensity.factor_at(zone, self.buckets.get(bucket)?.start_ms);
         let found = whole.and_then(|whole| {
             let is_like =
                 (whole.tier, &whole.source, &whole.release) == (direct.tier, &direct.source, &direct.release);
@@ -123,9 +138,9 @@ impl<'a> Pricer<'a> {
         found
     }
 
-    fn pue(&mut self, books: &Books, bucket: usize) -> f64 {
-        let prices = self.prices;
-        let all = || books.buckets.iter().map(|window| prices.pue.over(*window)).collect();
+    fn pue(&mut self, bucket: usize) -> f64 {
+        let (prices, buckets) = (self.prices, self.buckets);
+        let all = || buckets.iter().map(|window| prices.pue.over(*window)).collect();
         self.pues.get_or_insert_with(all).get(bucket).copied().unwrap_or(1.0)
     }
 
@@ -138,12 +153,12 @@ impl<'a> Pricer<'a> {
         zone
     }
 
-    fn factor(&mut self, books: &Books, zone: &Zone, bucket: usize) -> Option<Factor> {
+    fn factor(&mut self, zone: &Zone, bucket: usize) -> Option<Factor> {
         let key = (zone.clone(), bucket);
         if let Some(known) = self.factors.get(&key) {
             return known.clone();
         }
-        let window = books.buckets.get(bucket)?;
+        let window = self.buckets.get(bucket)?;
         let factor = self.prices.intensity.factor_at(zone, window.start_ms);
         self.factors.insert(key, factor.clone());
         factor

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Books;
 use super::entry::Beneficiary;
-use super::pricing::{Pricer, Prices};
+use super::pricing::{self, Pricer, Prices};
 use crate::carbon::{Intensity, Tier, Zone};
 use crate::jobs::Run;
 use crate::sum::{Sum, sum};
@@ -219,11 +219,11 @@ fn used(
     prices: Prices<'_>,
     zones: &mut Vec<Zone>,
 ) -> BTreeMap<Beneficiary, Vec<Cell>> {
-    let mut pricer = Pricer::new(prices, runs);
+    let mut pricer = Pricer::new(prices, runs, &books.buckets);
     let mut sums: BTreeMap<(Beneficiary, usize, Option<usize>), Sum> = BTreeMap::new();
     for node in &books.nodes {
         for entry in &node.entries {
-            let (zone, pue) = pricer.place(books, node.zone.as_deref(), entry);
+            let (zone, pue) = pricer.place(pricing::Place::of(node.zone.as_deref(), entry));
             let zone = zone.map(|zone| number_of(zones, &zone));
             sums.entry((entry.beneficiary, entry.bucket, zone)).or_default().add(entry.energy_j * pue);
         }

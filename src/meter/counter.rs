@@ -83,6 +83,22 @@ impl Tally {
         u64::from(self.counted.contains(at_ms))
     }
 
+    /// Adds what became of other samples of the same meter.
+    pub fn add(&mut self, other: &Self) {
+        self.samples += other.samples;
+        self.not_finite += other.not_finite;
+        self.blank += other.blank;
+        self.impossible += other.impossible;
+        self.outliers += other.outliers;
+        self.wraps += other.wraps;
+        self.resets += other.resets;
+        for (why, seconds) in &other.missing_s {
+            *self.missing_s.entry(*why).or_default() += seconds;
+        }
+        self.beyond_longest_gap_j += other.beyond_longest_gap_j;
+        self.increments_j += other.increments_j;
+    }
+
     /// Notes the missing time and the energy of finished intervals.
     pub fn close(&mut self, intervals: &[Interval]) {
         for interval in intervals {

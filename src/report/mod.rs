@@ -7,6 +7,7 @@ mod bounds;
 pub mod chart;
 mod comparison;
 mod embodied;
+pub mod export;
 mod group;
 mod intensity;
 mod meters;

@@ -149,8 +149,11 @@ fn run_figures(
             Some(crate::units::KilowattHours((*energy)?).to_joules().mean_power(Seconds(seconds)).value())
         })
         .collect();
-    let peak: Vec<Option<f64>> =
-        listed.iter().zip(&mean).map(|(run, mean)| peak_power(books.peaks_w.get(run).copied(), *mean)).collect();
+    let peak: Vec<Option<f64>> = listed
+        .iter()
+        .zip(&mean)
+        .map(|(run, mean)| peak_power(books.peaks_w.get(run).copied(), *mean))
+        .collect();
     let short: Vec<bool> = listed.iter().map(|run| !with_full_interval.contains(run)).collect();
     let like = |name: &str| -> Vec<Option<f64>> {
         let like = equivalents.named(name);

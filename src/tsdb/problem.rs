@@ -32,6 +32,14 @@ impl Problem {
             count: 1,
         }
     }
+
+    /// In words, with the file's place in its block and not where that lay.
+    pub fn in_block(&self) -> String {
+        let mut parts: Vec<_> = self.path.components().rev().take(3).map(|part| part.as_os_str()).collect();
+        parts.reverse();
+        let file: PathBuf = parts.into_iter().collect();
+        Self { path: file, ..self.clone() }.to_string()
+    }
 }
 
 impl fmt::Display for Problem {

@@ -1,0 +1,45 @@
+//! What a report from a ledger needs besides the ledger: energy and prices stand in its rows.
+
+use crate::carbon::{Basis, Contracts, Intensity, Matching, Purchases};
+use crate::meter::names::Aliases;
+
+use super::{ConfigError, ConfigFile, Request};
+
+/// See the module's description.
+pub struct LedgerPlan {
+    /// Title that fits the basis of the rows.
+    pub title: String,
+    /// Node names.
+    pub aliases: Aliases,
+    /// Contracts, certificates and residual mixes; `None` where the rows are of no direct, average factors.
+    pub contracts: Option<Contracts>,
+    /// How their volumes are matched.
+    pub matching: Matching,
+    /// Hardware bought.
+    pub purchases: Option<Purchases>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+impl LedgerPlan {
+    /// Of rows that are priced by factors of `basis`.
+    ///
+    /// # Errors
+    ///
+    /// For any value that cannot be, naming the flag or key.
+    pub fn new(request: &Request, file: &ConfigFile, basis: Basis) -> Result<Self, ConfigError> {
+        let mut notes = Vec::new();
+        let contracts = request.contracts.as_ref().or(file.site.contracts.as_ref());
+        let contracts = contracts.map(|path| Contracts::read(path, &Intensity::shipped()?)).transpose()?;
+        super::intensity::note_contracts(basis, contracts.is_some(), &mut notes);
+        let purchases = file.site.purchases.as_ref().map(|path| Purchases::read(path)).transpose()?;
+        Ok(Self {
+            title: super::plan::title_of(basis),
+            aliases: file.aliases()?,
+            contracts: contracts.filter(|_| basis.is_scope_2()),
+            matching: request.matching.or(file.site.matching).unwrap_or_default(),
+            purchases,
+            notes,
+        })
+    }
+}

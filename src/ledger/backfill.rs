@@ -1,0 +1,607 @@
+//! Day by day from blocks and job logs into the ledger on disk: what is there already is left as it is, and what hangs on
+//! something that changed is made again.
+//!
+//! A day's file is a function of the blocks near it, the runs that were there, the settings and the factors: whatever the order in
+//! which these come, the ledger ends with the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+
+use super::store::{
+    BlockRef, DayInputs, DayManifest, DayTotals, Made, RememberedSnapshot, Store, StoreError, write_day,
+};
+use super::{
+    Jobs, LedgerError, Prices, Rules, close_books, entries_frame, most_cpus_by_node, priced, read_for,
+};
+use crate::hash::text_sha256;
+use crate::jobs::{JobLog, Run, SchedulerNode};
+use crate::source::{Snapshot, Source as _, SourceError};
+use crate::time::{Window, local_day, local_days};
+
+/// Counts up when a rule of the accounting page changes figures: days that were made by older rules are made again.
+const RULES_VERSION: u32 = 1;
+
+/// A day knows less than before if fewer device seconds than this share of them are known.
+const AS_MUCH: f64 = 1.0 - 1e-9;
+
+/// Why a ledger could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A snapshot cannot be opened.
+    #[error("cannot open the snapshots")]
+    Source(#[from] SourceError),
+    /// The books of a day cannot be made.
+    #[error("cannot make the books of {date}")]
+    Ledger {
+        /// The day.
+        date: NaiveDate,
+        /// Why.
+        source: LedgerError,
+    },
+    /// The rows of a day cannot be put together.
+    #[error("cannot build the rows of {date}")]
+    Table {
+        /// The day.
+        date: NaiveDate,
+        /// Why.
+        source: polars::prelude::PolarsError,
+    },
+}
+
+/// What a ledger is to be made from.
+pub struct Backfill<'a> {
+    /// The ledger.
+    pub store: &'a Store,
+    /// The settings; the window is that of each day.
+    pub rules: &'a Rules,
+    /// What emissions are worked out with.
+    pub prices: Prices<'a>,
+    /// Whose factors are used in a window, as their licences ask for.
+    pub attributions: &'a dyn Fn(Window) -> Vec<String>,
+    /// The runs of all kept logs.
+    pub log: &'a JobLog,
+    /// The stretches of time that these cover.
+    pub covered: &'a [Window],
+    /// True if there is a log at all.
+    pub has_log: bool,
+    /// Where blocks lie.
+    pub snapshots: &'a [RememberedSnapshot],
+    /// Days that are looked at: those that lie in it.
+    pub window: Window,
+    /// True to work out emissions only.
+    pub only_prices: bool,
+    /// True to make all of them again.
+    pub rebuild: bool,
+    /// True to take a day also where it knows less than before.
+    pub replace: bool,
+}
+
+/// Why a day is made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It was asked for.
+    Asked,
+    /// There are other samples.
+    Samples,
+    /// The job log tells more.
+    Jobs,
+    /// The settings changed.
+    Settings,
+    /// The file is damaged.
+    Damaged,
+}
+
+impl Reason {
+    /// In a word or two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked for",
+            Self::Samples => "new samples",
+            Self::Jobs => "job log",
+            Self::Settings => "settings",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// What is to become of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Make,
+    /// It is made again.
+    Remake(Vec<Reason>),
+    /// Only its emissions are worked out again.
+    Reprice,
+    /// It is as it should be.
+    Keep,
+    /// It should be made again, and its samples are not at hand.
+    Wait(Vec<Reason>),
+}
+
+/// A day and what is to become of it.
+#[derive(Clone, Debug)]
+pub struct DayPlan {
+    /// The day.
+    pub date: NaiveDate,
+    /// The part of it that there are samples of.
+    pub window: Window,
+    /// What is to become of it.
+    pub action: Action,
+    before: Option<DayManifest>,
+    /// Blocks with a part in it.
+    blocks: BTreeSet<String>,
+}
+
+/// What became of a day.
+#[derive(Clone, Debug)]
+pub struct DayDone {
+    /// The day.
+    pub date: NaiveDate,
+    /// What was done, or [`Action::Keep`] where it would have known less than before.
+    pub action: Action,
+    /// Its sums before, if it was there.
+    pub before: Option<DayTotals>,
+    /// Its sums now.
+    pub after: Option<DayTotals>,
+    /// Why it was left as it was, or what could not be read.
+    pub notes: Vec<String>,
+    /// False where it was not written because its balances do not close.
+    pub is_balanced: bool,
+}
+
+/// A month whose figures are others now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restated {
+    /// `YYYY-MM`.
+    pub month: String,
+    /// Energy before and now of its changed days, in joules.
+    pub energy_j: (f64, f64),
+    /// Emissions before and now of its changed days, in gCO2e.
+    pub emissions_gco2e: (Option<f64>, Option<f64>),
+    /// Days that changed.
+    pub days: u64,
+}
+
+/// The months whose figures changed by what was done, in order.
+pub fn restated(done: &[DayDone]) -> Vec<Restated> {
+    let mut months: BTreeMap<String, Restated> = BTreeMap::new();
+    for day in done {
+        let (Some(before), Some(after)) = (day.before, day.after) else { continue };
+        if before == after {
+            continue;
+        }
+        let month = day.date.format("%Y-%m").to_string();
+        let found = months.entry(month.clone()).or_insert(Restated {
+            month,
+            energy_j: (0.0, 0.0),
+            emissions_gco2e: (None, None),
+            days: 0,
+        });
+        found.energy_j.0 += before.energy_j;
+        found.energy_j.1 += after.energy_j;
+        for (sum, grams) in [
+            (&mut found.emissions_gco2e.0, before.emissions_gco2e),
+            (&mut found.emissions_gco2e.1, after.emissions_gco2e),
+        ] {
+            if let Some(grams) = grams {
+                *sum.get_or_insert(0.0) += grams;
+            }
+        }
+        found.days += 1;
+    }
+    months.into_values().collect()
+}
+
+impl Backfill<'_> {
+    /// What is to become of each day.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger cannot be listed.
+    pub fn plan(&self) -> Result<Vec<DayPlan>, BackfillError> {
+        let facts = Fingerprints::new(self);
+        let blocks: BTreeSet<&BlockRef> =
+            self.snapshots.iter().flat_map(|snapshot| &snapshot.blocks).collect();
+        let zone = self.store.time_zone();
+        let mut dates: BTreeSet<NaiveDate> = self.store.dates()?.into_iter().collect();
+        for block in &blocks {
+            dates.extend(local_days(block.window(), zone).into_iter().map(|(date, _)| date));
+        }
+        let mut plans = Vec::new();
+        for date in dates {
+            let Some(whole) = local_day(date, zone).filter(|day| day.intersect(self.window) == Some(*day))
+            else {
+                continue;
+            };
+            let here = blocks.iter().filter_map(|block| block.window().intersect(whole));
+            let now = here.reduce(|all, part| {
+                Window::new(all.start_ms.min(part.start_ms), all.end_ms.max(part.end_ms))
+            });
+            let (before, is_damaged) = match self.store.manifest(date) {
+                Ok(before) => (before, false),
+                Err(StoreError::Damaged { .. }) => (None, true),
+                Err(error) => return Err(error.into()),
+            };
+            let near = |window: Window| -> BTreeSet<String> {
+                let read = read_for(window);
+                let near = blocks.iter().filter(|block| block.window().intersect(read).is_some());
+                near.flat_map(|block| block.sources.iter().cloned()).collect()
+            };
+            let found = now.map(near).unwrap_or_default();
+            let action = match (&before, now) {
+                (None, Some(_)) if is_damaged => Action::Remake(vec![Reason::Damaged]),
+                (None, Some(_)) => Action::Make,
+                (None, None) if is_damaged => Action::Wait(vec![Reason::Damaged]),
+                (None, None) => continue,
+                (Some(before), now) => self.change(date, before, now, &found, &facts),
+            };
+            let window = now.or(before.as_ref().map(DayManifest::window)).unwrap_or(whole);
+            plans.push(DayPlan { date, window, action, before, blocks: found });
+        }
+        Ok(plans)
+    }
+
+    /// What is to become of a day that is there.
+    fn change(
+        &self,
+        date: NaiveDate,
+        before: &DayManifest,
+        now: Option<Window>,
+        found: &BTreeSet<String>,
+        facts: &Fingerprints<'_>,
+    ) -> Action {
+        let inputs = facts.of(date, before.window(), &before.nodes);
+        let mut reasons = Vec::new();
+        if self.rebuild {
+            reasons.push(Reason::Asked);
+        }
+        if !found.is_subset(&before.inputs.blocks) {
+            reasons.push(Reason::Samples);
+        }
+        if inputs.jobs != before.inputs.jobs {
+            reasons.push(Reason::Jobs);
+        }
+        if inputs.rules != before.inputs.rules {
+            reasons.push(Reason::Settings);
+        }
+        if self.only_prices {
+            reasons.clear();
+        }
+        match (reasons.is_empty(), now) {
+            (true, _) if inputs.prices != before.inputs.prices => Action::Reprice,
+            (true, _) => Action::Keep,
+            (false, Some(_)) => Action::Remake(reasons),
+            (false, None) => Action::Wait(reasons),
+        }
+    }
+
+    /// Does what is planned, day by day. `progress` is told how many days are done.
+    ///
+    /// # Errors
+    ///
+    /// Where a snapshot cannot be opened, or a day cannot be made or written. The days before it are then done.
+    pub fn run(&self, plans: &[DayPlan], progress: &dyn Fn(usize)) -> Result<Vec<DayDone>, BackfillError> {
+        let facts = Fingerprints::new(self);
+        let source = self.open(plans)?;
+        let mut done = Vec::new();
+        for (count, plan) in plans.iter().enumerate() {
+            let before = plan.before.as_ref().map(|before| before.totals);
+            let left = |action: Action, notes: Vec<String>| DayDone {
+                date: plan.date,
+                action,
+                before,
+                after: before,
+                notes,
+                is_balanced: true,
+            };
+            done.push(match (&plan.action, &source) {
+                (Action::Make | Action::Remake(_), Some(source)) => self.make(plan, source, &facts)?,
+                (Action::Reprice, _) => self.reprice(plan, &facts)?,
+                (action, _) => left(action.clone(), Vec::new()),
+            });
+            progress(count.saturating_add(1));
+        }
+        Ok(done)
+    }
+
+    /// The snapshots that have blocks near days that are to be made, as one source.
+    fn open(&self, plans: &[DayPlan]) -> Result<Option<Snapshot>, BackfillError> {
+        let wanted: BTreeSet<&str> = plans
+            .iter()
+            .filter(|plan| matches!(plan.action, Action::Make | Action::Remake(_)))
+            .flat_map(|plan| plan.blocks.iter().map(String::as_str))
+            .collect();
+        let is_wanted = |snapshot: &&RememberedSnapshot| {
+            let mut sources = snapshot.blocks.iter().flat_map(|block| &block.sources);
+            sources.any(|source| wanted.contains(source.as_str()))
+        };
+        let paths: Vec<PathBuf> =
+            self.snapshots.iter().filter(is_wanted).map(|snapshot| snapshot.path.clone()).collect();
+        if paths.is_empty() { Ok(None) } else { Ok(Some(Snapshot::open_all(&paths)?)) }
+    }
+
+    fn make(
+        &self,
+        plan: &DayPlan,
+        source: &Snapshot,
+        facts: &Fingerprints<'_>,
+    ) -> Result<DayDone, BackfillError> {
+        let date = plan.date;
+        let covered = self.stretch_of(plan.window);
+        let ended = self.ended(covered);
+        let runs: &[Run] = ended.as_deref().unwrap_or(&self.log.runs);
+        let jobs = Jobs { runs, covered, is_given: self.has_log, nodes: &self.log.nodes };
+        let rules = Rules { window: plan.window, ..self.rules.clone() };
+        let books = close_books(source, jobs, &rules, &|_, _| {})
+            .map_err(|source| BackfillError::Ledger { date, source })?;
+        let entries = entries_frame(&books, runs, self.prices)
+            .map_err(|source| BackfillError::Table { date, source })?;
+        let before = plan.before.as_ref();
+        let mut done = DayDone {
+            date,
+            action: plan.action.clone(),
+            before: before.map(|before| before.totals),
+            after: before.map(|before| before.totals),
+            notes: Vec::new(),
+            is_balanced: books.balances.close(),
+        };
+        if !done.is_balanced {
+            done.notes.push("its balances do not close: it is not written".to_owned());
+            return Ok(done);
+        }
+        if let Some(before) =
+            before.filter(|before| !self.replace && !before.inputs.blocks.is_subset(&plan.blocks))
+        {
+            let devices = || books.nodes.iter().flat_map(|node| &node.devices);
+            let known_s = crate::sum::sum(devices().map(|device| device.covered_s + device.interpolated_s));
+            let knew_s = before.totals.covered_s + before.totals.interpolated_s;
+            if known_s < AS_MUCH * knew_s {
+                done.action = Action::Wait(match &plan.action {
+                    Action::Remake(reasons) => reasons.clone(),
+                    _ => Vec::new(),
+                });
+                done.notes.push(format!(
+                    "the samples that are at hand know {:.1} % of what it knows: it is left as it was",
+                    100.0 * known_s / knew_s
+                ));
+                return Ok(done);
+            }
+        }
+        let nodes: Vec<String> = books.nodes.iter().map(|node| node.name.clone()).collect();
+        let inputs = DayInputs { blocks: plan.blocks.clone(), ..facts.of(date, plan.window, &nodes) };
+        done.notes.extend(books.read.problems.iter().map(ToString::to_string));
+        let manifest = write_day(
+            self.store,
+            &Made {
+                date,
+                window: plan.window,
+                bucket_ms: rules.bucket_ms,
+                basis: self.prices.intensity.basis().to_string(),
+                inputs,
+                books: &books,
+                entries: &entries,
+                runs,
+                simulated: source.is_simulated(),
+                attributions: (self.attributions)(plan.window),
+            },
+        )?;
+        done.after = Some(manifest.totals);
+        Ok(done)
+    }
+
+    fn reprice(&self, plan: &DayPlan, facts: &Fingerprints<'_>) -> Result<DayDone, BackfillError> {
+        let date = plan.date;
+        let Some(before) = &plan.before else {
+            return Err(StoreError::NoDay { date }.into());
+        };
+        let buckets = before.buckets(self.store.time_zone());
+        let zones: BTreeMap<&str, String> = before
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.as_str(), self.rules.hardware_of(node).zone?)))
+            .collect();
+        let zones: BTreeMap<&str, &str> = zones.iter().map(|(node, zone)| (*node, zone.as_str())).collect();
+        let prices = facts.of(date, before.window(), &before.nodes).prices;
+        let manifest = self.store.reprice_day(
+            date,
+            &self.log.runs,
+            prices,
+            self.prices.intensity.basis().to_string(),
+            (self.attributions)(before.window()),
+            |rows| priced(rows, &buckets, &zones, &self.log.runs, self.prices),
+        )?;
+        Ok(DayDone {
+            date,
+            action: Action::Reprice,
+            before: Some(before.totals),
+            after: Some(manifest.totals),
+            notes: Vec::new(),
+            is_balanced: true,
+        })
+    }
+
+    /// The stretch of the job logs that has most of `window`.
+    fn stretch_of(&self, window: Window) -> Option<Window> {
+        let overlap = |stretch: &&Window| stretch.intersect(window).map_or(0, Window::length_ms);
+        self.covered.iter().max_by_key(overlap).filter(|stretch| overlap(stretch) > 0).copied()
+    }
+
+    /// The runs, where some that nobody saw end began in an earlier stretch: they are known to have gone on as far as that tells.
+    fn ended(&self, stretch: Option<Window>) -> Option<Vec<Run>> {
+        let stretch = stretch?;
+        let earlier = |run: &Run| {
+            let known = self.covered.iter().find(|known| run.start_ms <= known.end_ms)?;
+            (run.end_ms.is_none() && known.end_ms < stretch.start_ms).then_some(known.end_ms)
+        };
+        if self.covered.len() < 2 || !self.log.runs.iter().any(|run| earlier(run).is_some()) {
+            return None;
+        }
+        let ended = |run: &Run| Run { end_ms: run.end_ms.or(earlier(run)), ..run.clone() };
+        Some(self.log.runs.iter().map(ended).collect())
+    }
+}
+
+/// What the days hang on besides blocks, as hashes.
+struct Fingerprints<'a> {
+    backfill: &'a Backfill<'a>,
+    /// Settings that are the same for all nodes.
+    settings: String,
+    /// Nodes that the scheduler knows.
+    known: BTreeSet<String>,
+    described: BTreeMap<String, &'a SchedulerNode>,
+    most_cpus: BTreeMap<String, f64>,
+    /// Positions of the runs that touch what is read for a UTC day.
+    runs_near: BTreeMap<i64, Vec<usize>>,
+}
+
+impl<'a> Fingerprints<'a> {
+    fn new(backfill: &'a Backfill<'a>) -> Self {
+        let rules = backfill.rules;
+        let settings = format!(
+            "{RULES_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?}",
+            rules.catalog,
+            rules.edges,
+            rules.power_model,
+            rules.calibration,
+            rules.memory_model,
+            rules.default_cpu_tdp_w,
+            rules.default_gpu_tdp_w,
+            rules.model_unseen_nodes,
+            rules.gpu_in_node_meter,
+            rules.share,
+            rules.aliases,
+            rules.footprints,
+            rules.bucket_ms,
+            rules.site,
+            rules.jobs_from_ms,
+            rules.jobs_to_ms,
+        );
+        let runs = &backfill.log.runs;
+        let covered = crate::time::span(backfill.covered);
+        let aliases = &rules.aliases;
+        let mut known: BTreeSet<String> =
+            rules.scheduler_nodes.iter().map(|name| aliases.canonical(name)).collect();
+        let named: BTreeSet<&str> =
+            runs.iter().flat_map(|run| &run.allocations).map(|part| part.node.as_str()).collect();
+        known.extend(named.into_iter().map(|name| aliases.canonical(name)));
+        let described: BTreeMap<String, &SchedulerNode> =
+            backfill.log.nodes.iter().map(|node| (aliases.canonical(&node.name), node)).collect();
+        known.extend(described.keys().cloned());
+        let mut runs_near: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (position, run) in runs.iter().enumerate() {
+            let end_ms = run.end_ms.or(covered.map(|covered| covered.end_ms)).unwrap_or(run.start_ms);
+            let whole = crate::time::whole_days(Window::new(
+                run.start_ms,
+                end_ms.max(run.start_ms.saturating_add(1)),
+            ));
+            let mut day = crate::time::day_of(whole.start_ms);
+            while day < crate::time::day_of(whole.end_ms) {
+                runs_near.entry(day).or_default().push(position);
+                day = day.saturating_add(1);
+            }
+        }
+        Self {
+            backfill,
+            settings: text_sha256(&settings),
+            known,
+            described,
+            most_cpus: most_cpus_by_node(runs, aliases, covered),
+            runs_near,
+        }
+    }
+
+    /// Of a day with these nodes; its blocks are not in it.
+    fn of(&self, _: NaiveDate, window: Window, nodes: &[String]) -> DayInputs {
+        let read = read_for(window);
+        let mut near: BTreeSet<usize> = BTreeSet::new();
+        for (_, runs) in
+            self.runs_near.range(crate::time::day_of(read.start_ms)..crate::time::day_of(read.end_ms))
+        {
+            near.extend(runs);
+        }
+        DayInputs {
+            blocks: BTreeSet::new(),
+            jobs: self.jobs(window, read, nodes, &near),
+            rules: self.rules(nodes),
+            prices: self.prices(window, nodes, &near),
+        }
+    }
+
+    /// Who was there when, and what the scheduler knows of the nodes.
+    fn jobs(&self, window: Window, read: Window, nodes: &[String], near: &BTreeSet<usize>) -> String {
+        let backfill = self.backfill;
+        let stretch = backfill.stretch_of(window);
+        let ends_ms = stretch.map(|stretch| stretch.end_ms);
+        let mut text =
+            format!("{} {:?}\n", backfill.has_log, stretch.and_then(|stretch| stretch.intersect(read)));
+        for run in near.iter().filter_map(|position| backfill.log.runs.get(*position)) {
+            let known_end = || {
+                backfill.covered.iter().find(|known| run.start_ms <= known.end_ms).map(|known| known.end_ms)
+            };
+            let end_ms = run.end_ms.or_else(|| known_end().min(ends_ms).or(ends_ms)).unwrap_or(run.start_ms);
+            let Some(here) = Window::new(run.start_ms, end_ms).intersect(read) else { continue };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {} {} {here:?} {:?} {:?}",
+                run.run_id, run.start_ms, run.job_id, run.allocations, run.cpu_time_s
+            );
+        }
+        for node in nodes {
+            let most = self.most_cpus.get(node);
+            let _ = writeln!(
+                text,
+                "{node} {} {most:?} {:?}",
+                self.known.contains(node),
+                self.described.get(node)
+            );
+        }
+        text_sha256(&text)
+    }
+
+    fn rules(&self, nodes: &[String]) -> String {
+        let mut text = self.settings.clone();
+        for node in nodes {
+            // Its zone is of the prices.
+            let stated =
+                super::NodeHardware { zone: None, pattern: None, ..self.backfill.rules.hardware_of(node) };
+            let _ = write!(text, "\n{node} {stated:?}");
+        }
+        text_sha256(&text)
+    }
+
+    /// Factors of every zone that the day's nodes and runs may have, and PUE, bucket by bucket.
+    fn prices(&self, window: Window, nodes: &[String], near: &BTreeSet<usize>) -> String {
+        let backfill = self.backfill;
+        let prices = backfill.prices;
+        let of_nodes: BTreeMap<&String, Option<String>> =
+            nodes.iter().map(|node| (node, backfill.rules.hardware_of(node).zone)).collect();
+        let of_runs: BTreeMap<(&str, i64), &str> = near
+            .iter()
+            .filter_map(|position| backfill.log.runs.get(*position))
+            .filter_map(|run| Some(((run.run_id.as_str(), run.start_ms), run.zone.as_deref()?)))
+            .collect();
+        let mut text = format!("{} {:?} {of_nodes:?} {of_runs:?}\n", prices.intensity.basis(), prices.zone);
+        let named = of_nodes.values().flatten().map(String::as_str).chain(of_runs.values().copied());
+        let mut zones: BTreeSet<crate::carbon::Zone> =
+            named.filter_map(|name| prices.intensity.zone(name).ok()).collect();
+        zones.extend(prices.zone.cloned());
+        for bucket in crate::time::buckets(window, backfill.rules.bucket_ms, backfill.rules.time_zone) {
+            let _ = write!(text, "{} {:?}", bucket.start_ms, prices.pue.over(bucket));
+            for zone in &zones {
+                let factor = prices.intensity.factor_at(zone, bucket.start_ms);
+                let upstream = prices.upstream.and_then(|upstream| upstream.factor_at(zone, bucket.start_ms));
+                let _ = write!(text, " {zone} {factor:?} {upstream:?}");
+            }
+            text.push('\n');
+        }
+        text_sha256(&text)
+    }
+}
