@@ -234,7 +234,7 @@ impl Backfill<'_> {
                 let near = blocks.iter().filter(|block| block.window().intersect(read).is_some());
                 near.flat_map(|block| block.sources.iter().cloned()).collect()
             };
-            let found = now.map(near).unwrap_or_default();
+            let found = now.or(before.as_ref().map(DayManifest::window)).map(near).unwrap_or_default();
             let action = match (&before, now) {
                 (None, Some(_)) if is_damaged => Action::Remake(vec![Reason::Damaged]),
                 (None, Some(_)) => Action::Make,

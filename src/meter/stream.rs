@@ -143,6 +143,7 @@ pub fn read_meter(
 ) -> Result<MeterSamples, SourceError> {
     let mut meter = MeterSamples { tally: Tally::of(scratch.counted), ..MeterSamples::default() };
     let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
+    let mut days_of_member: Vec<Vec<i64>> = Vec::with_capacity(series.len());
     let keys: BTreeSet<String> = series.iter().map(MeterSeries::stream_key).collect();
     // The day's best replica is that of the whole day, however little of it is asked for.
     let read = if keys.len() > 1 { whole_days(window) } else { window };
@@ -151,6 +152,10 @@ pub fn read_meter(
         let stream = streams.entry(piece.stream_key()).or_default();
         stream.members.push(member);
         meter.uses.push(collect(piece, stream, &scratch.buffer, &mut meter.tally));
+        let mut days: Vec<i64> =
+            scratch.buffer.samples().timestamps_ms.iter().map(|at_ms| day_of(*at_ms)).collect();
+        days.dedup();
+        days_of_member.push(days);
     }
     let mut streams: Vec<Stream> = streams.into_values().collect();
     streams.iter_mut().for_each(Stream::sort);
@@ -162,7 +167,7 @@ pub fn read_meter(
             meter.stood_still |= dropped > 0;
         }
     }
-    choose_by_day(&mut meter, &streams);
+    choose_by_day(&mut meter, &streams, &days_of_member);
     meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
     meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
     meter.gaps = GapLimits::from_times(meter.samples.iter().map(|(at_ms, _)| *at_ms));
@@ -289,7 +294,7 @@ fn stitch<'s>(mut pieces: Vec<(usize, &'s [(i64, f64)])>) -> Vec<Chain<'s>> {
 
 /// Rules N2, N3: for each UTC day the streams that follow each other with most coverage, ties by label order, which is the order of the
 /// series.
-fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream]) {
+fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream], days_of_member: &[Vec<i64>]) {
     let days: BTreeSet<i64> =
         streams.iter().flat_map(|stream| stream.samples.iter().map(|(at_ms, _)| day_of(*at_ms))).collect();
     let mut rest: Vec<&[(i64, f64)]> = streams.iter().map(|stream| stream.samples.as_slice()).collect();
@@ -323,7 +328,10 @@ fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream]) {
                     .extend(stream.stale_ms.iter().filter(|at_ms| stream.day_ended(**at_ms) == day));
             }
             let is_counted = whole_day(day).intersect(meter.tally.counted).is_some();
-            for member in stream.members.iter().filter(|_| is_counted) {
+            let was_there = |member: &&usize| {
+                days_of_member.get(**member).is_some_and(|days| days.binary_search(&day).is_ok())
+            };
+            for member in stream.members.iter().filter(|_| is_counted).filter(was_there) {
                 if let Some(used) = meter.uses.get_mut(*member) {
                     *(if is_chosen(index) { &mut used.days_used } else { &mut used.days_replica }) += 1;
                 }

@@ -236,6 +236,10 @@ impl Row {
         self.0.get(column).unwrap_or_else(|| panic!("no column `{column}`"))
     }
 
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     pub(crate) fn number(&self, column: &str) -> f64 {
         self.text(column).parse().unwrap_or_else(|_| panic!("`{column}` = `{}`", self.text(column)))
     }

@@ -517,6 +517,13 @@ pub(super) fn read_day(path: &Path) -> Result<Day, StoreError> {
 }
 
 impl Day {
+    /// The bytes that its file should have, if this version wrote it: also what no hash covers shows in them.
+    pub(super) fn bytes(&self) -> Option<Vec<u8>> {
+        let metadata = self.columns.metadata.clone();
+        let is_ours = self.manifest.wattledger_version == env!("CARGO_PKG_VERSION");
+        is_ours.then(|| parquet_columns::write(&self.columns.columns, |_| metadata).ok()).flatten()
+    }
+
     fn texts(&self, name: &str) -> Result<Vec<Option<&str>>, String> {
         let Some(Values::Text(values)) = self.columns.values(name) else {
             return Err(format!("it has no texts `{name}`"));

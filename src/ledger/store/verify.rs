@@ -108,6 +108,11 @@ impl Store {
                     "please report this: it is an error of the program",
                 );
             }
+            let as_written = day.bytes().zip(std::fs::read(&path).ok());
+            if as_written.is_some_and(|(written, there)| written != there) {
+                let wrong = "its description of the columns is not what was written";
+                verified.find(date, wrong, format!("remove `{}` and {AGAIN}", path.display()));
+            }
             let rows = day.columns.columns.first().map_or(0, |column| column.values.len() as u64);
             let sums = day::sums(&day.columns.columns);
             let near =
