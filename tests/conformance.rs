@@ -146,8 +146,8 @@ fn of_tally(samples: &[(i64, f64)], tally: &Tally) -> Figures {
         ("dropped", tally.dropped() as f64),
         ("missing_s", tally.missing_s.values().sum()),
     ]);
-    if let Some(reason) = tally.missing_s.keys().next() {
-        found.insert("reason".to_owned(), Value::from(*reason));
+    if let Some(reason) = tally.missing_s.keys().next().map(|why| why.as_str()) {
+        found.insert("reason".to_owned(), Value::from(reason));
     }
     found
 }

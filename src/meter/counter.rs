@@ -102,10 +102,10 @@ impl Tally {
     /// Notes the missing time and the energy of finished intervals.
     pub fn close(&mut self, intervals: &[Interval]) {
         for interval in intervals {
-            if let Coverage::Missing(why) = interval.coverage {
-                if let Some(inside) = interval.window.intersect(self.counted) {
-                    *self.missing_s.entry(why).or_default() += inside.length_s();
-                }
+            if let (Coverage::Missing(why), Some(inside)) =
+                (interval.coverage, interval.window.intersect(self.counted))
+            {
+                *self.missing_s.entry(why).or_default() += inside.length_s();
             }
         }
     }
