@@ -33,7 +33,8 @@
 //!
 //! [`ledger`] joins the three: each device's energy, cut at hours and run
 //! edges, shared among the runs that hold it, with the idle and unattributed rest in lines
-//! of its own, and three balances that prove the sum.
+//! of its own, and three balances that prove the sum. [`ledger::store`] keeps days on disk, [`ledger::backfill`]
+//! brings them up to date.
 //!
 //! [`report`] groups the ledger's lines into tables, a summary and charts, and
 //! writes them.

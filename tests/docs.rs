@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 15] = [
     "docs/inputs.md",
     "docs/intensity.md",
     "docs/jobs.md",
+    "docs/ledger.md",
     "docs/meters.md",
     "docs/models.md",
     "docs/outputs.md",
