@@ -446,6 +446,7 @@ fn explain_prints_the_plan_and_does_nothing() {
     setting    power_model = tdp-curve/1
     setting    pue = 1
     setting    share = usage
+    setting    time_zone = UTC
     setting    window = 2026-11-23T23:05:49.183Z to 2026-11-23T23:10:30.274Z
     setting    zone = DE
     intensity  393.984 gCO2e/kWh at 2026-11-23T23:05:49.183Z, tier annual-profile, Electricity Maps yearly 2025, CO2.js 0.19.0; shape of 2021 to 2024, release 2025-01-27

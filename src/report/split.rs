@@ -1,0 +1,183 @@
+//! Small reports of single accounts, users and so on, each in a directory of its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{BooleanChunked, Column, DataFrame, PolarsResult};
+use serde_json::json;
+
+use super::bounds::RowWidths;
+use super::output::Outputs;
+use super::{Report, ReportError, groups, tables};
+use crate::jobs::Run;
+
+/// What runs have that a report can be split by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitBy {
+    /// Account.
+    Account,
+    /// User.
+    User,
+    /// Partition.
+    Partition,
+}
+
+impl SplitBy {
+    /// The column of `runs.csv`.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::User => "user",
+            Self::Partition => "partition",
+        }
+    }
+
+    fn of(self, run: &Run) -> &str {
+        match self {
+            Self::Account => &run.account,
+            Self::User => &run.user,
+            Self::Partition => &run.partition,
+        }
+    }
+}
+
+/// Longest name of a directory that is made of a text.
+const LONGEST: usize = 60;
+
+/// A name that every file system takes and that leads nowhere else: letters, digits, `.`, `_` and `-`. What had to be changed, or
+/// would be the same name to a system that knows no capitals, has a piece of its hash behind it.
+pub(super) fn file_name(text: &str) -> String {
+    let safe: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' })
+        .collect();
+    let stem = safe.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_device = ["con", "prn", "aux", "nul"].contains(&stem.as_str())
+        || (stem.len() == 4 && (stem.starts_with("com") || stem.starts_with("lpt")));
+    let is_plain = safe == text
+        && !safe.is_empty()
+        && !safe.starts_with(['.', '-'])
+        && !safe.ends_with('.')
+        && !is_device
+        && !safe.chars().any(|letter| letter.is_ascii_uppercase());
+    if is_plain {
+        return safe;
+    }
+    let hash = crate::hash::text_sha256(text);
+    let safe = safe.trim_start_matches(['.', '-']).trim_end_matches('.');
+    format!("{}-{}", if safe.is_empty() || is_device { "_" } else { safe }, hash.get(..8).unwrap_or_default())
+}
+
+/// Writes `by_WHAT/NAME/` for each text that runs have: its runs, users and days, and its sums. Returns the directories.
+pub(super) fn write(report: &Report<'_>, by: SplitBy, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let runs = report.subject.runs;
+    let texts = report.runs.column(by.column())?.str()?.clone();
+    let names: BTreeSet<&str> = texts.iter().flatten().collect();
+    let mut written = Vec::new();
+    for name in names {
+        let is_this: BooleanChunked = texts.iter().map(|text| Some(text == Some(name))).collect();
+        let table = report.runs.filter(&is_this)?;
+        let entries = entries_of(&report.entries, runs, |run| by.of(run) == name)?;
+        let bucket_ms = report.subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
+        let widths = RowWidths::new(&entries, bucket_ms)?;
+        let rows = (&entries, &widths);
+        let directory = out.join(format!("by_{}", by.column())).join(file_name(name));
+        let suffix = if report.subject.books.balances.close() { "" } else { ".unbalanced" };
+        let mut outputs = Outputs::new(&directory, suffix);
+        let books = report.subject.books;
+        let by_user = tables::by_run_text(rows, (books, runs), "user", |run| &run.user)?;
+        // What falls on others of the making of devices is not this one's.
+        let by_user = by_user.drop(super::embodied::EMBODIED)?;
+        let kinds = by_user.column("beneficiary")?.str()?;
+        let energy = by_user.column("energy_kwh")?.f64()?;
+        let of_runs: BooleanChunked = kinds
+            .iter()
+            .zip(energy.iter())
+            .map(|(kind, energy)| Some(kind == Some("run") && energy.is_some()))
+            .collect();
+        let by_day = groups::by_day(rows, books, report.subject.time_zone)?;
+        let price = report.subject.price;
+        for (file, table) in
+            [("runs.csv", table), ("by_user.csv", by_user.filter(&of_runs)?), ("by_day.csv", by_day)]
+        {
+            outputs.add(file, tables::csv(&super::cost::with_cost(table, price)?, report.cells)?);
+        }
+        outputs.add("summary.json", format!("{:#}\n", summary(report, &entries, by, name)?).into_bytes());
+        outputs.write()?;
+        written.push(directory);
+    }
+    Ok(written)
+}
+
+/// The rows of some runs.
+fn entries_of(
+    entries: &DataFrame,
+    runs: &[Run],
+    is_wanted: impl Fn(&Run) -> bool,
+) -> PolarsResult<DataFrame> {
+    let numbers = entries.column("run")?.u32()?;
+    let wanted: BooleanChunked = numbers
+        .iter()
+        .map(|run| Some(run.and_then(|run| runs.get(run as usize)).is_some_and(&is_wanted)))
+        .collect();
+    entries.filter(&wanted)
+}
+
+fn summary(
+    report: &Report<'_>,
+    entries: &DataFrame,
+    by: SplitBy,
+    name: &str,
+) -> PolarsResult<serde_json::Value> {
+    let sum = |column: &Column| -> PolarsResult<Option<f64>> {
+        let mut known = column.f64()?.iter().flatten().peekable();
+        Ok(known.peek().is_some().then(|| known.collect::<crate::sum::Sum>().value()))
+    };
+    let kwh = |column: &str| -> PolarsResult<f64> {
+        let joules = sum(entries.column(column)?)?.unwrap_or(0.0);
+        Ok(crate::units::Joules(joules).to_kwh().value())
+    };
+    let facility_kwh = kwh("facility_energy_j")?;
+    let window = crate::time::span(&report.subject.books.buckets);
+    Ok(json!({
+        "title": report.subject.provenance.title,
+        "simulated": report.subject.provenance.simulated,
+        by.column(): name,
+        "window": window.map(|window| json!({
+            "start": crate::time::format_instant(window.start_ms),
+            "end": crate::time::format_instant(window.end_ms),
+        })),
+        "energy_kwh": kwh("energy_j")?,
+        "facility_energy_kwh": facility_kwh,
+        "emissions_gco2e": sum(entries.column("emissions_gco2e")?)?,
+        "emissions_market_gco2e": sum(entries.column("emissions_market_gco2e")?)?,
+        "basis": report.subject.basis.to_string(),
+        "cost": report.subject.price.map(|price| json!({
+            "currency": price.currency,
+            "per_kwh": price.per_kwh,
+            "total": price.of_kwh(facility_kwh),
+        })),
+        "attributions": report.subject.provenance.attributions,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere_and_stay_apart() {
+        assert_eq!(file_name("physics-2.b_c"), "physics-2.b_c");
+        let hostile = ["", ".", "..", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "CON", "nul.txt", "com1", "-rf", "Physics", "физика", "a\nb", "x".repeat(500).as_str()]
+            .map(str::to_owned);
+        let names: BTreeSet<String> = hostile.iter().map(|text| file_name(text)).collect();
+        assert_eq!(names.len(), hostile.len(), "{names:?}");
+        for name in names {
+            let is_safe = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
+            assert!(is_safe && !name.starts_with(['.', '-']) && name.len() <= LONGEST + 9 && name != "..", "{name}");
+        }
+        // Telling capitals apart is left to no file system.
+        assert_ne!(file_name("Physics").to_lowercase(), file_name("physics"));
+    }
+}
