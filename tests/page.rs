@@ -61,7 +61,11 @@ fn report(bench: &Bench, runs: usize, flags: &[&str]) -> PathBuf {
     bench.write("runs.csv", &log);
     bench.write("site.toml", CONFIG);
     let arguments = ["report", "--jobs", "runs.csv", "--config", "site.toml", "--zone", "DE", "--out", "out"];
-    let ended = bench.run(&[&arguments[..], flags].concat());
+    // Where there is no run there must be series.
+    let snapshot = support::fixture("snapshot");
+    let series = ["--snapshot", snapshot.to_str().unwrap()];
+    let series = if runs == 0 { &series[..] } else { &[] };
+    let ended = bench.run(&[&arguments[..], series, flags].concat());
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     bench.path("out/report.html")
 }

@@ -36,22 +36,18 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
 /// Says which files lie in `directory` now; of many of one kind how many.
 pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
     const NAMED: usize = 3;
-    let names: Vec<_> =
-        written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
-    let kind = |name: &str| name.split_once('.').map(|(_, kind)| kind.to_owned()).unwrap_or_default();
-    let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
-    for name in &names {
-        let kind = kind(name);
+    let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
+    for name in written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+        let kind = name.split('.').nth(1).unwrap_or_default().to_uppercase();
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, names)) => names.push(name),
-            None => kinds.push((kind, vec![name])),
+            Some((_, names)) => names.push(name.into_owned()),
+            None => kinds.push((kind, vec![name.into_owned()])),
         }
     }
-    let words = |(kind, names): (String, Vec<&str>)| match names.len() {
-        count if count > NAMED => format!("{count} of .{kind}"),
-        _ => names.join(", "),
-    };
-    let listed: Vec<String> = kinds.into_iter().map(words).collect();
+    let (many, few): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(_, names)| names.len() > NAMED);
+    let named = few.into_iter().flat_map(|(_, names)| names);
+    let counted = many.into_iter().map(|(kind, names)| format!("{} {kind}", names.len()));
+    let listed: Vec<String> = named.chain(counted).collect();
     note(format_args!("wrote {}: {}", directory.display(), listed.join(", ")));
 }
 

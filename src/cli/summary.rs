@@ -35,10 +35,11 @@ fn named(shares: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
     shares.iter().map(|(name, share)| (name.as_str(), *share))
 }
 
-/// A user in few columns.
-fn user(leader: &Leader) -> String {
+/// A user in few columns, with the part of all energy.
+fn user(leader: &Leader, total_kwh: f64) -> String {
     let name = if leader.name.is_empty() { "(no user)" } else { &leader.name };
-    format!("{} {}", cut(name, USER), energy(leader.energy_kwh))
+    let share = if total_kwh > 0.0 { leader.energy_kwh / total_kwh } else { 0.0 };
+    format!("{} {}", cut(name, USER), percent(share))
 }
 
 /// A run in few columns: whose it is, what it is called, what it used.
@@ -89,11 +90,12 @@ pub(super) fn print_summary(digest: &Digest, provenance: &Provenance) {
     }
     // One user alone is all of it.
     if digest.top_users.len() > 1 {
-        let users: Vec<String> = digest.top_users.iter().take(TOP).map(user).collect();
-        note(format_args!("  most by    {}", users.join(", ")));
+        let users: Vec<String> =
+            digest.top_users.iter().take(TOP).map(|leader| user(leader, digest.energy_kwh.value)).collect();
+        note(format_args!("  top users  {}", users.join(", ")));
     }
     for (at, leader) in digest.top_runs.iter().take(TOP).enumerate() {
-        note(format_args!("  {:<9}  {}", if at == 0 { "most in" } else { "" }, run(leader)));
+        note(format_args!("  {:<9}  {}", if at == 0 { "top runs" } else { "" }, run(leader)));
     }
     if let Some(covered) = digest.covered {
         let interpolated = digest.interpolated.unwrap_or(0.0);

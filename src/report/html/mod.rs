@@ -97,7 +97,7 @@ pub(super) fn page(
                     }
                     section id="tables" {
                         h2 { "Tables" }
-                        p { "Columns are those of the CSV files beside this page, by the same names (shown when the pointer rests on a heading)." }
+                        p { "The columns are those of the CSV files beside this page; a heading shows its name there when the pointer rests on it." }
                         noscript { p { "Sorting, searching and turning pages need JavaScript; without it the first rows of each table are shown." } }
                         @for sheet in &sheets { (sheet.section()) }
                     }
@@ -140,12 +140,12 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
                 "name",
                 "user",
                 "account",
-                "state",
-                "start",
-                "in_window_s",
                 "energy_kwh",
                 "emissions_gco2e",
                 "mean_power_w",
+                "in_window_s",
+                "start",
+                "state",
                 "coverage",
                 "method",
             ],
@@ -162,8 +162,8 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
                 about: $about,
                 key: $column,
                 main: &[
-                    "beneficiary",
                     $column,
+                    "beneficiary",
                     "runs",
                     "energy_kwh",
                     "energy_kwh_low",
@@ -199,14 +199,14 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
             main: &[
                 "node",
                 "energy_kwh",
+                "emissions_gco2e",
                 "run_energy_kwh",
                 "idle_energy_kwh",
                 "infrastructure_energy_kwh",
                 "unattributed_energy_kwh",
-                "emissions_gco2e",
                 "coverage",
-                "cpu_model",
                 "gpus",
+                "cpu_model",
                 "method",
                 "notes",
             ],
@@ -222,13 +222,13 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
             about: "What of the emissions is what, by the scopes of the GHG Protocol where one is claimed.",
             key: "item",
             main: &[
-                "scope",
                 "item",
+                "scope",
                 "name",
-                "facility_energy_kwh",
-                "volume_kwh",
-                "intensity_gco2e_per_kwh",
                 "emissions_gco2e",
+                "facility_energy_kwh",
+                "intensity_gco2e_per_kwh",
+                "volume_kwh",
                 "note",
             ],
             highest: None,
@@ -264,9 +264,9 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
             about: "Every series that was looked at, and what became of it.",
             key: "metric",
             main: &[
+                "metric",
                 "node",
                 "exporter",
-                "metric",
                 "component",
                 "device",
                 "quantity",

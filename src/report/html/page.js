@@ -56,7 +56,9 @@
     const state = { sorted: data.sorted, down: data.sorted !== null, first: 0, all: false, rows: [] };
     const everyRow = Array.from({ length: data.rows }, (_, row) => row);
 
-    const visible = () => columns.filter((column) => state.all || column.main);
+    const main = columns.filter((column) => column.main !== null).sort((a, b) => a.main - b.main);
+    // All of them stand in the order of the CSV.
+    const visible = () => (state.all ? columns : main);
 
     function choose() {
       const words = filter ? filter.value.toLowerCase().split(/\s+/).filter(Boolean) : [];
@@ -95,6 +97,7 @@
         cell.dataset.kind = column.kind;
         cell.dataset.column = column.name;
         cell.title = column.name;
+        if (column.main === null) cell.className = "more";
         const at = columns.indexOf(column);
         if (state.sorted === at) cell.setAttribute("aria-sort", state.down ? "descending" : "ascending");
         const button = document.createElement("button");
@@ -128,6 +131,7 @@
           const value = column.of(row);
           const cell = document.createElement(column.name === data.key ? "th" : "td");
           if (column.name === data.key) cell.scope = "row";
+          if (column.main === null) cell.className = "more";
           cell.textContent = shown(column, value);
           if (column.kind === "text") {
             if (value && value.length > 24) cell.title = value;

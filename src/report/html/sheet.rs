@@ -43,7 +43,8 @@ enum Values {
 
 struct SheetColumn {
     heading: Heading,
-    is_main: bool,
+    /// Place among the columns that are shown first.
+    main: Option<usize>,
     values: Values,
 }
 
@@ -83,8 +84,8 @@ impl Sheet {
                     }
                 };
                 let heading = Heading::of(column.name(), matches!(values, Values::Numbers(_)));
-                let is_main = outline.main.contains(&column.name().as_str());
-                Ok(SheetColumn { heading, is_main, values })
+                let main = outline.main.iter().position(|name| *name == column.name().as_str());
+                Ok(SheetColumn { heading, main, values })
             })
             .collect::<PolarsResult<Vec<SheetColumn>>>()?;
         Ok(Self { outline, columns, rows: order.len() })
@@ -107,14 +108,14 @@ impl Sheet {
         html! {
             section id=(id) {
                 h3 { (title) }
-                p { (about) " All columns and rows stand in " code { (file) } "." }
+                p { (about) " All of it stands in " code { (file) } "." }
                 @if self.rows == 0 {
                     p { "There is nothing to list." }
                 } @else {
                     (self.controls())
                     div.scroll role="region" aria-labelledby=(caption) tabindex="0" {
                         table id=(format!("{id}-table")) data-sheet=(format!("{id}-data")) {
-                            caption id=(caption) { (title) }
+                            caption.quiet id=(caption) { (title) ". " (about) }
                             thead { tr { @for column in self.shown() { (self.head(column)) } } }
                             tbody {
                                 @for row in 0..self.rows.min(ROWS) {
@@ -141,7 +142,7 @@ impl Sheet {
                     input id=(filter) type="search" autocomplete="off" spellcheck="false"
                         placeholder="words that a row has" data-role="filter";
                 }
-                @if self.columns.iter().any(|column| !column.is_main) {
+                @if self.columns.iter().any(|column| column.main.is_none()) {
                     button type="button" data-role="columns" aria-pressed="false" { "All columns" }
                 }
             }
@@ -164,8 +165,12 @@ impl Sheet {
         }
     }
 
-    fn shown(&self) -> impl Iterator<Item = &SheetColumn> {
-        self.columns.iter().filter(|column| column.is_main)
+    /// The columns that are shown first, in their order.
+    fn shown(&self) -> Vec<&SheetColumn> {
+        let mut shown: Vec<&SheetColumn> =
+            self.columns.iter().filter(|column| column.main.is_some()).collect();
+        shown.sort_by_key(|column| column.main);
+        shown
     }
 
     fn head(&self, column: &SheetColumn) -> Markup {
@@ -206,7 +211,7 @@ impl Sheet {
             .iter()
             .map(|column| {
                 let Heading { name, label, unit, kind } = &column.heading;
-                let mut all = json!({"name": name, "label": label, "unit": unit, "kind": kind.as_str(), "main": column.is_main});
+                let mut all = json!({"name": name, "label": label, "unit": unit, "kind": kind.as_str(), "main": column.main});
                 if let Value::Object(all) = &mut all {
                     match &column.values {
                         Values::Texts(texts) => {
@@ -356,7 +361,7 @@ mod tests {
         assert_eq!(column(2, "values"), json!([1234.567_890_12, 1.5, null]));
         assert_eq!(column(3, "values"), json!(["false", "true", "true"]));
         assert_eq!(column(4, "same"), json!(4.0));
-        assert_eq!((column(4, "main"), column(2, "unit")), (json!(false), json!("kWh")));
+        assert_eq!((column(4, "main"), column(2, "unit")), (Value::Null, json!("kWh")));
     }
 
     #[test]
