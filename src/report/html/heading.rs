@@ -6,6 +6,8 @@ use crate::figures::cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// Text in sentences, which is shown in several lines.
+    Prose,
     Number,
     /// From 0 to 1, shown in per cent.
     Share,
@@ -16,6 +18,7 @@ impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Prose => "prose",
             Self::Number => "number",
             Self::Share => "share",
         }
@@ -25,7 +28,7 @@ impl Kind {
     pub(super) fn text(self, number: f64) -> String {
         match self {
             Self::Share => format!("{:.1}", number * 100.0),
-            Self::Text | Self::Number => cell(number),
+            Self::Text | Self::Prose | Self::Number => cell(number),
         }
     }
 }
@@ -59,6 +62,8 @@ const UNITS: [(&str, &str); 13] = [
     ("_s", "s"),
 ];
 
+const PROSE: [&str; 4] = ["note", "notes", "source", "status"];
+
 const SHARES: [&str; 3] = ["coverage", "interpolated", "scheduler_energy_difference"];
 
 impl Heading {
@@ -73,12 +78,12 @@ impl Heading {
         }
         let found = UNITS.into_iter().find_map(|(ending, unit)| Some((stem.strip_suffix(ending)?, unit)));
         let (stem, unit) = found.unwrap_or((stem, ""));
-        Self {
-            name: name.to_owned(),
-            label: format!("{}{side}", words(stem)),
-            unit,
-            kind: if has_numbers { Kind::Number } else { Kind::Text },
-        }
+        let kind = match has_numbers {
+            true => Kind::Number,
+            false if PROSE.contains(&name) => Kind::Prose,
+            false => Kind::Text,
+        };
+        Self { name: name.to_owned(), label: format!("{}{side}", words(stem)), unit, kind }
     }
 }
 
@@ -112,9 +117,9 @@ mod tests {
             ("in_window_s", "in window", "s", Kind::Number),
             ("coverage", "coverage", "%", Kind::Share),
             ("runs", "runs", "", Kind::Number),
-            ("status", "status", "", Kind::Text),
+            ("status", "status", "", Kind::Prose),
         ] {
-            let heading = Heading::of(name, kind != Kind::Text);
+            let heading = Heading::of(name, matches!(kind, Kind::Number | Kind::Share));
             assert_eq!((heading.label.as_str(), heading.unit, heading.kind), (label, unit, kind), "{name}");
         }
     }

@@ -1,6 +1,6 @@
 //! The last section of the page: how the numbers were made, from what, and what is not in them.
 
-use maud::{Markup, PreEscaped, Render as _, html};
+use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::figures::{cell, percent};
@@ -50,7 +50,7 @@ pub(super) fn section(digest: &Digest, summary: &Value, provenance: &Provenance)
                                 td { (if line.closes { "yes" } else { "NO" }) }
                                 td data-kind="number" { (cell(line.compared as f64)) }
                                 td data-kind="number" { (cell(line.failures as f64)) }
-                                td data-kind="number" { (format!("{:.1e}", line.worst_relative)) }
+                                td data-kind="number" { (cell(line.worst_relative)) }
                                 td.wide { (line.meaning) }
                             }
                         }
@@ -86,25 +86,32 @@ pub(super) fn section(digest: &Digest, summary: &Value, provenance: &Provenance)
     }
 }
 
-/// Text of others as a line of the page; links of sources can be followed.
+/// Text of others as a line of the page: names in back-ticks are code, links of sources can be followed.
 fn line(text: &str) -> Markup {
     let text = cut(text, LINE);
-    let mut out = String::new();
-    for (at, word) in text.split(' ').enumerate() {
-        if at > 0 {
-            out.push(' ');
-        }
-        let link = word.trim_start_matches('(').trim_end_matches([')', ',', '.', ';', ':']);
-        if link.starts_with("https://") && link.chars().all(|letter| letter.is_ascii_graphic()) {
-            let (before, after) = word.split_once(link).unwrap_or(("", ""));
-            out.push_str(
-                &html! { (before) a href=(link) rel="noopener noreferrer" { (link) } (after) }.into_string(),
-            );
-        } else {
-            out.push_str(&word.render().into_string());
+    let pieces: Vec<&str> = text.split('`').collect();
+    // An odd number of pieces has all its back-ticks in pairs.
+    if pieces.len().is_multiple_of(2) {
+        return html! { (text) };
+    }
+    html! {
+        @for (at, piece) in pieces.iter().enumerate() {
+            @if at % 2 == 1 { code { (piece) } } @else { (with_links(piece)) }
         }
     }
-    PreEscaped(out)
+}
+
+fn with_links(text: &str) -> Markup {
+    html! {
+        @for (at, word) in text.split(' ').enumerate() {
+            @if at > 0 { " " }
+            @let link = word.trim_start_matches('(').trim_end_matches([')', ',', '.', ';', ':']);
+            @if link.starts_with("https://") && link.chars().all(|letter| letter.is_ascii_graphic()) {
+                @let (before, after) = word.split_once(link).unwrap_or_default();
+                (before) a href=(link) rel="noopener noreferrer" { (link) } (after)
+            } @else { (word) }
+        }
+    }
 }
 
 fn list(lines: &[String]) -> Markup {
@@ -262,6 +269,8 @@ mod tests {
             html("https://x/\"onclick=x"),
             "<a href=\"https://x/&quot;onclick=x\" rel=\"noopener noreferrer\">https://x/&quot;onclick=x</a>"
         );
+        assert_eq!(html("in `UTC` & `<b>`"), "in <code>UTC</code> &amp; <code>&lt;b&gt;</code>");
+        assert_eq!(html("one ` alone"), "one ` alone");
         assert_eq!(html("<b> & \"x\""), "&lt;b&gt; &amp; &quot;x&quot;");
     }
 }

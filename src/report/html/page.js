@@ -23,9 +23,11 @@
     return value.toExponential(2);
   }
 
+  const isText = (column) => column.kind === "text" || column.kind === "prose";
+
   function shown(column, value) {
     if (value === null || value === "") return "";
-    if (column.kind === "text") return value;
+    if (isText(column)) return value;
     return column.kind === "share" ? (value * 100).toFixed(1) : number(value);
   }
 
@@ -62,7 +64,7 @@
 
     function choose() {
       const words = filter ? filter.value.toLowerCase().split(/\s+/).filter(Boolean) : [];
-      const texts = columns.filter((column) => column.kind === "text");
+      const texts = columns.filter(isText);
       // Texts of most columns repeat: each is searched once.
       const hits = words.map((word) => texts.map((column) => {
         if ("same" in column) {
@@ -79,13 +81,13 @@
       if (state.sorted === null) return;
       const column = columns[state.sorted];
       const sign = state.down ? -1 : 1;
-      const isText = column.kind === "text";
+      const byWords = isText(column);
       state.rows.sort((left, right) => {
         const [a, b] = [column.of(left), column.of(right)];
         const [noA, noB] = [a === null || a === "", b === null || b === ""];
         // What is not known stands last, whichever way.
         if (noA || noB) return noA === noB ? left - right : noA ? 1 : -1;
-        const order = isText ? collator.compare(a, b) : a - b;
+        const order = byWords ? collator.compare(a, b) : a - b;
         return order === 0 ? left - right : sign * order;
       });
     }
@@ -110,7 +112,7 @@
           button.append(" ", unit);
         }
         button.addEventListener("click", () => {
-          state.down = state.sorted === at ? !state.down : column.kind !== "text";
+          state.down = state.sorted === at ? !state.down : !isText(column);
           state.sorted = at;
           state.first = 0;
           choose();
@@ -133,7 +135,8 @@
           if (column.name === data.key) cell.scope = "row";
           if (column.main === null) cell.className = "more";
           cell.textContent = shown(column, value);
-          if (column.kind === "text") {
+          if (isText(column)) {
+            if (column.kind === "prose") cell.dataset.kind = column.kind;
             if (value && value.length > 24) cell.title = value;
           } else {
             cell.dataset.kind = column.kind;

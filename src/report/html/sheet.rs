@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 use polars::prelude::{DataFrame, DataType, PolarsResult};
 use serde_json::{Value, json};
 
-use super::heading::Heading;
+use super::heading::{Heading, Kind};
 use crate::figures::cell;
 use crate::plain_text::cut;
 use crate::report::tables::rounded;
@@ -190,10 +190,11 @@ impl Sheet {
         match &column.values {
             Values::Texts(texts) => {
                 let text = texts.get(row).map(String::as_str).unwrap_or_default();
+                let prose = (kind == Kind::Prose).then_some("prose");
                 let title = (text.chars().count() > 24).then_some(text);
                 html! {
                     @if is_key { th scope="row" title=[title] { (text) } }
-                    @else { td title=[title] { (text) } }
+                    @else { td data-kind=[prose] title=[title] { (text) } }
                 }
             }
             Values::Numbers(numbers) => {

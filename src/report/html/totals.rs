@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::figures::{energy, figures, mass, percent};
+use crate::figures::{energy, figures, percent};
 use crate::report::digest::{Amount, Digest, Part};
 
 pub(super) fn section(digest: &Digest) -> Markup {
@@ -48,6 +48,11 @@ pub(super) fn section(digest: &Digest) -> Markup {
             (parts("Where in the nodes it was used", "component", &digest.by_component))
         }
     }
+}
+
+/// A mass of CO₂e with the letters that a page has.
+fn mass(grams: f64) -> String {
+    crate::figures::mass(grams).replace("CO2e", "CO₂e")
 }
 
 fn card(name: &str, value: &str, more: &[Option<String>]) -> Markup {
