@@ -74,7 +74,7 @@ impl Browser {
     }
 
     fn next(&mut self) -> Value {
-        let message = self.from.recv_timeout(PATIENCE).expect("Chromium does not answer");
+        let message = self.from.recv_timeout(PATIENCE).unwrap();
         let params = &message["params"];
         let misdeed = match message["method"].as_str().unwrap_or_default() {
             "Network.requestWillBeSent" => {

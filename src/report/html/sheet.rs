@@ -324,7 +324,7 @@ mod tests {
             vec![
                 Column::new("run_id".into(), ["1", "2", "3"]),
                 Column::new("name".into(), ["a", HOSTILE, "a"]),
-                Column::new("energy_kwh".into(), [Some(1.5), Some(1234.567_890_123_456), None]),
+                Column::new("energy_kwh".into(), [Some(1.5), Some(1_234.567_890_123_456), None]),
                 Column::new("short".into(), [true, false, true]),
                 Column::new("cpus".into(), [4_u64, 4, 4]),
             ],
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(column(0, "values"), json!(["2", "1", "3"]));
         let shown = HOSTILE.replace('\u{2028}', " ").replace('\u{202e}', "");
         assert_eq!(column(1, "values"), json!([shown, "a", "a"]));
-        assert_eq!(column(2, "values"), json!([1234.567_890_12, 1.5, null]));
+        assert_eq!(column(2, "values"), json!([1_234.567_890_12, 1.5, null]));
         assert_eq!(column(3, "values"), json!(["false", "true", "true"]));
         assert_eq!(column(4, "same"), json!(4.0));
         assert_eq!((column(4, "main"), column(2, "unit")), (Value::Null, json!("kWh")));
