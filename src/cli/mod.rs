@@ -34,6 +34,7 @@ use crate::config::ConfigError;
 use crate::jobs::JobsError;
 use crate::jobs::mark::MarkError;
 use crate::ledger::LedgerError;
+use crate::plain_text::visible;
 use crate::report::ReportError;
 use crate::simulate::SimulateError;
 use crate::source::SourceError;
@@ -236,7 +237,8 @@ impl Failure {
         if let Some(hint) = self.hint() {
             let _ = write!(text, "\nhint: {hint}");
         }
-        text
+        // Names of others stand in it, too.
+        text.lines().map(visible).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn section(digest: &Digest) -> Markup {
                     ]))
                 }
                 (card("Balance", if digest.closes() { "closes" } else { "DOES NOT CLOSE" }, &[Some(balances(digest))]))
-                (card("Cluster", &format!("{} runs", digest.runs), &[Some(format!("on {} nodes", digest.nodes))]))
+                (card("Cluster", &counted(digest.runs, "run"), &[Some(format!("on {}", counted(digest.nodes, "node")))]))
             }
             (parts("For whom the energy was", "for", &digest.by_beneficiary))
             (parts("Where in the nodes it was used", "component", &digest.by_component))
@@ -53,6 +53,10 @@ pub(super) fn section(digest: &Digest) -> Markup {
 /// A mass of CO₂e with the letters that a page has.
 fn mass(grams: f64) -> String {
     crate::figures::mass(grams).replace("CO2e", "CO₂e")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", crate::figures::cell(count as f64), if count == 1 { "" } else { "s" })
 }
 
 fn card(name: &str, value: &str, more: &[Option<String>]) -> Markup {
