@@ -48,13 +48,15 @@
 //!
 //! Under them lie [`units`] (joules, watts, grams as types), [`time`] (instants
 //! in milliseconds, half-open windows), [`sum`] (compensated sums in a fixed
-//! order) and [`hash`] (identity of input files).
+//! order), [`hash`] (identity of input files), and what words and numbers look like
+//! to people, on a terminal and in a spreadsheet.
 //!
 //! The rules by which every number comes about stand in `docs/accounting.md`.
 
 pub mod carbon;
 pub mod cli;
 pub mod config;
+mod figures;
 pub mod hash;
 pub mod jobs;
 pub mod ledger;
@@ -62,11 +64,13 @@ pub mod meter;
 mod parquet_columns;
 mod parquet_file;
 pub mod period;
+mod plain_text;
 pub mod power;
 pub mod report;
 mod retry;
 pub mod simulate;
 pub mod source;
+mod spreadsheet;
 pub mod sum;
 pub mod time;
 pub mod tsdb;

@@ -288,7 +288,7 @@ fn the_same_input_gives_the_same_bytes() {
             support::files(&bench.path(&out))
         };
         let first = make("1", "one");
-        assert_eq!(first.len(), 14, "nine tables, a summary and four charts");
+        assert_eq!(first.len(), 16, "nine tables, a summary, a page, a message and four charts");
         assert!(first == make("2", "two"), "two threads wrote other bytes");
         assert!(first == make("2", "again"), "the second time wrote other bytes");
     }
@@ -331,6 +331,8 @@ fn without_charts_there_are_none() {
             "embodied.csv",
             "hourly.csv",
             "meters.csv",
+            "report.html",
+            "report.md",
             "runs.csv",
             "statement.csv",
             "summary.json"
@@ -345,6 +347,12 @@ fn without_charts_there_are_none() {
       emissions  not priced
         priced   unpriced 100.0 %
       embodied   2.848 gCO2e amortised
+      top users  bob 13.4 %, alice 11.1 %
+      top runs   1 alice train-resnet: 0.233 Wh
+                 14 bob still-running: 0.200 Wh
+                 2 bob infer-bert: 0.184 Wh
+                 12 alice two-nodes: 0.142 Wh
+                 13 alice whole-node: 0.120 Wh
       coverage   89.8 % seen, 0.9 % interpolated
       balance    B1 closes, B2 closes, B3 closes
       note       no PUE stated: 1 is used, so facility energy is IT energy
@@ -352,7 +360,7 @@ fn without_charts_there_are_none() {
       note       job log: times carry no offset and were read in the zone `UTC`
       note       job log: lines put right that had separators inside a text: 1
       note       nodes without a node meter have no `other`: 0 W is taken for it
-    wrote out: runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, embodied.csv, statement.csv, summary.json
+    wrote out: report.html, report.md, summary.json, 9 CSV
     "#);
 }
 

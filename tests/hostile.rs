@@ -123,9 +123,9 @@ fn a_missing_segment_costs_its_chunks() {
     let said = left_out(&ended);
     assert!(said.lines().next().unwrap().contains("000001` at byte"), "{said}");
     assert!(said.contains("the segment file is missing, series `up{"), "{said}");
-    // Ten lines are enough on a terminal; the summary has them all.
+    // Five lines are enough on a terminal; the summary has them all.
     assert!(said.ends_with("more in summary.json"), "{said}");
-    assert_eq!(said.lines().count(), 11);
+    assert_eq!(said.lines().count(), 6);
 }
 
 #[test]
@@ -264,6 +264,60 @@ fn a_job_log_without_a_job_says_so() {
     assert_eq!(ended.code, 0);
     assert!(ended.stderr.contains("note       job log: no run in it\n"), "{}", ended.stderr);
     assert_eq!(bench.table("none/runs.csv").len(), 0);
+}
+
+/// Names that spreadsheets, terminals and chats would obey are words everywhere; nothing is lost of them on the way.
+#[test]
+fn names_that_are_more_than_names() {
+    let bench = Bench::new();
+    let names = [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\u{1b}]0;title\u{7}\u{1b}[31m",
+        "模型`|<b>",
+        "plain",
+    ];
+    let mut log = "run_id,start,end,nodes,cpus,user,name\n".to_owned();
+    for (at, name) in names.iter().enumerate() {
+        log += &format!(
+            "{at},2026-11-16T0{at}:00:00Z,2026-11-16T0{}:00:00Z,n1,8,\"={at}\",\"{name}\"\n",
+            at + 1
+        );
+    }
+    bench.write("log.csv", &log);
+    bench.write("site.toml", "[[hardware]]\ncpus = 8\ncpu_tdp_w = 100\n");
+    let report = |jobs: &str, out: &str, more: &[&str]| {
+        let arguments = ["report", "--jobs", jobs, "--config", "site.toml", "--no-charts", "--out", out];
+        let ended = bench.run(&[&arguments[..], more].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stderr
+    };
+    let of = |out: &str| -> Vec<String> {
+        bench.table(&format!("{out}/runs.csv")).into_iter().map(|row| row["name"].clone()).collect()
+    };
+    let said = report("log.csv", "out", &[]);
+    let guarded: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| if at < 4 { format!("'{name}") } else { (*name).to_owned() })
+        .collect();
+    assert_eq!(of("out"), guarded);
+    assert_eq!(bench.table("out/by_user.csv")[0]["user"], "'=0");
+    // What terminals obey is gone, in runs of the summary too, and what is long is cut.
+    assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
+    assert!(said.contains("\u{fffd}]0;title\u{fffd}\u{fffd}[31m: "), "{said}");
+    let message = std::fs::read_to_string(bench.path("out/report.md")).unwrap();
+    assert!(message.contains("`模型'\\|<b>`"), "{message}");
+
+    report("log.csv", "raw", &["--raw-csv"]);
+    assert_eq!(of("raw"), names);
+    // Either is a job log that gives the first report again.
+    for out in ["out", "raw"] {
+        report(&format!("{out}/runs.csv"), "again", &[]);
+        assert_eq!(of("again"), guarded, "{out}");
+    }
 }
 
 /// Flags and settings that cannot be: exit status 2, nothing on stdout, nothing written.

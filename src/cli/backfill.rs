@@ -6,9 +6,10 @@ use indicatif::ProgressBar;
 
 use super::inputs::{PriceArgs, RuleArgs, prices_of, with_zones};
 use super::job_log::JobsArgs;
-use super::output::{bar, data, energy, mass, note};
+use super::output::{bar, data, note};
 use super::{Failure, Outcome};
 use crate::config::{ConfigError, Plan, Request, find_file, log_time_zone, reporting_zone};
+use crate::figures::{energy, mass};
 use crate::ledger::backfill::{Action, Backfill, DayDone, DayPlan, restated};
 use crate::ledger::store::{ReadLogs, RememberedSnapshot, Store};
 use crate::time::{Window, parse_instant, span};

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::job_log::JobsArgs;
-use super::output::{bar, energy, note, percent, wrote};
-use super::report::can_be_written;
+use super::output::{bar, note, wrote};
+use super::report::{CellArgs, can_be_written};
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
+use crate::figures::{energy, percent};
 use crate::ledger::{self, Jobs};
 use crate::report::write_comparison;
 use crate::source::{Snapshot, Source};
@@ -45,6 +46,8 @@ pub(super) struct Args {
     /// Write no chart.
     #[arg(long)]
     no_charts: bool,
+    #[command(flatten)]
+    cells: CellArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -70,7 +73,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let accounts = accounts?;
     let simulated = if source.is_simulated() { "SIMULATED · " } else { "" };
     let subtitle = format!("{simulated}{}", plan.rules.window);
-    let written = write_comparison(&args.out, &accounts, jobs.runs, &subtitle, !args.no_charts)?;
+    let wanted = (!args.no_charts, args.cells.text());
+    let written = write_comparison(&args.out, &accounts, jobs.runs, &subtitle, wanted)?;
     for account in &accounts {
         let kwh = Joules(account.all.sum_j()).to_kwh().value();
         let known = percent(account.all.known);

@@ -7,12 +7,13 @@ use super::job_log::JobsArgs;
 use super::report::{self, Wanted};
 use super::{Failure, Outcome, simulate};
 use crate::config::{ConfigFile, Request};
+use crate::report::Formats;
 use crate::simulate::Scenario;
 
 /// Simulate a small cluster and make its report, in seconds.
 ///
 /// Writes a snapshot, a job log and the truth, and from the first two a report
-/// with CSV tables and PNG charts, as for a real cluster.
+/// with a page, CSV tables and PNG charts, as for a real cluster.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   wattledger demo --out /tmp/demo")]
@@ -40,6 +41,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         config: Some(config),
         lossy: false,
     };
-    let wanted = Wanted { out: args.out.join("report"), charts: true, strict: false, explain: false };
+    let wanted =
+        Wanted { out: args.out.join("report"), formats: Formats::default(), strict: false, explain: false };
     report::make(&inputs, &wanted)
 }

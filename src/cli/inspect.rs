@@ -119,7 +119,7 @@ fn targets(text: &mut String, series: &[Box<dyn Series + '_>], window: Window) -
     for target in meter::targets::targets(series, window, &mut stats).map_err(LedgerError::from)? {
         let or_unknown = |name: &str| if name.is_empty() { "?".to_owned() } else { name.to_owned() };
         let (job, instance) = (or_unknown(&target.job), or_unknown(&target.instance));
-        let share = target.availability().map_or("-".to_owned(), super::output::percent);
+        let share = target.availability().map_or("-".to_owned(), crate::figures::percent);
         let _ = writeln!(text, "target     {job} {instance}: {} scrapes, up {share}", target.scrapes);
         for down in target.down.iter().take(DOWN_SHOWN) {
             let _ = writeln!(text, "             down {down}");

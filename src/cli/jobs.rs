@@ -8,6 +8,7 @@ use super::output::{data, note};
 use super::{Failure, Outcome};
 use crate::jobs::census::{Census, census};
 use crate::jobs::{JobLog, SACCT_COMMAND};
+use crate::plain_text::visible;
 
 /// What is understood of job logs: runs by state, users, nodes, time span, CPU and GPU hours, and each line that
 /// cannot be used with its reason.
@@ -54,7 +55,7 @@ fn text(log: &JobLog, census: &Census) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: String| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {words}");
+        let _ = writeln!(text, "{name:<10} {}", visible(&words));
     };
     for input in &log.inputs {
         let columns = match input.columns.len() {

@@ -41,6 +41,7 @@ use crate::jobs::mark::MarkError;
 use crate::ledger::LedgerError;
 use crate::ledger::backfill::BackfillError;
 use crate::ledger::store::{PeriodError, StoreError};
+use crate::plain_text::visible;
 use crate::report::ReportError;
 use crate::report::export::ExportError;
 use crate::simulate::SimulateError;
@@ -269,7 +270,8 @@ impl Failure {
         if let Some(hint) = self.hint() {
             let _ = write!(text, "\nhint: {hint}");
         }
-        text
+        // Names of others stand in it, too.
+        text.lines().map(visible).collect::<Vec<_>>().join("\n")
     }
 }
 

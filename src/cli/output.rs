@@ -4,13 +4,22 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anstyle::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use crate::plain_text::visible;
 
-/// Prints a line of progress or a note to stderr; a closed stderr is nobody's error.
+/// Prints a line of progress or a note to stderr; a closed stderr is nobody's error. Names in it are anybody's: what a
+/// terminal would obey is taken out.
 pub(super) fn note(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    styled(Style::new(), line);
+}
+
+/// [`note`] in a style, which only terminals see, and those not where `NO_COLOR` is set.
+pub(super) fn styled(style: Style, line: impl std::fmt::Display) {
+    let line = line.to_string();
+    let _ = writeln!(anstream::stderr(), "{style}{}{style:#}", visible(&line));
 }
 
 /// Prints data to stdout. A reader that has seen enough (`| head`) ends the output, not with an error.
@@ -24,11 +33,22 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Says which files lie in `directory` now.
+/// Says which files lie in `directory` now; of many of one kind how many.
 pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
-    let names: Vec<_> =
-        written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
-    note(format_args!("wrote {}: {}", directory.display(), names.join(", ")));
+    const NAMED: usize = 3;
+    let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
+    for name in written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+        let kind = name.split('.').nth(1).unwrap_or_default().to_uppercase();
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, names)) => names.push(name.into_owned()),
+            None => kinds.push((kind, vec![name.into_owned()])),
+        }
+    }
+    let (many, few): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(_, names)| names.len() > NAMED);
+    let named = few.into_iter().flat_map(|(_, names)| names);
+    let counted = many.into_iter().map(|(kind, names)| format!("{} {kind}", names.len()));
+    let listed: Vec<String> = named.chain(counted).collect();
+    note(format_args!("wrote {}: {}", directory.display(), listed.join(", ")));
 }
 
 /// A bar on stderr that appears only on a terminal.
@@ -43,57 +63,4 @@ pub(super) fn bar(what: &str) -> ProgressBar {
     bar.set_message(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
-}
-
-/// A share as a percentage, short enough to read.
-pub(super) fn percent(share: f64) -> String {
-    if share > 0.9995 && share < 1.0 || share > 0.0 && share < 0.0005 {
-        return format!("{:.3} %", share * 100.0);
-    }
-    format!("{:.1} %", share * 100.0)
-}
-
-/// A number of kilowatt-hours, in three or four figures.
-pub(super) fn energy(kwh: f64) -> String {
-    scaled(kwh * 1000.0, &[("Wh", 1.0), ("kWh", 1e3), ("MWh", 1e6), ("GWh", 1e9)])
-}
-
-/// A mass of CO2e, given in grams, in three or four figures.
-pub(super) fn mass(grams: f64) -> String {
-    scaled(grams, &[("gCO2e", 1.0), ("kgCO2e", 1e3), ("tCO2e", 1e6), ("ktCO2e", 1e9)])
-}
-
-fn scaled(value: f64, units: &[(&str, f64)]) -> String {
-    let fits = units.iter().rev().find(|(_, size)| value.abs() >= *size).or(units.first());
-    let Some((unit, size)) = fits else { return value.to_string() };
-    format!("{} {unit}", figures(value / size))
-}
-
-/// A number in three or four figures, no more than three behind the point.
-pub(super) fn figures(number: f64) -> String {
-    let digits = if number == 0.0 || number.abs() >= 1000.0 {
-        0
-    } else if number.abs() >= 100.0 {
-        1
-    } else if number.abs() >= 10.0 {
-        2
-    } else {
-        3
-    };
-    format!("{number:.digits$}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short_and_have_units() {
-        assert_eq!(energy(123.456), "123.5 kWh");
-        assert_eq!(energy(0.0), "0 Wh");
-        assert_eq!(mass(1_234_567.0), "1.235 tCO2e");
-        assert_eq!(figures(0.01135), "0.011");
-        assert_eq!(percent(0.12345), "12.3 %");
-        assert_eq!(percent(0.99999), "99.999 %");
-    }
 }

@@ -15,13 +15,13 @@ use crate::carbon::Matching;
 use crate::config::{ConfigError, Defaults, Request, find_file, reporting_zone};
 use crate::ledger::Books;
 use crate::ledger::store::Store;
-use crate::report::{Report, Subject};
+use crate::report::{CellText, Formats, Report, Subject};
 
-/// Energy and emissions of every run, user and node: CSV tables and PNG charts.
+/// Energy and emissions of every run, user and node: a page, CSV tables and PNG charts.
 ///
-/// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes runs.csv, hourly.csv,
-/// by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, embodied.csv, statement.csv,
-/// summary.json and four charts. What no run used stands in lines of its own, so
+/// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes report.html (one file with all of it),
+/// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv,
+/// embodied.csv, statement.csv, summary.json and four charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -60,9 +60,17 @@ pub(super) struct Args {
     /// Directory for the report.
     #[arg(long, value_name = "DIR", default_value = Defaults::OUT)]
     out: PathBuf,
-    /// Write no charts.
+    /// Write no charts, and none in the page.
     #[arg(long)]
     no_charts: bool,
+    /// Write no report.html.
+    #[arg(long)]
+    no_html: bool,
+    /// Write no report.md.
+    #[arg(long)]
+    no_md: bool,
+    #[command(flatten)]
+    cells: CellArgs,
     /// Exit with status 3 if any data had to be left out.
     #[arg(long)]
     strict: bool,
@@ -79,17 +87,36 @@ enum MatchingChoice {
     Hourly,
 }
 
+/// How texts stand in CSV.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct CellArgs {
+    /// Write texts into CSV as they are: without it those that a spreadsheet would take for a formula get an apostrophe.
+    #[arg(long)]
+    raw_csv: bool,
+}
+
+impl CellArgs {
+    pub(super) fn text(self) -> CellText {
+        if self.raw_csv { CellText::Raw } else { CellText::Guarded }
+    }
+}
+
 /// What is to become of the inputs.
 pub(super) struct Wanted {
     pub(super) out: PathBuf,
-    pub(super) charts: bool,
+    pub(super) formats: Formats,
     pub(super) strict: bool,
     pub(super) explain: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let wanted =
-        Wanted { out: args.out.clone(), charts: !args.no_charts, strict: args.strict, explain: args.explain };
+    let formats = Formats {
+        charts: !args.no_charts,
+        html: !args.no_html,
+        markdown: !args.no_md,
+        cells: args.cells.text(),
+    };
+    let wanted = Wanted { out: args.out.clone(), formats, strict: args.strict, explain: args.explain };
     let matching = args.matching.map(|matching| match matching {
         MatchingChoice::Annual => Matching::Annual,
         MatchingChoice::Hourly => Matching::Hourly,
@@ -127,8 +154,8 @@ fn from_ledger(
     let asked = Asked { store: &store, window, request: &request, file: &file, config: config.as_ref() };
     let read = FromLedger::read(&asked)?;
     let report = Report::new(read.subject(), read.period.entries.clone())?;
-    let written = report.write(&wanted.out, wanted.charts)?;
-    print_summary(&report.summary()?, &read.provenance);
+    let written = report.write(&wanted.out, wanted.formats)?;
+    print_summary(&report.digest()?, &read.provenance);
     wrote(&wanted.out, &written);
     Ok(if !read.period.books.balances.close() {
         Outcome::Unbalanced
@@ -163,8 +190,8 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         provenance: &provenance,
     };
     let report = Report::new(subject, opened.entries(&books)?)?;
-    let written = report.write(&wanted.out, wanted.charts)?;
-    print_summary(&report.summary()?, &provenance);
+    let written = report.write(&wanted.out, wanted.formats)?;
+    print_summary(&report.digest()?, &provenance);
     wrote(&wanted.out, &written);
     Ok(if !books.balances.close() {
         Outcome::Unbalanced

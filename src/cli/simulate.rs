@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::{bar, energy, note};
+use super::output::{bar, note};
 use super::{Failure, Outcome};
 use crate::config::ConfigError;
+use crate::figures::energy;
 use crate::simulate::{Scenario, Summary, simulate};
 use crate::time::parse_instant;
 use crate::units::Joules;

@@ -1,95 +1,130 @@
-//! The report in a few lines, on stderr.
+//! The report on one screen, on stderr.
 
-use super::output::{energy, figures, mass, note, percent};
-use crate::report::Provenance;
+use anstyle::{AnsiColor, Style};
 
-/// The report in a few lines, on stderr.
-pub(super) fn print_summary(summary: &serde_json::Value, provenance: &Provenance) {
-    let number = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_f64);
-    let text = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or("?");
-    let total = number("/energy_kwh").unwrap_or(0.0);
-    let parts = |pointer: &str, names: &[&str]| -> String {
-        names
-            .iter()
-            .map(|name| {
-                let part = number(&format!("{pointer}/{name}")).unwrap_or(0.0);
-                format!("{name} {}", percent(if total > 0.0 { part / total } else { 0.0 }))
-            })
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let shares = |pointer: &str| -> String {
-        let shares = summary.pointer(pointer).and_then(serde_json::Value::as_object);
-        let listed: Vec<String> = shares
-            .into_iter()
-            .flatten()
-            .map(|(name, share)| format!("{name} {}", percent(share.as_f64().unwrap_or(0.0))))
-            .collect();
-        if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
-    };
-    let simulated = if provenance.simulated { "SIMULATED " } else { "" };
-    note(format_args!("{simulated}{} to {}, {}", text("/window/start"), text("/window/end"), text("/title")));
-    let within = |name: &str, words: fn(f64) -> String| -> String {
-        let [low, high] = ["low", "high"].map(|side| number(&format!("/{name}_{side}")));
-        low.zip(high)
-            .map_or_else(String::new, |(low, high)| format!(", within {} to {}", words(low), words(high)))
-    };
-    note(format_args!("  energy     {}{}", energy(total), within("energy_kwh", energy)));
-    note(format_args!(
-        "    for      {}",
-        parts("/energy_kwh_by_beneficiary", &["run", "idle", "infrastructure", "unattributed"])
-    ));
-    note(format_args!(
-        "    in       {}",
-        parts("/energy_kwh_by_component", &["cpu", "dram", "gpu", "other"])
-    ));
-    note(format_args!("    by       {}", shares("/energy_share_by_method")));
-    match number("/emissions_gco2e") {
-        Some(grams) => note(format_args!(
-            "  emissions  {}{} ({} km by car, {} tree-months)",
-            mass(grams),
-            within("emissions_gco2e", mass),
-            figures(number("/equivalents/car_km/count").unwrap_or(0.0)),
-            figures(number("/equivalents/tree_months/count").unwrap_or(0.0)),
-        )),
+use super::output::{note, styled};
+use crate::figures::{energy, figures, mass, percent};
+use crate::plain_text::{cut, visible};
+use crate::report::{Amount, Digest, Leader, Provenance};
+
+/// Users and runs that are named.
+const TOP: usize = 5;
+/// Lines on what was left out, and notes.
+const LINES: usize = 5;
+const NOTES: usize = 8;
+/// Columns of names that anybody may have chosen.
+const USER: usize = 12;
+const JOB: usize = 24;
+
+const HEAD: Style = Style::new().bold();
+const ALARM: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default();
+
+fn within(amount: Amount, words: fn(f64) -> String) -> String {
+    let bounds = amount.bounds.map(|(low, high)| format!(", within {} to {}", words(low), words(high)));
+    format!("{}{}", words(amount.value), bounds.unwrap_or_default())
+}
+
+fn shares<'a>(shares: impl Iterator<Item = (&'a str, f64)>) -> String {
+    let listed: Vec<String> =
+        shares.map(|(name, share)| format!("{} {}", visible(name), percent(share))).collect();
+    if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
+}
+
+fn named(shares: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
+    shares.iter().map(|(name, share)| (name.as_str(), *share))
+}
+
+/// A user in few columns, with the part of all energy.
+fn user(leader: &Leader, total_kwh: f64) -> String {
+    let name = if leader.name.is_empty() { "(no user)" } else { &leader.name };
+    let share = if total_kwh > 0.0 { leader.energy_kwh / total_kwh } else { 0.0 };
+    format!("{} {}", cut(name, USER), percent(share))
+}
+
+/// A run in few columns: whose it is, what it is called, what it used.
+fn run(leader: &Leader) -> String {
+    let mut text = cut(&leader.name, JOB).into_owned();
+    for (name, columns) in [(&leader.user, USER), (&leader.job, JOB)] {
+        if !name.is_empty() {
+            text.push(' ');
+            text.push_str(&cut(name, columns));
+        }
+    }
+    let emissions = leader.emissions_gco2e.map(|grams| format!(", {}", mass(grams)));
+    format!("{text}: {}{}", energy(leader.energy_kwh), emissions.unwrap_or_default())
+}
+
+/// The report on one screen, on stderr.
+pub(super) fn print_summary(digest: &Digest, provenance: &Provenance) {
+    let simulated = if digest.simulated { "SIMULATED " } else { "" };
+    let window =
+        digest.window.as_ref().map_or("no time".to_owned(), |(start, end)| format!("{start} to {end}"));
+    styled(HEAD, format_args!("{simulated}{window}, {}", digest.title));
+    note(format_args!("  energy     {}", within(digest.energy_kwh, energy)));
+    let parts =
+        |parts: &[crate::report::Part]| shares(parts.iter().map(|part| (part.name.as_str(), part.share)));
+    note(format_args!("    for      {}", parts(&digest.by_beneficiary)));
+    note(format_args!("    in       {}", parts(&digest.by_component)));
+    note(format_args!("    by       {}", shares(named(&digest.methods))));
+    match digest.emissions_gco2e {
+        Some(emissions) => {
+            note(format_args!("  emissions  {}", within(emissions, mass)));
+            if let Some((car_km, tree_months)) = digest.likened {
+                let (car_km, tree_months) = (figures(car_km), figures(tree_months));
+                note(format_args!("    like     {car_km} km by car, {tree_months} tree-months"));
+            }
+        }
         None => note(format_args!("  emissions  not priced")),
     }
-    note(format_args!("    priced   {}", shares("/energy_share_by_intensity_tier")));
-    if number("/emissions_gco2e").is_some() {
-        note(format_args!("    from     {}", shares("/energy_share_by_factor_source")));
+    note(format_args!("    priced   {}", shares(named(&digest.tiers))));
+    if digest.emissions_gco2e.is_some() {
+        note(format_args!("    from     {}", shares(named(&digest.sources))));
     }
-    if let Some(market) = number("/statement/scope_2_market_gco2e") {
-        let upstream = number("/statement/scope_3_category_3_gco2e");
-        let upstream = upstream.map_or("not known".to_owned(), mass);
+    if let Some(market) = digest.market_gco2e {
+        let upstream = digest.upstream_gco2e.map_or("not known".to_owned(), mass);
         note(format_args!("  market     {} by contracts, upstream {upstream}", mass(market)));
     }
-    if let Some(embodied) = number("/statement/embodied_amortised_gco2e") {
+    if let Some(embodied) = digest.embodied_gco2e {
         note(format_args!("  embodied   {} amortised", mass(embodied)));
     }
-    if let Some(covered) = number("/coverage/covered") {
-        let interpolated = number("/coverage/interpolated").unwrap_or(0.0);
+    // One user alone is all of it.
+    if digest.top_users.len() > 1 {
+        let users: Vec<String> =
+            digest.top_users.iter().take(TOP).map(|leader| user(leader, digest.energy_kwh.value)).collect();
+        note(format_args!("  top users  {}", users.join(", ")));
+    }
+    for (at, leader) in digest.top_runs.iter().take(TOP).enumerate() {
+        note(format_args!("  {:<9}  {}", if at == 0 { "top runs" } else { "" }, run(leader)));
+    }
+    if let Some(covered) = digest.covered {
+        let interpolated = digest.interpolated.unwrap_or(0.0);
         note(format_args!("  coverage   {} seen, {} interpolated", percent(covered), percent(interpolated)));
     }
-    let closes = |name: &str| {
-        let good =
-            summary.pointer(&format!("/balances/{name}/closes")) == Some(&serde_json::Value::Bool(true));
-        let failures = number(&format!("/balances/{name}/failures")).unwrap_or(0.0);
-        if good { format!("{name} closes") } else { format!("{name} DOES NOT CLOSE ({failures} failures)") }
-    };
-    note(format_args!("  balance    {}, {}, {}", closes("B1"), closes("B2"), closes("B3")));
+    let closes: Vec<String> = digest
+        .balances
+        .iter()
+        .map(|line| match line.closes {
+            true => format!("{} closes", line.name),
+            false => format!("{} DOES NOT CLOSE ({} failures)", line.name, line.failures),
+        })
+        .collect();
+    let style = if digest.closes() { Style::new() } else { ALARM };
+    styled(style, format_args!("  balance    {}", closes.join(", ")));
     print_notes(provenance);
 }
 
 /// What was left out and what a reader should know, on stderr.
 pub(super) fn print_notes(provenance: &Provenance) {
-    const SHOWN: usize = 10;
-    for left in provenance.left_out.iter().take(SHOWN) {
-        note(format_args!("  left out   {left}"));
-    }
-    if provenance.left_out.len() > SHOWN {
-        note(format_args!("  left out   … and {} more in summary.json", provenance.left_out.len() - SHOWN));
-    }
-    for line in &provenance.notes {
-        note(format_args!("  note       {line}"));
-    }
+    let print = |name: &str, style, lines: &[String], shown: usize| {
+        for line in lines.iter().take(shown) {
+            styled(style, format_args!("  {name:<9}  {line}"));
+        }
+        match lines.len().saturating_sub(shown) {
+            0 => {}
+            more => styled(style, format_args!("  {name:<9}  … and {more} more in summary.json")),
+        }
+    };
+    print("left out", WARNING, &provenance.left_out, LINES);
+    print("note", Style::new(), &provenance.notes, NOTES);
 }

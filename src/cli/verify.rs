@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::output::{data, energy, mass};
+use super::output::data;
 use super::{Failure, Outcome};
+use crate::figures::{energy, mass};
 use crate::ledger::store::Store;
 use crate::units::Joules;
 

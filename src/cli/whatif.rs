@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::inputs::InputArgs;
-use super::output::{figures, mass, note, percent, wrote};
+use super::output::{note, wrote};
 use super::provenance::provenance;
-use super::report::can_be_written;
+use super::report::{CellArgs, can_be_written};
 use super::summary::print_notes;
 use super::{Failure, Outcome};
 use crate::carbon::Tier;
 use crate::config::question;
+use crate::figures::{figures, mass, percent};
 use crate::ledger::{Place, WhatIf, what_if};
 use crate::report::WhatIfSubject;
 use crate::sum::sum;
@@ -47,6 +48,8 @@ pub(super) struct Args {
     /// Write no charts.
     #[arg(long)]
     no_charts: bool,
+    #[command(flatten)]
+    cells: CellArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -69,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         provenance: &provenance,
         balanced: books.balances.close(),
     };
-    let written = subject.write(&args.out, !args.no_charts)?;
+    let written = subject.write(&args.out, !args.no_charts, args.cells.text())?;
     let simulated = if provenance.simulated { "SIMULATED " } else { "" };
     note(format_args!("{simulated}{}, {}", plan.rules.window, provenance.title));
     print_places(&found);

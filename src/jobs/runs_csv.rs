@@ -17,6 +17,7 @@ use super::lines::{Lines, each_line};
 use super::tres::{self, Tres};
 use super::{JobsError, LogFormat, Options, RejectReason, Run, codecarbon, column_key, expand_nodes};
 use crate::parquet_file::Table;
+use crate::spreadsheet::unguard;
 use crate::time::{DAY_MS, format_instant};
 
 /// Columns that are read; `country` is another name for `zone`.
@@ -220,7 +221,8 @@ impl Row<'_> {
 
     pub(super) fn get(&self, key: &str) -> &str {
         let at = self.keys.iter().position(|name| name == key);
-        at.and_then(|at| self.fields.get(at)).map_or("", String::as_str)
+        // A report's own runs.csv is a job log, too: what it put before a formula is no part of the text.
+        at.and_then(|at| self.fields.get(at)).map_or("", |field| unguard(field).trim())
     }
 
     pub(super) fn count(&self, column: &'static str) -> Result<Option<f64>, RejectReason> {

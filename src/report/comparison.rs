@@ -6,7 +6,7 @@ use polars::prelude::{Column, DataFrame, PolarsResult};
 
 use super::chart::{BarItem, Bars, SegmentStyle, Text, bars, scale_for};
 use super::output::Outputs;
-use super::tables::csv;
+use super::tables::{CellText, csv};
 use super::{ReportError, pictures};
 use crate::jobs::Run;
 use crate::ledger::{Account, ComponentEnergy};
@@ -23,11 +23,11 @@ pub fn write_comparison(
     accounts: &[Account],
     runs: &[Run],
     subtitle: &str,
-    charts: bool,
+    (charts, cells): (bool, CellText),
 ) -> Result<Vec<PathBuf>, ReportError> {
     let mut outputs = Outputs::new(directory, "");
-    outputs.add("compare.csv", csv(&by_run(accounts, runs)?)?);
-    outputs.add("compare_methods.csv", csv(&by_method(accounts)?)?);
+    outputs.add("compare.csv", csv(&by_run(accounts, runs)?, cells)?);
+    outputs.add("compare_methods.csv", csv(&by_method(accounts)?, cells)?);
     if charts {
         let png = bars(&chart(accounts, subtitle))
             .map_err(|source| ReportError::Chart { name: "compare.png", source })?;

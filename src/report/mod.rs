@@ -1,15 +1,18 @@
 //! Tables and pictures: what a user gets to see of the books.
 //!
 //! [`Report::new`] groups the ledger's rows into tables; [`Report::write`]
-//! writes them, the summary and the charts, each file whole or not at all.
+//! writes them, the summary, the charts, a page and a message of them, each file whole or not at all.
 
 mod bounds;
 pub mod chart;
 mod comparison;
+mod digest;
 mod embodied;
 pub mod export;
 mod group;
+mod html;
 mod intensity;
+mod markdown;
 mod meters;
 mod output;
 mod pictures;
@@ -24,9 +27,11 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataFrame, PolarsError};
 
 pub use comparison::write_comparison;
+pub use digest::{Amount, BalanceLine, Digest, Leader, Part};
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use summary::{InputFile, Provenance};
+pub use tables::CellText;
 pub use whatif::WhatIfSubject;
 
 use crate::carbon::{Basis, CarbonError, Contracts, Equivalents, Matching, Purchases};
@@ -149,16 +154,39 @@ impl<'a> Report<'a> {
         Ok(summary)
     }
 
-    /// Writes everything into the directory `out`. Where a balance does not
+    /// The figures that every short form of the report shows.
+    ///
+    /// # Errors
+    ///
+    /// Only if Polars refuses a grouping.
+    pub fn digest(&self) -> Result<Digest, ReportError> {
+        self.digest_of(&self.summary()?)
+    }
+
+    fn digest_of(&self, summary: &serde_json::Value) -> Result<Digest, ReportError> {
+        Ok(Digest::new(summary, (&self.runs, &self.by_user, &self.by_account))?)
+    }
+
+    /// Writes the tables, the summary and what else is wanted into the directory `out`. Where a balance does not
     /// close, every file's name ends in `.unbalanced`. Returns what was written.
     ///
     /// # Errors
     ///
     /// Where a chart cannot be drawn or a file cannot be written; a file that
     /// was there before is then as it was.
-    pub fn write(&self, out: &Path, with_charts: bool) -> Result<Vec<PathBuf>, ReportError> {
+    pub fn write(&self, out: &Path, formats: Formats) -> Result<Vec<PathBuf>, ReportError> {
         let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(out, suffix);
+        let summary = self.summary()?;
+        let digest = self.digest_of(&summary)?;
+        let pictures = if formats.charts { pictures::all(self)? } else { Vec::new() };
+        if formats.html {
+            let page = html::page(self, (&summary, &digest), &figures(&pictures))?;
+            outputs.add("report.html", page.into_bytes());
+        }
+        if formats.markdown {
+            outputs.add("report.md", markdown::markdown(&digest, self.subject.provenance).into_bytes());
+        }
         for (name, table) in [
             ("runs.csv", &self.runs),
             ("hourly.csv", &self.hourly),
@@ -170,14 +198,60 @@ impl<'a> Report<'a> {
             ("embodied.csv", &self.embodied),
             ("statement.csv", &self.statement),
         ] {
-            outputs.add(name, tables::csv(table)?);
+            outputs.add(name, tables::csv(table, formats.cells)?);
         }
-        outputs.add("summary.json", format!("{:#}\n", self.summary()?).into_bytes());
-        if with_charts {
-            for (name, png) in pictures::all(self)? {
-                outputs.add(name, png);
-            }
+        outputs.add("summary.json", format!("{summary:#}\n").into_bytes());
+        for (name, png) in pictures {
+            outputs.add(name, png);
         }
         Ok(outputs.write()?)
     }
+}
+
+/// What of a report is written besides the tables and `summary.json`, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Charts, as files and in the page.
+    pub charts: bool,
+    /// `report.html`.
+    pub html: bool,
+    /// `report.md`.
+    pub markdown: bool,
+    /// Texts in the tables.
+    pub cells: CellText,
+}
+
+impl Default for Formats {
+    /// Everything.
+    fn default() -> Self {
+        Self { charts: true, html: true, markdown: true, cells: CellText::Guarded }
+    }
+}
+
+/// The pictures as the page has them.
+fn figures<'a>(pictures: &'a [(&'static str, Vec<u8>)]) -> Vec<html::Figure<'a>> {
+    let figure = |(name, png): &'a (&'static str, Vec<u8>)| {
+        let id = name.strip_suffix(".png").unwrap_or(name);
+        let (title, alt) = match id {
+            "power" => (
+                "Mean power by component, with the carbon intensity",
+                "Areas over time: mean power of processors, memory, GPUs and the rest of the nodes; over them a line, the carbon intensity. The figures are those of hourly.csv.",
+            ),
+            "emissions_by_hour" => (
+                "Emissions by hour",
+                "Areas over time: emissions for runs, of idle time, of infrastructure and of what is unattributed. The figures are those of hourly.csv.",
+            ),
+            "emissions_by_user" => (
+                "Emissions by user",
+                "Bars: the users with most emissions, the others together, and what no run used. The figures are those of the table of users.",
+            ),
+            "energy_by_node" => (
+                "Energy by node, used and idle",
+                "Bars: the energy of each node, for runs and for none. The figures are those of the table of nodes.",
+            ),
+            other => (other, "A chart of this report."),
+        };
+        html::Figure { id, title, alt, png }
+    };
+    pictures.iter().map(figure).collect()
 }

@@ -1,8 +1,9 @@
 //! The tables of a report, grouped from the ledger's rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column, CsvWriter, DataFrame, PolarsResult, SerWriter as _};
+use polars::prelude::{Column, CsvWriter, DataFrame, DataType, PolarsResult, SerWriter as _};
 
 use super::bounds::{Figure, RowWidths};
 use super::embodied;
@@ -10,6 +11,7 @@ use super::group::Grouped;
 use crate::jobs::Run;
 use crate::ledger::{Beneficiary, Books};
 use crate::meter::catalog::Component;
+use crate::spreadsheet::guard;
 use crate::sum::Sum;
 use crate::time::format_instant;
 use crate::units::Joules;
@@ -25,9 +27,44 @@ pub(super) const BENEFICIARIES: [&str; 4] = ["run", "idle", "infrastructure", "u
 /// sums of rows still agree far within the tolerance of the balances.
 const DIGITS: i32 = 12;
 
+/// What becomes of texts in CSV that a spreadsheet would take for a formula.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CellText {
+    /// An apostrophe is put before them.
+    #[default]
+    Guarded,
+    /// They are written as they are.
+    Raw,
+}
+
 /// A table as CSV.
-pub(super) fn csv(table: &DataFrame) -> PolarsResult<Vec<u8>> {
-    let rounded = table
+pub(super) fn csv(table: &DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
+    let mut table = rounded(table)?;
+    if text == CellText::Guarded {
+        let columns = table.columns().iter().map(guarded).collect::<PolarsResult<Vec<Column>>>()?;
+        table = DataFrame::new(table.height(), columns)?;
+    }
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(&mut table)?;
+    Ok(bytes)
+}
+
+/// The column with no text that a spreadsheet would take for a formula.
+fn guarded(column: &Column) -> PolarsResult<Column> {
+    if column.dtype() != &DataType::String {
+        return Ok(column.clone());
+    }
+    let texts: Vec<Option<Cow<'_, str>>> = column.str()?.iter().map(|text| text.map(guard)).collect();
+    if texts.iter().flatten().all(|text| matches!(text, Cow::Borrowed(_))) {
+        return Ok(column.clone());
+    }
+    let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+    Ok(Column::new(column.name().clone(), texts))
+}
+
+/// The table with its numbers in [`DIGITS`] significant digits.
+pub(super) fn rounded(table: &DataFrame) -> PolarsResult<DataFrame> {
+    let columns = table
         .columns()
         .iter()
         .map(|column| match column.f64() {
@@ -38,9 +75,7 @@ pub(super) fn csv(table: &DataFrame) -> PolarsResult<Vec<u8>> {
             Err(_) => column.clone(),
         })
         .collect();
-    let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut DataFrame::new(table.height(), rounded)?)?;
-    Ok(bytes)
+    DataFrame::new(table.height(), columns)
 }
 
 /// `value` in [`DIGITS`] significant digits.
@@ -318,6 +353,18 @@ mod tests {
         assert_eq!(round(1.234_567_890_123_4e20), 1.234_567_890_12e20);
         assert_eq!(round(5e-324), 5e-324);
         assert!(round(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn texts_that_compute_are_guarded_and_numbers_are_not() {
+        let columns = vec![
+            Column::new("name".into(), [Some("=1+1"), Some("train"), None]),
+            Column::new("saving".into(), [-0.5, 0.0, 1.0]),
+        ];
+        let table = DataFrame::new(3, columns).unwrap();
+        let text = |text| String::from_utf8(csv(&table, text).unwrap()).unwrap();
+        assert_eq!(text(CellText::Guarded), "name,saving\n'=1+1,-0.5\ntrain,0.0\n,1.0\n");
+        assert_eq!(text(CellText::Raw), "name,saving\n=1+1,-0.5\ntrain,0.0\n,1.0\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use polars::prelude::{Column, DataFrame, PolarsResult};
 use super::chart::{BarItem, Bars, SegmentStyle, Text, bars, scale_for};
 use super::output::Outputs;
 use super::pictures::{MASS_UNITS, plural};
-use super::tables::{BENEFICIARIES, csv};
+use super::tables::{BENEFICIARIES, CellText, csv};
 use super::{Provenance, ReportError};
 use crate::carbon::{Basis, Tier};
 use crate::jobs::Run;
@@ -45,19 +45,24 @@ impl WhatIfSubject<'_> {
     /// # Errors
     ///
     /// Where a file cannot be written, or a chart cannot be drawn.
-    pub fn write(&self, directory: &Path, charts: bool) -> Result<Vec<PathBuf>, ReportError> {
+    pub fn write(
+        &self,
+        directory: &Path,
+        charts: bool,
+        cells: CellText,
+    ) -> Result<Vec<PathBuf>, ReportError> {
         let mut outputs = Outputs::new(directory, if self.balanced { "" } else { ".unbalanced" });
         let draw = |name: &'static str, chart: Bars| {
             bars(&chart).map_err(|source| ReportError::Chart { name, source })
         };
         if !self.found.elsewhere.is_empty() {
-            outputs.add("whatif_zones.csv", csv(&self.by_zone()?)?);
+            outputs.add("whatif_zones.csv", csv(&self.by_zone()?, cells)?);
             if charts {
                 outputs.add("whatif_zones.png", draw("whatif_zones.png", self.zone_chart())?);
             }
         }
         if let Some(slack_ms) = self.slack_ms {
-            outputs.add("whatif_shift.csv", csv(&self.by_run()?)?);
+            outputs.add("whatif_shift.csv", csv(&self.by_run()?, cells)?);
             if charts {
                 outputs.add("whatif_shift.png", draw("whatif_shift.png", self.shift_chart(slack_ms))?);
             }

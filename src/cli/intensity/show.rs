@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::carbon::{
     Format, HourFactor, InputSummary, Tier, Zone, by_tier, hours, mean_and_range, stretches,
 };
-use crate::cli::output::{data, figures, note, percent, wrote};
+use crate::cli::output::{data, note, wrote};
+use crate::cli::report::CellArgs;
 use crate::cli::{Failure, Outcome};
 use crate::config::{ConfigError, Plan, Request, find_file};
-use crate::report::{Outputs, intensity_chart};
+use crate::figures::{figures, percent};
+use crate::report::{CellText, Outputs, intensity_chart};
+use crate::spreadsheet::guard;
 use crate::time::{HOUR_MS, format_instant};
 
 /// The factors of a zone over a time: mean, how good they are, whose they are, and where there are none.
@@ -42,6 +45,8 @@ pub(super) struct Args {
     /// Write every step as CSV instead.
     #[arg(long)]
     csv: bool,
+    #[command(flatten)]
+    cells: CellArgs,
     /// Draw the hours as a PNG.
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
@@ -71,12 +76,16 @@ pub(super) fn run(show: &Args) -> Result<Outcome, Failure> {
     if let Some(path) = &show.chart {
         draw(path, &plan, zone, &hours)?;
     }
-    data(&if show.csv { csv_text(&hours)? } else { words(&plan, zone, &hours) })?;
+    data(&if show.csv { csv_text(&hours, show.cells.text())? } else { words(&plan, zone, &hours) })?;
     Ok(outcome)
 }
 
-fn csv_text(hours: &[HourFactor]) -> Result<String, Failure> {
+fn csv_text(hours: &[HourFactor], cells: CellText) -> Result<String, Failure> {
     let failed = |error: csv::Error| Failure::Io { doing: "write CSV".to_owned(), source: error.into() };
+    let text = |text: &'_ str| match cells {
+        CellText::Guarded => guard(text).into_owned(),
+        CellText::Raw => text.to_owned(),
+    };
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer
         .write_record(["timestamp", "gco2e_per_kwh", "tier", "estimated", "source", "release"])
@@ -85,12 +94,12 @@ fn csv_text(hours: &[HourFactor]) -> Result<String, Failure> {
         let Some(factor) = &hour.factor else { continue };
         writer
             .write_record([
-                &format_instant(hour.window.start_ms),
-                &factor.intensity.value().to_string(),
+                format_instant(hour.window.start_ms).as_str(),
+                factor.intensity.value().to_string().as_str(),
                 factor.tier.as_str(),
-                &factor.estimated.to_string(),
-                &factor.source,
-                &factor.release,
+                factor.estimated.to_string().as_str(),
+                text(&factor.source).as_str(),
+                text(&factor.release).as_str(),
             ])
             .map_err(failed)?;
     }
