@@ -2,6 +2,7 @@
 //! call into the library. Nothing else in the program prints.
 
 mod calibrate;
+mod charts;
 mod compare;
 mod convert;
 mod demo;

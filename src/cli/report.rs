@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::charts::ChartArgs;
 use super::explain::explain;
 use super::inputs::{InputArgs, Inputs, Opened};
 use super::output::{data, wrote};
@@ -13,13 +14,13 @@ use super::{Failure, Outcome};
 use crate::carbon::Matching;
 use crate::config::{ConfigError, Defaults};
 use crate::ledger::Books;
-use crate::report::{Report, Subject};
+use crate::report::{ChartFiles, Report, Subject};
 
-/// Energy and emissions of every run, user and node: CSV tables and PNG charts.
+/// Energy and emissions of every run, user and node: CSV tables and charts.
 ///
 /// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes runs.csv, hourly.csv,
 /// by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv, embodied.csv, statement.csv,
-/// summary.json and four charts. What no run used stands in lines of its own, so
+/// summary.json and eleven charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -51,9 +52,8 @@ pub(super) struct Args {
     /// Directory for the report.
     #[arg(long, value_name = "DIR", default_value = Defaults::OUT)]
     out: PathBuf,
-    /// Write no charts.
-    #[arg(long)]
-    no_charts: bool,
+    #[command(flatten)]
+    charts: ChartArgs,
     /// Exit with status 3 if any data had to be left out.
     #[arg(long)]
     strict: bool,
@@ -73,14 +73,18 @@ enum MatchingChoice {
 /// What is to become of the inputs.
 pub(super) struct Wanted {
     pub(super) out: PathBuf,
-    pub(super) charts: bool,
+    pub(super) charts: Option<ChartFiles>,
     pub(super) strict: bool,
     pub(super) explain: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let wanted =
-        Wanted { out: args.out.clone(), charts: !args.no_charts, strict: args.strict, explain: args.explain };
+    let wanted = Wanted {
+        out: args.out.clone(),
+        charts: args.charts.files(),
+        strict: args.strict,
+        explain: args.explain,
+    };
     let mut inputs = args.inputs.gather()?;
     inputs.request.contracts.clone_from(&args.contracts);
     inputs.request.matching = args.matching.map(|matching| match matching {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::charts::ChartArgs;
 use super::inputs::InputArgs;
 use super::output::{figures, mass, note, percent, wrote};
 use super::provenance::provenance;
@@ -44,9 +45,8 @@ pub(super) struct Args {
     /// Directory for the files.
     #[arg(long, value_name = "DIR", default_value = "wattledger-whatif")]
     out: PathBuf,
-    /// Write no charts.
-    #[arg(long)]
-    no_charts: bool,
+    #[command(flatten)]
+    charts: ChartArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         provenance: &provenance,
         balanced: books.balances.close(),
     };
-    let written = subject.write(&args.out, !args.no_charts)?;
+    let written = subject.write(&args.out, args.charts.files())?;
     let simulated = if provenance.simulated { "SIMULATED " } else { "" };
     note(format_args!("{simulated}{}, {}", plan.rules.window, provenance.title));
     print_places(&found);

@@ -5,13 +5,14 @@
 
 mod bounds;
 pub mod chart;
+mod chart_files;
 mod comparison;
 mod embodied;
 mod group;
 mod intensity;
 mod meters;
 mod output;
-mod pictures;
+pub(crate) mod pictures;
 mod runs;
 mod statement;
 mod summary;
@@ -21,7 +22,9 @@ mod whatif;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, PolarsError};
+use rayon::prelude::*;
 
+pub use chart_files::ChartFiles;
 pub use comparison::write_comparison;
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
@@ -46,7 +49,7 @@ pub enum ReportError {
     /// A chart could not be drawn.
     #[error("cannot draw `{name}`")]
     Chart {
-        /// The file.
+        /// The stem of the file.
         name: &'static str,
         /// What the renderer says.
         source: ChartError,
@@ -145,14 +148,14 @@ impl<'a> Report<'a> {
         Ok(summary)
     }
 
-    /// Writes everything into the directory `out`. Where a balance does not
+    /// Writes everything into the directory `out`, with the charts if they are wanted. Where a balance does not
     /// close, every file's name ends in `.unbalanced`. Returns what was written.
     ///
     /// # Errors
     ///
     /// Where a chart cannot be drawn or a file cannot be written; a file that
     /// was there before is then as it was.
-    pub fn write(&self, out: &Path, with_charts: bool) -> Result<Vec<PathBuf>, ReportError> {
+    pub fn write(&self, out: &Path, charts: Option<ChartFiles>) -> Result<Vec<PathBuf>, ReportError> {
         let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(out, suffix);
         for (name, table) in [
@@ -169,9 +172,19 @@ impl<'a> Report<'a> {
             outputs.add(name, tables::csv(table)?);
         }
         outputs.add("summary.json", format!("{:#}\n", self.summary()?).into_bytes());
-        if with_charts {
-            for (name, png) in pictures::all(self)? {
-                outputs.add(name, png);
+        if let Some(files) = charts {
+            let pictures = pictures::svgs(self, files.theme)?;
+            let pngs: Vec<Option<Vec<u8>>> = pictures
+                .par_iter()
+                .map(|picture| files.png.then(|| picture.png()).transpose())
+                .collect::<Result<_, ReportError>>()?;
+            for (picture, png) in pictures.into_iter().zip(pngs) {
+                if let Some(png) = png {
+                    outputs.add(&format!("{}.png", picture.name), png);
+                }
+                if files.svg {
+                    outputs.add(&format!("{}.svg", picture.name), picture.svg.into_bytes());
+                }
             }
         }
         Ok(outputs.write()?)

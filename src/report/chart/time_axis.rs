@@ -1,5 +1,8 @@
 //! Ticks of a time axis, in UTC.
 
+use super::ChartError;
+use super::drawing::{Drawing, Region};
+use super::text::{self, Anchor};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
@@ -160,9 +163,29 @@ pub(super) fn ticks(window: Window, width: f64) -> Vec<Tick> {
     ticks
 }
 
+/// Draws the axis under `region`, over which `whole` is spread, with `title` under it: 62 pixels high.
+pub(super) fn draw(
+    drawing: &mut Drawing,
+    region: Region,
+    whole: Window,
+    title: &str,
+) -> Result<(), ChartError> {
+    let per_ms = region.width() / whole.length_ms().max(1) as f64;
+    for tick in ticks(whole, region.width()) {
+        let x = region.left + tick.at_ms.saturating_sub(whole.start_ms) as f64 * per_ms;
+        let mark =
+            Region { left: x, right: x.round() + 1.0, top: region.bottom, bottom: region.bottom + 6.0 };
+        drawing.rule(mark, drawing.theme.baseline());
+        drawing.text(&tick.label, text::AXIS, Anchor::Centre, (x, region.bottom + 21.0))?;
+        if let Some(context) = &tick.context {
+            drawing.text(context, text::AXIS, Anchor::Centre, (x, region.bottom + 39.0))?;
+        }
+    }
+    drawing.text(title, text::AXIS, Anchor::Centre, (region.middle().0, region.bottom + 61.0))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::text;
     use super::*;
     use proptest::prelude::*;
 
@@ -235,7 +258,6 @@ mod tests {
             length in 0.0_f64..14.5,
             width in 600.0_f64..1200.0,
         ) {
-            text::register().unwrap();
             let window = Window::new(start_ms, start_ms.saturating_add(10_f64.powf(length) as i64).min(END_MS));
             let ticks = ticks(window, width);
             let x = |at_ms: i64| (at_ms - window.start_ms) as f64 / window.length_ms() as f64 * width;
