@@ -4,7 +4,7 @@ use super::axis::{Axis, three_digits, usable};
 use super::drawing::{Drawing, Region};
 use super::frame::{Entry, Frame, WIDTH};
 use super::palette::Theme;
-use super::rows::{self, AXIS_HEIGHT, Rows};
+use super::rows::{self, Rows};
 use super::text;
 use super::{Chart, ChartError, Text};
 
@@ -61,7 +61,7 @@ impl Chart for Bars {
         if !known {
             return Rows::nothing(&frame, &words, theme);
         }
-        let rows = Rows::new(&frame, bars.len(), 1, AXIS_HEIGHT);
+        let rows = Rows::new(&frame, bars.len(), 1);
         let mut drawing = frame.draw(&words, theme, rows.height)?;
         let label = text::AXIS.sized(rows.name.size);
         // Higher than its row a number would run into the bars beside it.

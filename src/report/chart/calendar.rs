@@ -3,17 +3,17 @@
 use super::axis::{Axis, usable};
 use super::drawing::{Drawing, Region};
 use super::frame::{Entry, Frame, SLIDE_HEIGHT, WIDTH, message};
-use super::palette::Theme;
+use super::palette::{Colour, Theme};
 use super::text::{self, Anchor};
 use super::time_axis;
 use super::{Chart, ChartError, Text};
 use crate::time::{DAY_MS, Window};
 
-/// Steps of the scale, and shades in each.
+/// Steps of the scale that are aimed at, and shades of all of them together.
 const STEPS: u32 = 5;
-const SHADES: u32 = 2;
-/// Narrower columns than this are no longer seen: as many days share one as it takes.
-const NARROWEST: f64 = 3.0;
+const SHADES: u32 = 10;
+/// Narrower columns than this, of a year, are no longer seen: as many days share one as it takes.
+const NARROWEST: f64 = 2.8;
 /// Numbers of days that share a column.
 const SHARED: [usize; 4] = [1, 7, 28, 364];
 const SCALE_WIDTH: f64 = 16.0;
@@ -50,7 +50,7 @@ impl Chart for Calendar {
         let is_known = days.iter().any(|day| day.hours.iter().any(Option::is_some));
         let has_gaps = days.iter().any(|day| day.hours.iter().any(Option::is_none));
         let legend =
-            if is_known && has_gaps { vec![Entry::area("no data", theme.no_data())] } else { Vec::new() };
+            if is_known && has_gaps { vec![Entry::area("no data", theme.missing())] } else { Vec::new() };
         let frame = Frame::new(&self.text, legend, WIDTH)?;
         let mut drawing = frame.draw(&self.text, theme, SLIDE_HEIGHT)?;
         let room = frame.room(SLIDE_HEIGHT);
@@ -102,7 +102,7 @@ impl Calendar {
         drawing.text(&short, text::AXIS, Anchor::Left, (room.left, room.top + 6.0))?;
         let means =
             if shared == 1 { String::new() } else { format!("; each column is the mean of {shared} days") };
-        time_axis::draw(drawing, region, whole, &format!("Day (UTC){means}"))
+        time_axis::draw_days(drawing, region, whole, &format!("Day (UTC){means}"))
     }
 
     fn draw_cells(
@@ -114,7 +114,7 @@ impl Calendar {
         axis: Axis,
     ) {
         let theme = drawing.theme;
-        let shades = theme.shades(axis.steps.saturating_mul(SHADES) as usize);
+        let shades = shades(theme, axis);
         let mut cells: Vec<Vec<Region>> = vec![Vec::new(); shades.len()];
         let mut unknown: Vec<Region> = Vec::new();
         let per_ms = region.width() / whole.length_ms().max(1) as f64;
@@ -143,7 +143,7 @@ impl Calendar {
                 }
             }
         }
-        drawing.rectangles(unknown, theme.no_data());
+        drawing.rectangles(unknown, theme.missing());
         for (cells, shade) in cells.into_iter().zip(shades) {
             drawing.rectangles(cells, shade);
         }
@@ -157,7 +157,7 @@ impl Calendar {
         region: Region,
         axis: Axis,
     ) -> Result<(), ChartError> {
-        let shades = drawing.theme.shades(axis.steps.saturating_mul(SHADES) as usize);
+        let shades = shades(drawing.theme, axis);
         let scale = Region { left: region.right + 24.0, right: region.right + 24.0 + SCALE_WIDTH, ..region };
         let count = shades.len().max(1) as f64;
         for (index, shade) in shades.into_iter().enumerate() {
@@ -175,6 +175,12 @@ impl Calendar {
         let short = text::AXIS.shorten(&self.quantity, room.width() / 2.0)?;
         drawing.text(&short, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))
     }
+}
+
+/// As many shades to each step of the axis, about [`SHADES`] in all.
+fn shades(theme: Theme, axis: Axis) -> Vec<Colour> {
+    let in_a_step = (SHADES / axis.steps.max(1)).max(1);
+    theme.shades(axis.steps.saturating_mul(in_a_step) as usize)
 }
 
 /// One column: a day, or the mean of several.

@@ -3,7 +3,7 @@
 use super::axis::usable;
 use super::drawing::{Drawing, Region};
 use super::frame::{Entry, Frame, WIDTH};
-use super::palette::Theme;
+use super::palette::{Colour, Theme};
 use super::rows::Rows;
 use super::slices::{Slice, slices, thin, whole};
 use super::{Chart, ChartError, Text, time_axis};
@@ -54,21 +54,22 @@ impl Chart for Coverage {
         let mut legend: Vec<Entry> = Vec::new();
         if whole.is_some() {
             legend.extend(self.methods.iter().zip(&colours).map(|(name, colour)| Entry::area(name, *colour)));
-            legend.push(Entry::area("not seen", theme.no_data()));
+            legend.push(Entry::area("not seen", theme.missing()));
         }
         let words = self.text.with_note(rows.len(), self.rows.len(), "rows");
         let frame = Frame::new(&words, legend, WIDTH)?;
         let Some(whole) = whole else { return Rows::nothing(&frame, &words, theme) };
-        let layout = Rows::new(&frame, rows.len(), 1, AXIS_HEIGHT);
+        let layout = Rows::over(&frame, rows.len(), 1, AXIS_HEIGHT);
         let mut drawing = frame.draw(&words, theme, layout.height)?;
         let (names, names_width) = layout.names(rows.iter().map(|row| row.name.as_str()))?;
         let region = layout.region(names_width, 8.0);
         let (steps, mean) = thin(&slices, whole, region.width() / 2.0);
         let strips = Strips { region, whole, steps: &steps, methods };
         for index in 0..rows.len() {
+            let half_gap = (layout.row * 0.15).max(1.0) / 2.0;
             let top = layout.top_of(index);
-            let height = layout.row - (layout.row * 0.15).max(1.0);
-            strips.draw(&mut drawing, index, (top.round(), (top + height).round()), &colours);
+            let (top, bottom) = ((top + half_gap).round(), (top + layout.row - half_gap).round());
+            strips.draw(&mut drawing, index, (top, bottom), &colours);
         }
         layout.draw_names(&mut drawing, &names, region.left)?;
         let base = Region { top: region.bottom, bottom: region.bottom + 1.0, ..region };
@@ -87,13 +88,7 @@ struct Strips<'a> {
 }
 
 impl Strips<'_> {
-    fn draw(
-        &self,
-        drawing: &mut Drawing,
-        row: usize,
-        (top, bottom): (f64, f64),
-        colours: &[super::palette::Colour],
-    ) {
+    fn draw(&self, drawing: &mut Drawing, row: usize, (top, bottom): (f64, f64), colours: &[Colour]) {
         let per_ms = self.region.width() / self.whole.length_ms().max(1) as f64;
         let x = |at_ms: i64| self.region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
         let first = row.saturating_mul(self.methods);
@@ -108,7 +103,7 @@ impl Strips<'_> {
             top: bottom - share.min(1.0) * (bottom - top),
             bottom,
         };
-        drawing.rectangles(joined(expected.clone().map(|slice| strip(slice, 1.0))), drawing.theme.no_data());
+        drawing.rectangles(joined(expected.clone().map(|slice| strip(slice, 1.0))), drawing.theme.missing());
         // Each reaches down to the foot, and the better ones lie over it.
         for (method, colour) in colours.iter().enumerate().rev() {
             let known = expected.clone().filter_map(|slice| {

@@ -69,6 +69,11 @@ impl Theme {
         self.either(Colour(0xEC, 0xEC, 0xEC), Colour(0x28, 0x2D, 0x34))
     }
 
+    /// What is missing where it is looked for: it does not step back.
+    pub(super) fn missing(self) -> Colour {
+        self.colours([true]).first().copied().unwrap_or(self.no_data())
+    }
+
     /// The first of the loud colours, for what is drawn in one colour alone.
     pub(super) fn accent(self) -> Colour {
         self.either(BLUE, SKY)

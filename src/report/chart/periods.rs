@@ -5,7 +5,7 @@ use super::bars::STEPS;
 use super::drawing::{Drawing, Region};
 use super::frame::{Entry, Frame, WIDTH};
 use super::palette::Theme;
-use super::rows::{self, AXIS_HEIGHT, Rows};
+use super::rows::{self, Rows};
 use super::text;
 use super::{Chart, ChartError, Text};
 
@@ -60,7 +60,7 @@ impl Chart for Periods {
         if is_empty {
             return Rows::nothing(&frame, &words, theme);
         }
-        let rows = Rows::new(&frame, groups.len(), lines, AXIS_HEIGHT);
+        let rows = Rows::new(&frame, groups.len(), lines);
         let mut drawing = frame.draw(&words, theme, rows.height)?;
         // Between two groups is the room of half a bar.
         let line = rows.row / (lines as f64 + 0.5);

@@ -51,14 +51,11 @@ impl Drawing {
 
     /// Title and description go with the file, for programs that read pictures aloud.
     fn encode(&self, pixels: &Pixmap, scale: f32) -> Result<Vec<u8>, ChartError> {
-        // Everything is drawn on an opaque paper: premultiplied is as it is.
-        let colours: Vec<Rgb> =
-            pixels.pixels().iter().map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
-        let (palette, places) = palette(&colours);
-        let mut indexed: Vec<u8> = Vec::with_capacity(colours.len());
-        for same in colours.chunk_by(|left, right| left == right) {
-            let place = same.first().and_then(|colour| places.get(colour)).copied().unwrap_or(0);
-            indexed.resize(indexed.len().saturating_add(same.len()), place);
+        let (palette, places) = palette(lengths(pixels));
+        let mut indexed: Vec<u8> = Vec::with_capacity(pixels.pixels().len());
+        for (colour, length) in lengths(pixels) {
+            let place = places.get(&colour).copied().unwrap_or(0);
+            indexed.resize(indexed.len().saturating_add(length), place);
         }
         let per_metre = (PIXELS_PER_METRE * scale).round() as u32;
         let mut file = Vec::new();
@@ -165,15 +162,21 @@ fn polyline(path: &mut PathBuilder, points: &[(f64, f64)]) {
 
 type Rgb = [u8; 3];
 
+/// The pixels as lengths of one colour. Everything is drawn on an opaque paper: premultiplied is as it is.
+fn lengths(pixels: &Pixmap) -> impl Iterator<Item = (Rgb, usize)> {
+    pixels.pixels().chunk_by(|left, right| left == right).filter_map(|same| {
+        let colour = same.first()?;
+        Some(([colour.red(), colour.green(), colour.blue()], same.len()))
+    })
+}
+
 /// The colours of a picture, the most frequent first, and the place of each; at most [`PALETTE`] of them. Those that are left
 /// over, mixtures at the edges of letters, take the place of the colour that is nearest.
-fn palette(pixels: &[Rgb]) -> (Vec<Rgb>, HashMap<Rgb, u8>) {
+fn palette(lengths: impl Iterator<Item = (Rgb, usize)>) -> (Vec<Rgb>, HashMap<Rgb, u8>) {
     let mut counts: HashMap<Rgb, usize> = HashMap::new();
-    for same in pixels.chunk_by(|left, right| left == right) {
-        if let Some(colour) = same.first() {
-            let count = counts.entry(*colour).or_default();
-            *count = count.saturating_add(same.len());
-        }
+    for (colour, length) in lengths {
+        let count = counts.entry(colour).or_default();
+        *count = count.saturating_add(length);
     }
     let mut colours: Vec<(Rgb, usize)> = counts.into_iter().collect();
     // By number, then by colour: a hash map has no order of its own.
@@ -197,12 +200,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_the_palette_takes_the_nearest_colour() {
         // 300 greys and reddish ones, white most often: the rarest of them are left out.
-        let mut pixels: Vec<Rgb> = vec![[255; 3]; 1000];
+        let mut lengths: Vec<(Rgb, usize)> = vec![([255; 3], 1000)];
         for grey in 0..150_u8 {
-            pixels.extend([[grey; 3]; 2]);
-            pixels.push([grey.saturating_add(1), grey, grey]);
+            lengths.extend([([grey; 3], 2), ([grey.saturating_add(1), grey, grey], 1)]);
         }
-        let (kept, places) = palette(&pixels);
+        let (kept, places) = palette(lengths.into_iter());
         assert_eq!((kept.len(), kept[0], places.len()), (256, [255; 3], 301));
         for (colour, place) in places {
             let given = kept[place as usize];

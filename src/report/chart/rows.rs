@@ -16,7 +16,8 @@ const NARROWEST_ROW: f64 = 20.0;
 const LABEL_ROW: f64 = 13.5;
 const NAME_WIDTH: f64 = 300.0;
 /// Height of an axis with its labels.
-pub(super) const AXIS_HEIGHT: f64 = 56.0;
+const AXIS_HEIGHT: f64 = 56.0;
+const TOP_AXIS_HEIGHT: f64 = 24.0;
 
 /// How high everything is.
 pub(super) struct Rows {
@@ -32,28 +33,45 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Room for `count` rows, at least one, of which each has `lines` bars, over an axis of this height.
-    pub(super) fn new(frame: &Frame, count: usize, lines: usize, axis_height: f64) -> Self {
+    /// Room for `count` rows, at least one, of which each has `lines` bars, over an axis of numbers.
+    pub(super) fn new(frame: &Frame, count: usize, lines: usize) -> Self {
+        let mut rows = Self::over(frame, count, lines, AXIS_HEIGHT);
+        // In a tall picture the bottom axis is far from the first rows.
+        if rows.height > SLIDE_HEIGHT * 1.2 {
+            rows.axis_on_top = true;
+            rows.top += TOP_AXIS_HEIGHT;
+            rows.fill(rows.height - frame.foot() - AXIS_HEIGHT, count, rows.row);
+        }
+        rows
+    }
+
+    /// The same over an axis of another height.
+    pub(super) fn over(frame: &Frame, count: usize, lines: usize, axis_height: f64) -> Self {
+        let rows = count;
         let count = count as f64;
         let chrome = frame.head() + axis_height + frame.foot();
         let most = WIDEST_ROW.max(lines as f64 * 22.0);
         let least = NARROWEST_ROW.max(lines as f64 * LABEL_ROW);
         let slide = ((SLIDE_HEIGHT - chrome) / count).clamp(least, most);
         let height = (chrome + count * slide).clamp(LEAST_HEIGHT, MOST_HEIGHT).ceil();
-        // In a tall picture the bottom axis is far from the first rows.
-        let axis_on_top = height > SLIDE_HEIGHT * 1.2;
-        let top = frame.head() + if axis_on_top { 24.0 } else { 0.0 };
-        let bottom = height - frame.foot() - axis_height;
-        let row = ((bottom - top) / count).min(most);
-        let labelled = (LABEL_ROW / row).ceil().max(1.0) as usize;
-        let name = text::NAME.sized(if row < 18.0 { 11.5 } else { 14.0 });
-        Self { height, top, bottom: top + row * count, row, labelled, axis_on_top, name }
+        let (top, name) = (frame.head(), text::NAME);
+        let mut layout = Self { height, top, bottom: top, row: most, labelled: 1, axis_on_top: false, name };
+        layout.fill(height - frame.foot() - axis_height, rows, most);
+        layout
+    }
+
+    /// Spreads `count` rows, none of them higher than `most`, from the top to `bottom`.
+    fn fill(&mut self, bottom: f64, count: usize, most: f64) {
+        self.row = ((bottom - self.top) / count as f64).min(most);
+        self.bottom = self.top + self.row * count as f64;
+        self.labelled = (LABEL_ROW / self.row).ceil().max(1.0) as usize;
+        self.name = text::NAME.sized(if self.row < 18.0 { 11.5 } else { 14.0 });
     }
 
     /// A picture that says why there are no rows.
     pub(super) fn nothing(frame: &Frame, text: &Text, theme: Theme) -> Result<Drawing, ChartError> {
         // Words alone take the room of a few bars.
-        let rows = Self::new(frame, 3, 1, AXIS_HEIGHT);
+        let rows = Self::new(frame, 3, 1);
         let mut drawing = frame.draw(text, theme, rows.height)?;
         message(&mut drawing, frame.room(rows.height), "No data to show")?;
         Ok(drawing)

@@ -42,7 +42,8 @@ impl Chart for Scatter {
         let axes = LogAxis::holding(placed.iter().map(|(x, _)| *x))
             .map(|across| (across, Axis::up_to(placed.iter().map(|(_, y)| *y).fold(0.0, f64::max), STEPS)));
         let is_dense = placed.len() > MOST_DOTS;
-        let shades = theme.shades(SHADES.len());
+        // The palest of all would be lost among grid lines.
+        let shades = theme.shades(SHADES.len().saturating_add(2)).split_off(2);
         let mut legend: Vec<Entry> = Vec::new();
         if is_dense {
             for (index, (least, shade)) in SHADES.iter().zip(&shades).enumerate() {

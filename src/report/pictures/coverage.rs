@@ -1,8 +1,8 @@
 //! A picture of how much of each node's time is known, and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::PolarsResult;
+use polars::prelude::{Float64Chunked, PolarsResult};
 
 use super::super::Report;
 use super::super::chart::{Coverage, CoverageRow};
@@ -13,86 +13,103 @@ use crate::sum::{Sum, sum};
 /// Nodes shown at most: those of which least is known.
 const TOP_NODES: usize = 40;
 
-/// Device-seconds of one node.
+/// What is known of one node.
 struct Node {
-    /// By method and bucket.
-    known_s: Vec<Vec<Sum>>,
-    expected_s: Vec<Sum>,
+    /// By method and bucket: the sum over devices of the share of the expected time that is known.
+    shares: Vec<Vec<Sum>>,
+    /// By bucket, how many devices were expected.
+    devices: Vec<f64>,
+    /// Device-seconds known and expected over the whole time.
+    known_s: Sum,
+    expected_s: Sum,
 }
 
 impl Node {
-    fn shares(&self) -> Vec<Vec<Option<f64>>> {
-        let share = |(known, expected): (&Sum, &Sum)| {
-            (expected.value() > 0.0).then(|| known.value() / expected.value())
-        };
-        self.known_s.iter().map(|known| known.iter().zip(&self.expected_s).map(share).collect()).collect()
+    fn new(methods: usize, buckets: usize) -> Self {
+        Self {
+            shares: vec![vec![Sum::new(); buckets]; methods],
+            devices: vec![0.0; buckets],
+            known_s: Sum::new(),
+            expected_s: Sum::new(),
+        }
     }
 
-    /// Known and expected over the whole time.
-    fn totals(&self) -> (f64, f64) {
-        let known = self.known_s.iter().flatten().map(|known| known.value());
-        (sum(known), sum(self.expected_s.iter().map(|expected| expected.value())))
+    /// Adds one device in one bucket, whose energy `method` tells, if any does.
+    fn add(&mut self, bucket: usize, method: Option<usize>, (known_s, expected_s): (f64, f64)) {
+        self.known_s.add(known_s);
+        self.expected_s.add(expected_s);
+        let Some(devices) = self.devices.get_mut(bucket).filter(|_| expected_s > 0.0) else { return };
+        *devices += 1.0;
+        let shares = method.and_then(|method| self.shares.get_mut(method));
+        if let Some(sum) = shares.and_then(|shares| shares.get_mut(bucket)) {
+            sum.add(known_s / expected_s);
+        }
+    }
+
+    /// By method and bucket: the mean over devices.
+    fn mean_shares(&self) -> Vec<Vec<Option<f64>>> {
+        let mean = |(sum, devices): (&Sum, &f64)| (*devices > 0.0).then(|| sum.value() / devices);
+        self.shares.iter().map(|sums| sums.iter().zip(&self.devices).map(mean).collect()).collect()
+    }
+
+    /// Share of the device-seconds that is known.
+    fn share(&self) -> f64 {
+        if self.expected_s.value() > 0.0 { self.known_s.value() / self.expected_s.value() } else { 1.0 }
     }
 }
 
-/// The share of the device-seconds of each node that is known, by method and bucket.
+/// The share of its expected time that is known of each node's devices, by method and bucket. Devices count alike, however
+/// many share them.
 pub(super) fn coverage(report: &Report<'_>) -> PolarsResult<Coverage> {
     let entries = &report.entries;
     let buckets = &report.subject.books.buckets;
-    let (nodes, methods) = (entries.column("node")?.str()?, entries.column("method")?.str()?);
+    let word = |name: &str| entries.column(name)?.str();
+    let (nodes, methods) = (word("node")?, word("method")?);
+    let (components, devices) = (word("component")?, word("device")?);
     let bucket = entries.column("bucket")?.u32()?;
     let number = |name: &str| entries.column(name)?.f64();
     let (covered, interpolated) = (number("covered_s")?, number("interpolated_s")?);
     let expected = number("expected_s")?;
-    let used: Vec<&str> = Method::ALL
-        .iter()
-        .map(|method| method.as_str())
-        .filter(|method| {
-            *method != Method::None.as_str() && methods.iter().flatten().any(|used| used == *method)
-        })
-        .collect();
+    let is_known = |method: &&str| *method != Method::None.as_str();
+    let found: BTreeSet<&str> = methods.iter().flatten().filter(is_known).collect();
+    let used: Vec<&str> =
+        Method::ALL.iter().map(|method| method.as_str()).filter(|method| found.contains(method)).collect();
     let mut by_node: BTreeMap<&str, Node> = BTreeMap::new();
-    for row in 0..entries.height() {
-        let (Some(node), Some(bucket)) = (nodes.get(row), bucket.get(row)) else { continue };
-        let node = by_node.entry(node).or_insert_with(|| Node {
-            known_s: vec![vec![Sum::new(); buckets.len()]; used.len()],
-            expected_s: vec![Sum::new(); buckets.len()],
-        });
-        if let Some(sum) = node.expected_s.get_mut(bucket as usize) {
-            sum.add(expected.get(row).unwrap_or(0.0));
-        }
-        let method = used.iter().position(|method| methods.get(row) == Some(method));
-        let known = method.and_then(|method| node.known_s.get_mut(method));
-        if let Some(sum) = known.and_then(|known| known.get_mut(bucket as usize)) {
-            sum.add(covered.get(row).unwrap_or(0.0) + interpolated.get(row).unwrap_or(0.0));
-        }
+    // The rows of a device in a bucket, one for each beneficiary, stand together.
+    let rows: Vec<usize> = (0..entries.height()).collect();
+    let key = |row: usize| (nodes.get(row), bucket.get(row), components.get(row), devices.get(row));
+    for rows in rows.chunk_by(|left, right| key(*left) == key(*right)) {
+        let Some(first) = rows.first().copied() else { continue };
+        let (Some(node), Some(bucket)) = (nodes.get(first), bucket.get(first)) else { continue };
+        let seconds = |column: &Float64Chunked| sum(rows.iter().filter_map(|row| column.get(*row)));
+        let known_s = seconds(covered) + seconds(interpolated);
+        let method = used.iter().position(|method| methods.get(first) == Some(method));
+        let node = by_node.entry(node).or_insert_with(|| Node::new(used.len(), buckets.len()));
+        node.add(bucket as usize, method, (known_s, seconds(expected)));
     }
-    let totals = || by_node.values().map(Node::totals);
-    let (known_s, expected_s) =
-        (sum(totals().map(|(known, _)| known)), sum(totals().map(|(_, expected)| expected)));
+    let known_s = sum(by_node.values().map(|node| node.known_s.value()));
+    let expected_s = sum(by_node.values().map(|node| node.expected_s.value()));
     let all = by_node.len();
-    let share = |node: &Node| {
-        let (known_s, expected_s) = node.totals();
-        if expected_s > 0.0 { known_s / expected_s } else { 1.0 }
-    };
     let mut shown: Vec<(&str, Node)> = by_node.into_iter().collect();
     let mut note = String::new();
     if all > TOP_NODES {
         // Of equals the first by name stay.
-        shown.sort_by(|left, right| share(&left.1).total_cmp(&share(&right.1)));
+        shown.sort_by(|left, right| left.1.share().total_cmp(&right.1.share()));
         shown.truncate(TOP_NODES);
         note = format!("the {TOP_NODES} of {all} nodes of which least is known");
     }
     let whole = if expected_s > 0.0 { percent(known_s / expected_s) } else { "nothing".to_owned() };
-    let least = shown.iter().min_by(|left, right| share(&left.1).total_cmp(&share(&right.1)));
-    let least = least
-        .map_or_else(String::new, |(name, node)| format!(", least of node {name}, {}", percent(share(node))));
+    let least = shown.iter().min_by(|left, right| left.1.share().total_cmp(&right.1.share()));
+    let least = least.map_or_else(String::new, |(name, node)| {
+        format!(", least of node {name}, {}", percent(node.share()))
+    });
     let alt = format!(
         "How much of the time of the devices of {all} nodes is known, and by which method, {}: {whole}{least}",
         period(report)
     );
-    let rows =
-        shown.into_iter().map(|(name, node)| CoverageRow { name: name.to_owned(), shares: node.shares() });
+    let rows = shown
+        .into_iter()
+        .map(|(name, node)| CoverageRow { name: name.to_owned(), shares: node.mean_shares() });
     Ok(Coverage {
         text: text(report, "What is known of each node's devices, and how", &note, alt),
         buckets: buckets.clone(),
