@@ -152,15 +152,10 @@ fn coverage(title: &str, nodes: usize, hours: usize) -> Coverage {
     let known = |node: usize, hour: usize| if noise(node * 31 + hour / 9) < 0.06 { noise(hour) } else { 1.0 };
     let row = |node: usize| CoverageRow {
         name: format!("node{node:03}"),
-        shares: (0..3)
-            .map(|method| {
-                let part = match (method, node % 5) {
-                    (0, 0..4) => 0.6,
-                    (1, 0..4) => 0.1,
-                    (1, _) => 0.7,
-                    _ => 0.3,
-                };
-                (0..hours).map(|hour| Some(part * known(node, hour))).collect()
+        shares: (0..hours)
+            .map(|hour| {
+                let parts = if node % 5 == 4 { [0.0, 0.7, 0.3] } else { [0.6, 0.1, 0.3] };
+                Some(parts.map(|part| part * known(node, hour)).to_vec())
             })
             .collect(),
     };

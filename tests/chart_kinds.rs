@@ -138,9 +138,10 @@ fn charts(count: usize, hostile: bool) -> Vec<(&'static str, Box<dyn Chart>)> {
         rows: (0..rows)
             .map(|row| CoverageRow {
                 name: name(row, hostile),
-                shares: (0..3)
-                    .map(|method| {
-                        (0..buckets).map(|bucket| Some(value(bucket + method + row) / 310.0)).collect()
+                shares: (0..buckets)
+                    .map(|bucket| {
+                        let share = |method: usize| value(bucket + method + row) / 310.0;
+                        (bucket % 11 != 5).then(|| (0..3).map(share).collect())
                     })
                     .collect(),
             })
@@ -374,7 +375,7 @@ fn no_number_makes_a_picture_fail_or_hold_what_is_no_number() {
             text: text(false),
             buckets: windows,
             methods: vec![String::new(); 3],
-            rows: vec![CoverageRow { name: String::new(), shares: vec![options; 5] }; 3],
+            rows: vec![CoverageRow { name: String::new(), shares: vec![Some(wild.to_vec()); 30] }; 3],
         }),
         Box::new(Rings {
             text: text(false),
@@ -534,10 +535,7 @@ fn strips_are_filled_by_what_is_known() {
         methods: vec!["measured:counter".into(), "modelled:constant".into()],
         rows: vec![CoverageRow {
             name: "n1".into(),
-            shares: vec![
-                vec![Some(1.0), Some(0.5), Some(0.0), None],
-                vec![Some(0.0), Some(0.25), Some(0.0), None],
-            ],
+            shares: vec![Some(vec![1.0, 0.0]), Some(vec![0.5, 0.25]), Some(vec![]), None],
         }],
     };
     let svg = chart.draw(Theme::Light).unwrap().svg("coverage");

@@ -138,11 +138,12 @@ fn the_words_of_charts_by_name_hold_the_figures_of_the_tables() {
     let (unit, kwh) = if said.contains(" kWh") { ("kWh", 1.0) } else { ("Wh", 1e-3) };
     assert_close(figure(&said, &name, unit), number(top, "energy_kwh") / kwh);
     let with_energy = runs.iter().filter(|row| number(row, "energy_kwh") > 0.0).count();
-    assert!(said.starts_with(&format!("The runs with most energy of {with_energy}, ")), "{said}");
+    assert!(said.starts_with(&format!("Of {with_energy} runs those with most energy, ")), "{said}");
 
     let nodes = rows("by_node");
     let said = words("energy_by_node");
-    assert!(said.contains("of each of 3 nodes"), "{said}");
+    // Three that compute, one to log in, one that stores.
+    assert!(nodes.len() == 5 && said.starts_with("Energy of 5 nodes, used and idle, "), "{said}");
     for (kind, column) in [("runs", "run_energy_kwh"), (", idle", "idle_energy_kwh")] {
         assert_close(
             figure(&said, &format!("{kind} "), "kWh"),
@@ -254,4 +255,69 @@ fn other_commands_draw_in_the_same_ways() {
     }
     let is_png = std::fs::read(bench.path("b/DE.chart")).unwrap().starts_with(b"\x89PNG");
     assert!(is_png && std::fs::read(bench.path("a/DE.svg")).unwrap().starts_with(b"<svg"));
+}
+
+/// 25 users with a run each of an hour on 16 CPUs, of which the run of user 3 kept a quarter busy and all others half; the name of user 0
+/// is markup.
+fn log_of_25() -> String {
+    let mut log = "JobID|User|Account|State|Start|End|NodeList|AllocCPUS|AllocTRES|TotalCPU\n".to_owned();
+    for user in 0..25 {
+        let name = if user == 0 { "<b>&\"x\u{202e}".to_owned() } else { format!("u{user:02}") };
+        let (day, hour) = (16 + user / 24, user % 24);
+        let busy = if user == 3 { "04:00:00" } else { "08:00:00" };
+        log.push_str(&format!(
+            "{user}|{name}|a{}|COMPLETED|2026-11-{day}T{hour:02}:00:00|2026-11-{day}T{hour:02}:59:59|n1|16|cpu=16,mem=64G|{busy}\n",
+            user % 3
+        ));
+    }
+    log
+}
+
+#[test]
+fn of_many_users_and_runs_the_first_are_named_and_the_others_summed() {
+    let bench = Bench::new();
+    bench.write("sacct.txt", &log_of_25());
+    bench.write(
+        "site.toml",
+        "[[hardware]]\ncpu_tdp_w = 100\nsockets = 2\ncpus = 16\nmemory = \"128G\"\ngpus = 0\n",
+    );
+    let inputs = ["report", "--jobs", "sacct.txt", "--config", "site.toml", "--zone", "DE"];
+    let ended = bench.run(&[&inputs[..], &["--chart-format", "svg", "--out", "out"]].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let svg = |name: &str| std::fs::read_to_string(bench.path(&format!("out/{name}.svg"))).unwrap();
+    let by_user = svg("emissions_by_user");
+    assert!(by_user.contains(">10 others</text>") && by_user.contains(", 25 in all: "), "{by_user}");
+    assert!(svg("runs_by_energy").contains("· 20 of 25 runs, with 8"), "{}", svg("runs_by_energy"));
+    let efficiency = svg("run_efficiency");
+    assert!(efficiency.contains("Runs by energy and CPU efficiency"), "{efficiency}");
+    assert!(efficiency.contains("of 25 of 25 runs; half of the runs have 50.0 % or more"), "{efficiency}");
+    let all: String = NAMES.iter().map(|name| svg(name)).collect();
+    assert!(all.contains("&lt;b&gt;&amp;&quot;x") && !all.contains("<b>") && !all.contains('\u{202e}'));
+    let rings = svg("cpu_and_gpu");
+    assert!(
+        rings.contains(">CPU</text>") && !rings.contains(">GPU</text>"),
+        "a ring of GPUs that there are none of"
+    );
+}
+
+#[test]
+fn a_report_without_energy_has_charts_that_say_so() {
+    let bench = Bench::new();
+    bench.write("runs.csv", "run_id,start,end,nodes\na,2026-11-16T00:00:00Z,2026-11-16T01:00:00Z,n1\n");
+    // Nothing is known of the node, so nothing is modelled.
+    let inputs = ["report", "--jobs", "runs.csv", "--zone", "DE", "--chart-format", "both", "--out", "out"];
+    let ended = bench.run(&inputs);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for name in NAMES {
+        let svg = std::fs::read_to_string(bench.path(&format!("out/{name}.svg"))).unwrap();
+        let said = match name {
+            "emissions_by_user" => ">(no user)</text>",
+            "emissions_by_account" => ">(no account)</text>",
+            "coverage" => ">not seen</text>",
+            "emissions_by_day" | "emissions_by_hour" | "power" => ">All values are zero</text>",
+            _ => ">No data",
+        };
+        assert!(svg.contains(said), "{name}: {svg}");
+        assert!(bench.path(&format!("out/{name}.png")).exists());
+    }
 }

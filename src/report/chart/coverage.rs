@@ -33,20 +33,25 @@ pub struct Coverage {
 pub struct CoverageRow {
     /// Name before the strip.
     pub name: String,
-    /// For each of [`Coverage::methods`] and each bucket the share of the expected time that is known by it, 0 to 1; none
-    /// where nothing was expected. What is not finite or negative is none.
-    pub shares: Vec<Vec<Option<f64>>>,
+    /// For each bucket and each of [`Coverage::methods`] the share of the expected time that is known by it, 0 to 1; `None`
+    /// where nothing was expected. What is not given, not finite or negative is zero.
+    pub shares: Vec<Option<Vec<f64>>>,
 }
 
 impl Chart for Coverage {
     fn draw(&self, theme: Theme) -> Result<Drawing, ChartError> {
         let rows = self.rows.get(..MOST_ROWS).unwrap_or(&self.rows);
         let methods = self.methods.len();
+        // Of each row whether anything was expected, and then the shares.
         let slices = slices(&self.buckets, |bucket| {
-            let value = |row: &CoverageRow, method: usize| {
-                row.shares.get(method)?.get(bucket).copied().flatten().and_then(usable)
+            let of_row = |row: &CoverageRow| -> Vec<Option<f64>> {
+                let shares = row.shares.get(bucket).and_then(Option::as_ref);
+                let share = |method: usize| {
+                    shares.map(|shares| shares.get(method).copied().and_then(usable).unwrap_or(0.0))
+                };
+                std::iter::once(shares.map(|_| 1.0)).chain((0..methods).map(share)).collect()
             };
-            rows.iter().flat_map(|row| (0..methods).map(move |method| value(row, method))).collect()
+            rows.iter().flat_map(of_row).collect()
         });
         let whole =
             whole(&slices).filter(|_| slices.iter().any(|slice| slice.values.iter().any(Option::is_some)));
@@ -91,12 +96,13 @@ impl Strips<'_> {
     fn draw(&self, drawing: &mut Drawing, row: usize, (top, bottom): (f64, f64), colours: &[Colour]) {
         let per_ms = self.region.width() / self.whole.length_ms().max(1) as f64;
         let x = |at_ms: i64| self.region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
-        let first = row.saturating_mul(self.methods);
+        let first = row.saturating_mul(self.methods.saturating_add(1));
+        let is_expected = |slice: &&Slice| slice.values.get(first).copied().flatten().is_some();
         let values = |slice: &Slice| {
-            let values = slice.values.iter().skip(first).take(self.methods);
-            values.copied().collect::<Vec<Option<f64>>>()
+            let values = slice.values.iter().skip(first.saturating_add(1)).take(self.methods);
+            values.map(|share| share.unwrap_or(0.0)).collect::<Vec<f64>>()
         };
-        let expected = self.steps.iter().filter(|slice| values(slice).iter().any(Option::is_some));
+        let expected = self.steps.iter().filter(is_expected);
         let strip = |slice: &Slice, share: f64| Region {
             left: x(slice.window.start_ms),
             right: x(slice.window.end_ms),
@@ -108,8 +114,8 @@ impl Strips<'_> {
         for (method, colour) in colours.iter().enumerate().rev() {
             let known = expected.clone().filter_map(|slice| {
                 let values = values(slice);
-                values.get(method).copied().flatten().filter(|share| *share > 0.0)?;
-                let upto: f64 = values.iter().take(method.saturating_add(1)).flatten().sum();
+                values.get(method).filter(|share| **share > 0.0)?;
+                let upto: f64 = values.iter().take(method.saturating_add(1)).sum();
                 Some(strip(slice, upto))
             });
             drawing.rectangles(joined(known), *colour);

@@ -6,7 +6,7 @@ use polars::prelude::{Float64Chunked, PolarsResult};
 
 use super::super::Report;
 use super::super::chart::{Coverage, CoverageRow};
-use super::{percent, period, text};
+use super::{counted, percent, period, text};
 use crate::ledger::Method;
 use crate::sum::{Sum, sum};
 
@@ -46,10 +46,13 @@ impl Node {
         }
     }
 
-    /// By method and bucket: the mean over devices.
-    fn mean_shares(&self) -> Vec<Vec<Option<f64>>> {
-        let mean = |(sum, devices): (&Sum, &f64)| (*devices > 0.0).then(|| sum.value() / devices);
-        self.shares.iter().map(|sums| sums.iter().zip(&self.devices).map(mean).collect()).collect()
+    /// For each bucket in which a device was expected, by method: the mean over devices.
+    fn mean_shares(&self) -> Vec<Option<Vec<f64>>> {
+        let of_bucket = |(bucket, devices): (usize, &f64)| {
+            let sums = self.shares.iter().filter_map(|sums| sums.get(bucket));
+            (*devices > 0.0).then(|| sums.map(|sum| sum.value() / devices).collect())
+        };
+        self.devices.iter().enumerate().map(of_bucket).collect()
     }
 
     /// Share of the device-seconds that is known.
@@ -104,7 +107,8 @@ pub(super) fn coverage(report: &Report<'_>) -> PolarsResult<Coverage> {
         format!(", least of node {name}, {}", percent(node.share()))
     });
     let alt = format!(
-        "How much of the time of the devices of {all} nodes is known, and by which method, {}: {whole}{least}",
+        "How much of the time of the devices of {} is known, and by which method, {}: {whole}{least}",
+        counted(all, "node"),
         period(report)
     );
     let rows = shown

@@ -5,7 +5,7 @@ use polars::prelude::PolarsResult;
 use super::super::Report;
 use super::super::chart::{BarItem, Bars, SegmentStyle, scale_for};
 use super::super::tables::{BENEFICIARIES, COMPONENTS};
-use super::{ENERGY_UNITS, MASS_UNITS, component_name, listed, percent, period, plural, text};
+use super::{ENERGY_UNITS, MASS_UNITS, component_name, counted, listed, percent, period, plural, text};
 use crate::sum::sum;
 use crate::units::KilowattHours;
 
@@ -125,8 +125,12 @@ pub(super) fn runs_by_energy(report: &Report<'_>) -> PolarsResult<Bars> {
         _ => String::new(),
     };
     let figures = items.iter().zip(&runs).map(|(item, (_, joules))| (item.name.as_str(), joules / scale));
-    let alt =
-        format!("The runs with most energy of {count}, {}: {}", period(report), listed(figures, unit, 3));
+    let alt = format!(
+        "Of {} those with most energy, {}: {}",
+        counted(count, "run"),
+        period(report),
+        listed(figures, unit, 3)
+    );
     let segments = components
         .iter()
         .map(|(component, _)| SegmentStyle {
@@ -197,7 +201,8 @@ pub(super) fn energy_by_node(report: &Report<'_>) -> PolarsResult<Bars> {
     let figures =
         BENEFICIARIES.iter().zip(&totals).map(|(kind, joules)| (plural(kind), joules / total_scale));
     let alt = format!(
-        "Energy of each of {all} nodes, used and idle, {}: in all {}",
+        "Energy of {}, used and idle, {}: in all {}",
+        counted(all, "node"),
         period(report),
         listed(figures, total_unit, BENEFICIARIES.len())
     );

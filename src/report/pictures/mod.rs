@@ -113,6 +113,11 @@ fn listed<'a>(figures: impl IntoIterator<Item = (&'a str, f64)>, unit: &str, mos
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
+/// `1 node`, `5 nodes`.
+fn counted(count: usize, of: &str) -> String {
+    if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

@@ -9,7 +9,7 @@ use super::super::chart::{
     Calendar, CalendarDay, Layer, LayerKind, Overlay, StackedTime, scale_for, three_digits,
 };
 use super::super::tables::{BENEFICIARIES, COMPONENTS};
-use super::{ENERGY_UNITS, MASS_UNITS, POWER_UNITS, component_name, listed, period, plural, text};
+use super::{ENERGY_UNITS, MASS_UNITS, POWER_UNITS, component_name, counted, listed, period, plural, text};
 use crate::sum::{Sum, sum};
 use crate::time::{DAY_MS, HOUR_MS, Window, day_of};
 use crate::units::{Joules, Seconds};
@@ -255,7 +255,7 @@ pub(super) fn calendar(report: &Report<'_>) -> PolarsResult<Calendar> {
             format!("most in the hour from {at}, {} {unit}", three_digits(joules / scale))
         },
     );
-    let alt = format!("Energy of each hour of {} days, {}: {most}", days.len(), period(report));
+    let alt = format!("Energy of each hour of {}, {}: {most}", counted(days.len(), "day"), period(report));
     Ok(Calendar {
         text: text(report, "Energy by hour and day", "", alt),
         days,
