@@ -1,7 +1,7 @@
 //! A heat map of the hours of many days.
 
 use super::axis::{Axis, usable};
-use super::drawing::{Drawing, Region};
+use super::drawing::{Drawing, Region, half};
 use super::frame::{Entry, Frame, SLIDE_HEIGHT, WIDTH, message};
 use super::palette::{Colour, Theme};
 use super::text::{self, Anchor};
@@ -119,7 +119,6 @@ impl Calendar {
         let mut unknown: Vec<Region> = Vec::new();
         let per_ms = region.width() / whole.length_ms().max(1) as f64;
         let row = region.height() / 24.0;
-        let half = |value: f64| (value * 2.0).round() / 2.0;
         for column in columns {
             let x = |at_ms: i64| half(region.left + at_ms.saturating_sub(whole.start_ms) as f64 * per_ms);
             let (left, right) = (x(column.window.start_ms), x(column.window.end_ms));

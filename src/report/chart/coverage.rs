@@ -1,7 +1,7 @@
 //! Of what share of its time each of many things is known, and how.
 
 use super::axis::usable;
-use super::drawing::{Drawing, Region};
+use super::drawing::{Drawing, Region, half};
 use super::frame::{Entry, Frame, WIDTH};
 use super::palette::{Colour, Theme};
 use super::rows::Rows;
@@ -95,7 +95,8 @@ struct Strips<'a> {
 impl Strips<'_> {
     fn draw(&self, drawing: &mut Drawing, row: usize, (top, bottom): (f64, f64), colours: &[Colour]) {
         let per_ms = self.region.width() / self.whole.length_ms().max(1) as f64;
-        let x = |at_ms: i64| self.region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
+        let x =
+            |at_ms: i64| half(self.region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms);
         let first = row.saturating_mul(self.methods.saturating_add(1));
         let is_expected = |slice: &&Slice| slice.values.get(first).copied().flatten().is_some();
         let values = |slice: &Slice| {

@@ -40,6 +40,12 @@ impl Region {
     }
 }
 
+/// Moved to the next half pixel, which is a whole one of a PNG: where several shapes end at one place between two pixels,
+/// those beneath shine through at the edge.
+pub(super) fn half(value: f64) -> f64 {
+    (value * 2.0).round() / 2.0
+}
+
 /// A point in logical pixels.
 pub(super) type Point = (f64, f64);
 

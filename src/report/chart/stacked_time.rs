@@ -1,7 +1,7 @@
 //! Amounts over time, stacked, with an optional line on an axis of its own.
 
 use super::axis::{Axis, usable};
-use super::drawing::{Drawing, Point, Region};
+use super::drawing::{Drawing, Point, Region, half};
 use super::frame::{Entry, Frame, SLIDE_HEIGHT, WIDTH, message};
 use super::palette::{Colour, Theme};
 use super::slices::{Slice, slices, thin, unknown, whole};
@@ -178,9 +178,9 @@ impl Scene<'_> {
         let per_ms = region.width() / self.whole.length_ms() as f64;
         let gap = |window: Window| {
             let pixels = window.length_ms() as f64 * per_ms;
-            if pixels < 8.0 { 0.0 } else { (pixels * 0.06).min(4.0) }
+            if pixels < 8.0 { 0.0 } else { half(pixels * 0.06).clamp(1.0, 4.0) }
         };
-        let x = |at_ms: i64| region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
+        let x = |at_ms: i64| half(region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms);
         for (index, colour) in self.colours.iter().enumerate().rev() {
             let (mut bars, mut areas): (Vec<Region>, Vec<Vec<Point>>) = (Vec::new(), Vec::new());
             let mut area: Vec<Point> = Vec::new();
@@ -191,12 +191,7 @@ impl Scene<'_> {
                 let (left, right) = (x(slice.window.start_ms), x(slice.window.end_ms));
                 let gap = gap(slice.window);
                 if gap > 0.0 {
-                    bars.push(Region {
-                        left: left + gap / 2.0,
-                        right: right - gap / 2.0,
-                        top,
-                        bottom: region.bottom,
-                    });
+                    bars.push(Region { left, right: right - gap, top, bottom: region.bottom });
                     continue;
                 }
                 if end_ms != Some(slice.window.start_ms) {
