@@ -1,7 +1,7 @@
-//! Draws every kind of chart with easy and with nasty input, to be looked at:
+//! Draws every kind of chart with easy and with nasty input, to be looked at: a folder, a theme, and pixels for each logical pixel.
 //!
 //! ```text
-//! cargo run --release --example chart_gallery -- target/gallery
+//! cargo run --release --example chart_gallery -- target/gallery light 1
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -14,9 +14,10 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 use std::time::Instant;
 use wattledger::report::chart::{
-    BarItem, Bars, Layer, LayerKind, Overlay, SegmentStyle, StackedTime, Text, bars, stacked_time,
+    BarItem, Bars, Calendar, CalendarDay, Chart, Coverage, CoverageRow, Layer, LayerKind, Overlay,
+    PeriodGroup, Periods, Ring, Rings, Scatter, SegmentStyle, StackedTime, Text, Theme,
 };
-use wattledger::time::{HOUR_MS, Window};
+use wattledger::time::{DAY_MS, HOUR_MS, Window};
 
 /// 13 November 2026, 00:00 UTC.
 const START_MS: i64 = 1_794_528_000_000;
@@ -26,6 +27,7 @@ fn text(title: &str) -> Text {
         title: title.into(),
         subtitle: "13 to 20 November 2026 · cluster “aurora” · SIMULATED".into(),
         footnote: "Electricity only, PUE 1.25. Carbon intensity: hourly, location-based. Idle: nodes that no run held.".into(),
+        alt: format!("{title}, drawn to be looked at."),
     }
 }
 
@@ -115,17 +117,129 @@ fn nodes(title: &str, count: usize) -> Bars {
     }
 }
 
-fn main() {
-    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/gallery".into()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let save = |name: &str, draw: &dyn Fn() -> Vec<u8>| {
-        let began = Instant::now();
-        let picture = draw();
-        println!("{name}: {} kB, {} ms", picture.len() / 1000, began.elapsed().as_millis());
-        std::fs::write(folder.join(name).with_extension("png"), picture).unwrap();
+fn calendar(title: &str, days: usize) -> Calendar {
+    let day = |day: usize| {
+        let mut hours = [None; 24];
+        for (hour, cell) in hours.iter_mut().enumerate() {
+            let level = 1.2 - (hour as f64 / 24.0 * TAU).cos() - 0.5 * f64::from(u8::from(day % 7 > 4));
+            *cell = (day % 29 != 11 || hour < 9).then(|| 40.0 * (level.max(0.1) + noise(day * 24 + hour)));
+        }
+        CalendarDay { start_ms: START_MS + day as i64 * DAY_MS, hours }
     };
-    let time = |name: &str, chart: StackedTime| save(name, &|| stacked_time(&chart).unwrap());
-    let bar = |name: &str, chart: Bars| save(name, &|| bars(&chart).unwrap());
+    Calendar {
+        text: text(title),
+        days: (0..days).map(day).collect(),
+        quantity: "energy in an hour (kWh)".into(),
+    }
+}
+
+fn scatter(title: &str, count: usize) -> Scatter {
+    let normal = |seed: usize| (0..6).map(|part| noise(seed * 7 + part)).sum::<f64>() - 3.0;
+    Scatter {
+        text: text(title),
+        points: (0..count)
+            .map(|run| {
+                (10_f64.powf(normal(run) * 1.3), (260.0 + 130.0 * normal(run + 77_777)).clamp(30.0, 700.0))
+            })
+            .collect(),
+        of: "runs".into(),
+        x_label: "energy of the run (kWh)".into(),
+        y_label: "mean power of each GPU held (W)".into(),
+    }
+}
+
+fn coverage(title: &str, nodes: usize, hours: usize) -> Coverage {
+    let known = |node: usize, hour: usize| if noise(node * 31 + hour / 9) < 0.06 { noise(hour) } else { 1.0 };
+    let row = |node: usize| CoverageRow {
+        name: format!("node{node:03}"),
+        shares: (0..hours)
+            .map(|hour| {
+                let parts = if node % 5 == 4 { [0.0, 0.7, 0.3] } else { [0.6, 0.1, 0.3] };
+                Some(parts.map(|part| part * known(node, hour)).to_vec())
+            })
+            .collect(),
+    };
+    Coverage {
+        text: text(title),
+        buckets: power(title, hours, HOUR_MS).buckets,
+        methods: ["measured:counter", "measured:gauge", "modelled:constant"].map(str::to_owned).to_vec(),
+        rows: (0..nodes).map(row).collect(),
+    }
+}
+
+fn periods(title: &str, groups: usize, periods: usize) -> Periods {
+    let group = |group: usize| PeriodGroup {
+        name: format!("user{group:03}"),
+        values: (0..periods)
+            .map(|period| {
+                (group + period != 4)
+                    .then(|| 420.0 / (1.0 + group as f64) * (0.6 + 0.6 * noise(group * 9 + period)))
+            })
+            .collect(),
+    };
+    Periods {
+        text: text(title),
+        periods: (0..periods).map(|period| format!("2026-{:02}", 12 - periods + period + 1)).collect(),
+        groups: (0..groups).map(group).collect(),
+        x_label: "emissions (kgCO₂e)".into(),
+    }
+}
+
+fn rings(title: &str, count: usize) -> Rings {
+    Rings {
+        text: text(title),
+        rings: (0..count)
+            .map(|ring| {
+                let used = 30.0 + 60.0 * noise(ring + 3);
+                Ring {
+                    name: ["CPU", "GPU"]
+                        .get(ring)
+                        .map_or_else(|| format!("ring {ring}"), |name| (*name).to_owned()),
+                    figure: format!("{used:.0} %"),
+                    caption: "of 812 kWh used by runs".into(),
+                    parts: vec![used, 95.0 - used, 5.0],
+                }
+            })
+            .collect(),
+        segments: [("runs", false), ("idle", true), ("infrastructure", false)]
+            .map(|(name, muted)| SegmentStyle { name: name.into(), muted })
+            .to_vec(),
+    }
+}
+
+const NASTY: [&str; 7] = [
+    "a-very-long-account-name-of-a-project-that-nobody-dares-to-abbreviate-0017",
+    "Jürgen Großmann – Łódź, Київ, Αθήνα",
+    "東京大学\nline two 🔥🚀",
+    "<script>alert(\"x\")</script>&amp;",
+    "שלום \u{202e}gnp.exe مرحبا",
+    "",
+    "\u{0}\u{1b}[31mred",
+];
+
+fn nasty(index: usize) -> String {
+    NASTY[index % NASTY.len()].into()
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "target/gallery".into()));
+    let theme = if arguments.next().as_deref() == Some("dark") { Theme::Dark } else { Theme::Light };
+    let scale: f32 = arguments.next().map_or(2.0, |scale| scale.parse().unwrap());
+    std::fs::create_dir_all(&folder).unwrap();
+    let save = |name: &str, chart: &dyn Chart| {
+        let began = Instant::now();
+        let drawing = chart.draw(theme).unwrap();
+        let drawn = began.elapsed();
+        let (svg, png) = (drawing.svg(name), drawing.png_scaled(scale).unwrap());
+        let (of_svg, of_png) = (svg.len() / 1000, png.len() / 1000);
+        let (drawn, all) = (drawn.as_millis(), began.elapsed().as_millis());
+        println!("{name}: svg {of_svg} kB, png {of_png} kB, drawn {drawn} ms, all {all} ms");
+        std::fs::write(folder.join(name).with_extension("svg"), svg).unwrap();
+        std::fs::write(folder.join(name).with_extension("png"), png).unwrap();
+    };
+    let time = |name: &str, chart: StackedTime| save(name, &chart);
+    let bar = |name: &str, chart: Bars| save(name, &chart);
 
     time("power_24h", power("Power by component, 13 November 2026", 24, HOUR_MS));
     time("power_7d", power("Power by component, 13–20 November 2026", 168, HOUR_MS));
@@ -198,4 +312,44 @@ fn main() {
     let mut huge = users("Huge", 5);
     huge.items.iter_mut().for_each(|item| item.segments[0] *= 1e20);
     bar("huge_bars", huge);
+
+    for days in [0, 1, 7, 31, 365, 1500] {
+        save(&format!("calendar_{days}"), &calendar("Energy by hour and day", days));
+    }
+    for count in [0, 1, 60, 400, 20_000] {
+        save(&format!("scatter_{count}"), &scatter("Runs by energy and power of their GPUs", count));
+    }
+    for (nodes, hours) in [(0, 0), (1, 1), (6, 168), (40, 744), (300, 8760)] {
+        save(
+            &format!("coverage_{nodes}"),
+            &coverage("What is known of each node's devices, and how", nodes, hours),
+        );
+    }
+    for (groups, count) in [(0, 2), (1, 1), (8, 2), (15, 3), (4, 12), (500, 2)] {
+        save(
+            &format!("periods_{groups}_{count}"),
+            &periods("Emissions by user, month against month", groups, count),
+        );
+    }
+    for count in [0, 1, 2, 8, 20] {
+        save(&format!("rings_{count}"), &rings("Energy of CPUs and GPUs: used by runs and idle", count));
+    }
+    let mut odd = periods("Odd names", 7, 3);
+    for (index, group) in odd.groups.iter_mut().enumerate() {
+        group.name = nasty(index);
+    }
+    odd.periods = (0..3).map(nasty).collect();
+    odd.text.title = NASTY.join(" ");
+    save("odd_periods", &odd);
+    let mut odd = coverage("Odd names", 7, 100);
+    for (index, row) in odd.rows.iter_mut().enumerate() {
+        row.name = nasty(index);
+    }
+    save("odd_coverage", &odd);
+    let mut odd = rings("Odd names", 4);
+    for (index, ring) in odd.rings.iter_mut().enumerate() {
+        (ring.name, ring.figure, ring.caption) = (nasty(index), nasty(index + 2), nasty(index));
+    }
+    odd.rings[3].parts = vec![f64::NAN, 0.0];
+    save("odd_rings", &odd);
 }

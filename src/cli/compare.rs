@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::charts::ChartArgs;
 use super::job_log::JobsArgs;
 use super::output::{bar, note, wrote};
 use super::report::{CellArgs, can_be_written};
@@ -16,7 +17,7 @@ use crate::units::Joules;
 /// The same runs under several methods side by side: what the meters saw, and what other tools' rules would have said.
 ///
 /// Writes compare.csv with a row for each run and a column and a difference for each method, compare_methods.csv with the
-/// totals of each, and compare.png. Methods: report (as `wattledger report` does it), ceems (meters, shared by CEEMS' rules), calibrated
+/// totals of each, and the chart compare.png. Methods: report (as `wattledger report` does it), ceems (meters, shared by CEEMS' rules), calibrated
 /// (with --calibration), and, without any meter, tdp_linear (AI_Co2_Calculator), codecarbon, ccf, teads, boavizta and
 /// green_algorithms. A run of which a method knows less than 90 % has no figure there.
 #[derive(Debug, clap::Args)]
@@ -43,9 +44,8 @@ pub(super) struct Args {
     /// Curves of `wattledger calibrate`.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
-    /// Write no chart.
-    #[arg(long)]
-    no_charts: bool,
+    #[command(flatten)]
+    charts: ChartArgs,
     #[command(flatten)]
     cells: CellArgs,
 }
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let accounts = accounts?;
     let simulated = if source.is_simulated() { "SIMULATED · " } else { "" };
     let subtitle = format!("{simulated}{}", plan.rules.window);
-    let wanted = (!args.no_charts, args.cells.text());
+    let wanted = (args.charts.files(), args.cells.text());
     let written = write_comparison(&args.out, &accounts, jobs.runs, &subtitle, wanted)?;
     for account in &accounts {
         let kwh = Joules(account.all.sum_j()).to_kwh().value();

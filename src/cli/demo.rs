@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::charts::ChartArgs;
 use super::inputs::Inputs;
 use super::job_log::JobsArgs;
 use super::report::{self, Wanted};
@@ -13,7 +14,7 @@ use crate::simulate::Scenario;
 /// Simulate a small cluster and make its report, in seconds.
 ///
 /// Writes a snapshot, a job log and the truth, and from the first two a report
-/// with a page, CSV tables and PNG charts, as for a real cluster.
+/// with a page, CSV tables and charts, as for a real cluster.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   wattledger demo --out /tmp/demo")]
@@ -21,6 +22,8 @@ pub(super) struct Args {
     /// Directory to write into; an earlier demo in it is replaced.
     #[arg(long, value_name = "DIR", default_value = "wattledger-demo")]
     out: PathBuf,
+    #[command(flatten)]
+    charts: ChartArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -41,7 +44,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         config: Some(config),
         lossy: false,
     };
+    let formats = Formats { charts: args.charts.files(), ..Formats::default() };
     let wanted =
-        Wanted { out: args.out.join("report"), formats: Formats::default(), strict: false, explain: false };
+        Wanted { out: args.out.join("report"), formats, strict: false, explain: false };
     report::make(&inputs, &wanted)
 }

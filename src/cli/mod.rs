@@ -3,6 +3,7 @@
 
 mod backfill;
 mod calibrate;
+mod charts;
 mod compare;
 mod convert;
 mod demo;

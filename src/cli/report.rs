@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::charts::ChartArgs;
 use super::explain::explain;
 use super::inputs::{InputArgs, Inputs, Opened};
 use super::ledger_report::{self, Asked, FromLedger};
@@ -17,11 +18,11 @@ use crate::ledger::Books;
 use crate::ledger::store::Store;
 use crate::report::{CellText, Formats, Report, Subject};
 
-/// Energy and emissions of every run, user and node: a page, CSV tables and PNG charts.
+/// Energy and emissions of every run, user and node: a page, CSV tables and charts.
 ///
 /// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes report.html (one file with all of it),
 /// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv,
-/// embodied.csv, statement.csv, summary.json and four charts. What no run used stands in lines of its own, so
+/// embodied.csv, statement.csv, summary.json and eleven charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -60,9 +61,8 @@ pub(super) struct Args {
     /// Directory for the report.
     #[arg(long, value_name = "DIR", default_value = Defaults::OUT)]
     out: PathBuf,
-    /// Write no charts, and none in the page.
-    #[arg(long)]
-    no_charts: bool,
+    #[command(flatten)]
+    charts: ChartArgs,
     /// Write no report.html.
     #[arg(long)]
     no_html: bool,
@@ -111,7 +111,7 @@ pub(super) struct Wanted {
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let formats = Formats {
-        charts: !args.no_charts,
+        charts: args.charts.files(),
         html: !args.no_html,
         markdown: !args.no_md,
         cells: args.cells.text(),

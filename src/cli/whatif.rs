@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::charts::ChartArgs;
 use super::inputs::InputArgs;
 use super::output::{note, wrote};
 use super::provenance::provenance;
@@ -45,9 +46,8 @@ pub(super) struct Args {
     /// Directory for the files.
     #[arg(long, value_name = "DIR", default_value = "wattledger-whatif")]
     out: PathBuf,
-    /// Write no charts.
-    #[arg(long)]
-    no_charts: bool,
+    #[command(flatten)]
+    charts: ChartArgs,
     #[command(flatten)]
     cells: CellArgs,
 }
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         provenance: &provenance,
         balanced: books.balances.close(),
     };
-    let written = subject.write(&args.out, !args.no_charts, args.cells.text())?;
+    let written = subject.write(&args.out, args.charts.files(), args.cells.text())?;
     let simulated = if provenance.simulated { "SIMULATED " } else { "" };
     note(format_args!("{simulated}{}, {}", plan.rules.window, provenance.title));
     print_places(&found);

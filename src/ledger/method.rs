@@ -30,6 +30,17 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them, best first.
+    pub const ALL: [Self; 7] = [
+        Self::MeasuredCounter,
+        Self::MeasuredGauge,
+        Self::ModelledCalibrated,
+        Self::ModelledUtilisation,
+        Self::ModelledJobLog,
+        Self::ModelledConstant,
+        Self::None,
+    ];
+
     /// The word used in every table.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
-use super::chart::{BarItem, Bars, SegmentStyle, Text, bars, scale_for};
+use super::chart::{BarItem, Bars, SegmentStyle, Text, scale_for, three_digits};
+use super::chart_files::ChartFiles;
 use super::output::Outputs;
 use super::tables::{CellText, csv};
 use super::{ReportError, pictures};
@@ -13,7 +14,7 @@ use crate::ledger::{Account, ComponentEnergy};
 use crate::time::format_instant;
 use crate::units::Joules;
 
-/// Writes `compare.csv` (a row for each run), `compare_methods.csv` (a row for each method) and, with `charts`, `compare.png`.
+/// Writes `compare.csv` (a row for each run), `compare_methods.csv` (a row for each method) and, if charts are wanted, the chart `compare`.
 ///
 /// # Errors
 ///
@@ -23,15 +24,13 @@ pub fn write_comparison(
     accounts: &[Account],
     runs: &[Run],
     subtitle: &str,
-    (charts, cells): (bool, CellText),
+    (charts, cells): (Option<ChartFiles>, CellText),
 ) -> Result<Vec<PathBuf>, ReportError> {
     let mut outputs = Outputs::new(directory, "");
     outputs.add("compare.csv", csv(&by_run(accounts, runs)?, cells)?);
     outputs.add("compare_methods.csv", csv(&by_method(accounts)?, cells)?);
-    if charts {
-        let png = bars(&chart(accounts, subtitle))
-            .map_err(|source| ReportError::Chart { name: "compare.png", source })?;
-        outputs.add("compare.png", png);
+    if let Some(files) = charts {
+        files.add(&mut outputs, "compare", &chart(accounts, subtitle))?;
     }
     Ok(outputs.write()?)
 }
@@ -133,6 +132,10 @@ fn chart(accounts: &[Account], subtitle: &str) -> Bars {
         name: account.name.replace('_', "-"),
         segments: account.all.energy_j.iter().map(|joules| joules / scale).collect(),
     });
+    let totals: Vec<String> = accounts
+        .iter()
+        .map(|account| format!("{} {} {unit}", account.name, three_digits(account.all.sum_j() / scale)))
+        .collect();
     let segment = |name: &str, muted: bool| SegmentStyle { name: name.to_owned(), muted };
     Bars {
         text: Text {
@@ -141,6 +144,7 @@ fn chart(accounts: &[Account], subtitle: &str) -> Bars {
             footnote: "report and ceems read the meters; all others see utilisation and rated power only. \
                        A method that has no figure for some hardware leaves it out: see coverage in compare_methods.csv"
                 .to_owned(),
+            alt: format!("Energy of the same cluster by several methods: {}.", totals.join(", ")),
         },
         items: items.collect(),
         segments: vec![

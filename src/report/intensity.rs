@@ -1,8 +1,8 @@
 //! A picture of a zone's intensities over a time, by how they were come by.
 
 use super::ReportError;
-use super::chart::{Layer, LayerKind, StackedTime, Text, stacked_time};
-use crate::carbon::{HourFactor, Tier};
+use super::chart::{Chart as _, Drawing, Layer, LayerKind, StackedTime, Text, Theme, three_digits};
+use crate::carbon::{HourFactor, Tier, mean_and_range};
 
 /// Tiers in the order of the legend, with their names in it.
 const TIERS: [(Tier, &str); 6] = [
@@ -14,7 +14,7 @@ const TIERS: [(Tier, &str); 6] = [
     (Tier::World, "of the world"),
 ];
 
-/// Draws `hours` as steps, each in the colour of its tier; time without a factor stays empty. A PNG.
+/// Draws `hours` as steps, each in the colour of its tier; time without a factor stays empty.
 ///
 /// # Errors
 ///
@@ -24,7 +24,8 @@ pub fn intensity_chart(
     subtitle: &str,
     footnote: &str,
     hours: &[HourFactor],
-) -> Result<Vec<u8>, ReportError> {
+    theme: Theme,
+) -> Result<Drawing, ReportError> {
     let of_tier = |tier: Tier| {
         let value = |hour: &HourFactor| match &hour.factor {
             Some(factor) if factor.tier == tier => factor.intensity.value(),
@@ -39,12 +40,24 @@ pub fn intensity_chart(
         values: of_tier(tier),
         kind: if tier == Tier::World { LayerKind::Muted } else { LayerKind::Normal },
     });
+    let range = mean_and_range(hours).map_or_else(
+        || "nothing is known".to_owned(),
+        |(mean, least, most)| {
+            let [mean, least, most] = [mean, least, most].map(three_digits);
+            format!("on average {mean} gCO₂e/kWh, {least} to {most}")
+        },
+    );
     let chart = StackedTime {
-        text: Text { title: title.to_owned(), subtitle: subtitle.to_owned(), footnote: footnote.to_owned() },
+        text: Text {
+            title: title.to_owned(),
+            subtitle: subtitle.to_owned(),
+            footnote: footnote.to_owned(),
+            alt: format!("{title}, {subtitle}: {range}."),
+        },
         buckets: hours.iter().map(|hour| hour.window).collect(),
         layers: layers.collect(),
         y_label: "gCO₂e/kWh".to_owned(),
         overlay: None,
     };
-    stacked_time(&chart).map_err(|source| ReportError::Chart { name: "intensity", source })
+    chart.draw(theme).map_err(|source| ReportError::Chart { name: "intensity", source })
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 pub mod chart;
+mod chart_files;
 mod comparison;
 mod digest;
 mod embodied;
@@ -15,7 +16,7 @@ mod intensity;
 mod markdown;
 mod meters;
 mod output;
-mod pictures;
+pub(crate) mod pictures;
 mod runs;
 mod statement;
 mod summary;
@@ -25,7 +26,9 @@ mod whatif;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, PolarsError};
+use rayon::prelude::*;
 
+pub use chart_files::ChartFiles;
 pub use comparison::write_comparison;
 pub use digest::{Amount, BalanceLine, Digest, Leader, Part};
 pub use intensity::intensity_chart;
@@ -38,7 +41,7 @@ use crate::carbon::{Basis, CarbonError, Contracts, Equivalents, Matching, Purcha
 use crate::jobs::Run;
 use crate::ledger::{Books, Market};
 use bounds::RowWidths;
-use chart::ChartError;
+use chart::{ChartError, Theme};
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,7 @@ pub enum ReportError {
     /// A chart could not be drawn.
     #[error("cannot draw `{name}`")]
     Chart {
-        /// The file.
+        /// The stem of the file.
         name: &'static str,
         /// What the renderer says.
         source: ChartError,
@@ -179,9 +182,12 @@ impl<'a> Report<'a> {
         let mut outputs = Outputs::new(out, suffix);
         let summary = self.summary()?;
         let digest = self.digest_of(&summary)?;
-        let pictures = if formats.charts { pictures::all(self)? } else { Vec::new() };
         if formats.html {
-            let page = html::page(self, (&summary, &digest), &figures(&pictures))?;
+            let drawn = |theme| formats.charts.map_or_else(|| Ok(Vec::new()), |_| pictures::svgs(self, theme));
+            let (light, dark) = (drawn(Theme::Light)?, drawn(Theme::Dark)?);
+            let figures: Vec<html::Figure<'_>> =
+                light.iter().zip(&dark).map(|(light, dark)| html::Figure { light, dark }).collect();
+            let page = html::page(self, (&summary, &digest), &figures)?;
             outputs.add("report.html", page.into_bytes());
         }
         if formats.markdown {
@@ -201,8 +207,20 @@ impl<'a> Report<'a> {
             outputs.add(name, tables::csv(table, formats.cells)?);
         }
         outputs.add("summary.json", format!("{summary:#}\n").into_bytes());
-        for (name, png) in pictures {
-            outputs.add(name, png);
+        if let Some(files) = formats.charts {
+            let pictures = pictures::svgs(self, files.theme)?;
+            let pngs: Vec<Option<Vec<u8>>> = pictures
+                .par_iter()
+                .map(|picture| files.png.then(|| picture.png()).transpose())
+                .collect::<Result<_, ReportError>>()?;
+            for (picture, png) in pictures.into_iter().zip(pngs) {
+                if let Some(png) = png {
+                    outputs.add(&format!("{}.png", picture.name), png);
+                }
+                if files.svg {
+                    outputs.add(&format!("{}.svg", picture.name), picture.svg.into_bytes());
+                }
+            }
         }
         Ok(outputs.write()?)
     }
@@ -211,8 +229,8 @@ impl<'a> Report<'a> {
 /// What of a report is written besides the tables and `summary.json`, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Formats {
-    /// Charts, as files and in the page.
-    pub charts: bool,
+    /// Charts as files; without them the page has none either.
+    pub charts: Option<ChartFiles>,
     /// `report.html`.
     pub html: bool,
     /// `report.md`.
@@ -224,34 +242,6 @@ pub struct Formats {
 impl Default for Formats {
     /// Everything.
     fn default() -> Self {
-        Self { charts: true, html: true, markdown: true, cells: CellText::Guarded }
+        Self { charts: Some(ChartFiles::default()), html: true, markdown: true, cells: CellText::Guarded }
     }
-}
-
-/// The pictures as the page has them.
-fn figures<'a>(pictures: &'a [(&'static str, Vec<u8>)]) -> Vec<html::Figure<'a>> {
-    let figure = |(name, png): &'a (&'static str, Vec<u8>)| {
-        let id = name.strip_suffix(".png").unwrap_or(name);
-        let (title, alt) = match id {
-            "power" => (
-                "Mean power by component, with the carbon intensity",
-                "Areas over time: mean power of processors, memory, GPUs and the rest of the nodes; over them a line, the carbon intensity. The figures are those of hourly.csv.",
-            ),
-            "emissions_by_hour" => (
-                "Emissions by hour",
-                "Areas over time: emissions for runs, of idle time, of infrastructure and of what is unattributed. The figures are those of hourly.csv.",
-            ),
-            "emissions_by_user" => (
-                "Emissions by user",
-                "Bars: the users with most emissions, the others together, and what no run used. The figures are those of the table of users.",
-            ),
-            "energy_by_node" => (
-                "Energy by node, used and idle",
-                "Bars: the energy of each node, for runs and for none. The figures are those of the table of nodes.",
-            ),
-            other => (other, "A chart of this report."),
-        };
-        html::Figure { id, title, alt, png }
-    };
-    pictures.iter().map(figure).collect()
 }

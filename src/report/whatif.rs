@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
-use super::chart::{BarItem, Bars, SegmentStyle, Text, bars, scale_for};
+use super::chart::{BarItem, Bars, SegmentStyle, Text, scale_for, three_digits};
+use super::chart_files::ChartFiles;
 use super::output::Outputs;
 use super::pictures::{MASS_UNITS, plural};
 use super::tables::{BENEFICIARIES, CellText, csv};
@@ -40,7 +41,7 @@ pub struct WhatIfSubject<'a> {
 
 impl WhatIfSubject<'_> {
     /// Writes `whatif_zones.csv` (a row for each place, if any is asked for) and `whatif_shift.csv` (a row for each run, if a
-    /// slack is given), and with `charts` a picture of each.
+    /// slack is given), and if charts are wanted a picture of each.
     ///
     /// # Errors
     ///
@@ -48,23 +49,20 @@ impl WhatIfSubject<'_> {
     pub fn write(
         &self,
         directory: &Path,
-        charts: bool,
+        charts: Option<ChartFiles>,
         cells: CellText,
     ) -> Result<Vec<PathBuf>, ReportError> {
         let mut outputs = Outputs::new(directory, if self.balanced { "" } else { ".unbalanced" });
-        let draw = |name: &'static str, chart: Bars| {
-            bars(&chart).map_err(|source| ReportError::Chart { name, source })
-        };
         if !self.found.elsewhere.is_empty() {
             outputs.add("whatif_zones.csv", csv(&self.by_zone()?, cells)?);
-            if charts {
-                outputs.add("whatif_zones.png", draw("whatif_zones.png", self.zone_chart())?);
+            if let Some(files) = charts {
+                files.add(&mut outputs, "whatif_zones", &self.zone_chart())?;
             }
         }
         if let Some(slack_ms) = self.slack_ms {
             outputs.add("whatif_shift.csv", csv(&self.by_run()?, cells)?);
-            if charts {
-                outputs.add("whatif_shift.png", draw("whatif_shift.png", self.shift_chart(slack_ms))?);
+            if let Some(files) = charts {
+                files.add(&mut outputs, "whatif_shift", &self.shift_chart(slack_ms))?;
             }
         }
         Ok(outputs.write()?)
@@ -172,14 +170,17 @@ impl WhatIfSubject<'_> {
         )
     }
 
-    fn text(&self, title: String, note: String) -> Text {
+    fn text(&self, title: String, note: String, figures: &[String]) -> Text {
         let simulated = if self.provenance.simulated { "SIMULATED · " } else { "" };
+        let figures = if figures.is_empty() { String::new() } else { format!(": {}", figures.join(", ")) };
+        let alt = format!("{title}, {}{figures}.", self.window);
         let words: Vec<String> =
             std::iter::once(note).chain(self.provenance.attributions.iter().cloned()).collect();
         Text {
             title,
             subtitle: format!("{simulated}{} · {}", self.window, self.provenance.title),
             footnote: words.join(" · "),
+            alt,
         }
     }
 
@@ -215,9 +216,17 @@ impl WhatIfSubject<'_> {
         if places.iter().any(|place| is_part(place)) {
             note.push_str("; part: the rest has no factor there");
         }
+        let figures: Vec<String> = places
+            .iter()
+            .map(|place| {
+                let total =
+                    place.total_gco2e().map(|grams| format!("{} {unit}", three_digits(grams / scale)));
+                format!("{} {}", zones(place), total.unwrap_or_else(|| "not known".to_owned()))
+            })
+            .collect();
         let kind = |at: &usize| BENEFICIARIES.get(*at).copied();
         Bars {
-            text: self.text("The same energy elsewhere".to_owned(), note),
+            text: self.text("The same energy elsewhere".to_owned(), note, &figures),
             items: places.iter().enumerate().map(item).collect(),
             segments: kinds
                 .iter()
@@ -275,9 +284,12 @@ impl WhatIfSubject<'_> {
         if shown.iter().any(|(moved, _)| moved.tiers.first() != Some(&Tier::Hourly)) {
             note.push_str("; by the hours of a mean day, not by real ones");
         }
+        let (saved_unit, saved_scale) = scale_for(saved(shown), &MASS_UNITS);
+        let figures = (!shown.is_empty())
+            .then(|| format!("together {} {saved_unit} less", three_digits(saved(shown) / saved_scale)));
         let segment = |name: &str, muted: bool| SegmentStyle { name: name.to_owned(), muted };
         Bars {
-            text: self.text(title, note),
+            text: self.text(title, note, figures.as_slice()),
             items: shown.iter().map(item).collect(),
             segments: vec![segment("saved", false), segment("emitted at the best start", true)],
             x_label: format!("emissions as run ({unit})"),

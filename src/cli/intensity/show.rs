@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::carbon::{
     Format, HourFactor, InputSummary, Tier, Zone, by_tier, hours, mean_and_range, stretches,
 };
+use crate::cli::charts::LookArgs;
 use crate::cli::output::{data, note, wrote};
 use crate::cli::report::CellArgs;
 use crate::cli::{Failure, Outcome};
 use crate::config::{ConfigError, Plan, Request, find_file};
 use crate::figures::{figures, percent};
-use crate::report::{CellText, Outputs, intensity_chart};
+use crate::report::{CellText, Outputs, ReportError, intensity_chart};
 use crate::spreadsheet::guard;
 use crate::time::{HOUR_MS, format_instant};
 
@@ -47,9 +48,11 @@ pub(super) struct Args {
     csv: bool,
     #[command(flatten)]
     cells: CellArgs,
-    /// Draw the hours as a PNG.
+    /// Draw the hours; as SVG if the name ends in `.svg`, or as --chart-format says.
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 pub(super) fn run(show: &Args) -> Result<Outcome, Failure> {
@@ -74,7 +77,7 @@ pub(super) fn run(show: &Args) -> Result<Outcome, Failure> {
     let hours = hours(&plan.intensity, zone, plan.rules.window);
     let outcome = if mean_and_range(&hours).is_some() { Outcome::Done } else { Outcome::NotFound };
     if let Some(path) = &show.chart {
-        draw(path, &plan, zone, &hours)?;
+        draw(path, show.look, &plan, zone, &hours)?;
     }
     data(&if show.csv { csv_text(&hours, show.cells.text())? } else { words(&plan, zone, &hours) })?;
     Ok(outcome)
@@ -107,16 +110,29 @@ fn csv_text(hours: &[HourFactor], cells: CellText) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn draw(path: &Path, plan: &Plan, zone: &Zone, hours: &[HourFactor]) -> Result<(), Failure> {
+fn draw(path: &Path, look: LookArgs, plan: &Plan, zone: &Zone, hours: &[HourFactor]) -> Result<(), Failure> {
     let title = format!("Carbon intensity of {zone}");
     let subtitle = format!("{} · {}", plan.rules.window, plan.intensity.basis());
     let attributions: Vec<String> = plan.attributions.iter().map(ToString::to_string).collect();
-    let png = intensity_chart(&title, &subtitle, &attributions.join(" · "), hours)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let files = look.files_named(&name);
+    let drawing = intensity_chart(&title, &subtitle, &attributions.join(" · "), hours, files.theme)?;
+    let failed = |source| ReportError::Chart { name: "intensity", source };
+    // Two files cannot have one name.
+    let named = |ending: &str| {
+        let other = Path::new(&name).with_extension(ending);
+        if files.png && files.svg { other.to_string_lossy().into_owned() } else { name.clone() }
+    };
     let mut outputs = Outputs::new(directory, "");
-    outputs.add(&name, png);
-    let written = outputs.write().map_err(crate::report::ReportError::from)?;
+    if files.png {
+        outputs.add(&named("png"), drawing.png().map_err(failed)?);
+    }
+    if files.svg {
+        let id = format!("intensity-{}", files.theme.as_str());
+        outputs.add(&named("svg"), drawing.svg(&id).into_bytes());
+    }
+    let written = outputs.write().map_err(ReportError::from)?;
     wrote(directory, &written);
     Ok(())
 }

@@ -63,6 +63,50 @@ impl Axis {
     }
 }
 
+/// An axis of powers of ten, from one to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LogAxis {
+    first: i32,
+    last: i32,
+}
+
+impl LogAxis {
+    /// The shortest that holds all values; `None` without any above zero.
+    pub(super) fn holding(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+        for value in values.filter(|value| *value > 0.0 && value.is_finite()) {
+            (least, most) = (least.min(value), most.max(value));
+        }
+        (most > 0.0).then(|| {
+            let first = order_of(least);
+            Self { first, last: (most.log10().ceil() as i32).max(first.saturating_add(1)) }
+        })
+    }
+
+    /// How far along it a value above zero lies, 0 to 1.
+    pub(super) fn share(self, value: f64) -> f64 {
+        let length = f64::from(self.last.saturating_sub(self.first).max(1));
+        ((value.log10() - f64::from(self.first)) / length).clamp(0.0, 1.0)
+    }
+
+    /// Where the ticks are, and what they say: every power, or every few where there are many.
+    pub(super) fn ticks(self) -> Vec<(f64, String)> {
+        let length = self.last.saturating_sub(self.first).max(1);
+        let every = usize::try_from(length.saturating_add(11) / 12).unwrap_or(1).max(1);
+        (self.first..=self.last)
+            .step_by(every)
+            .map(|power| {
+                let label = if (-4..7).contains(&power) {
+                    with_commas(10_f64.powi(power), usize::try_from(power.saturating_neg()).unwrap_or(0))
+                } else {
+                    format!("10{}", raised(power))
+                };
+                (f64::from(power.saturating_sub(self.first)) / f64::from(length), label)
+            })
+            .collect()
+    }
+}
+
 /// The smallest of `multiples` × a power of ten that is not below `least`.
 fn round_up(least: f64, multiples: &[f64]) -> f64 {
     let power = 10_f64.powi(order_of(least));
@@ -85,7 +129,7 @@ fn decimals_of(step: f64) -> usize {
 }
 
 /// A value for the end of a bar: three significant digits, and whole above a thousand.
-pub(super) fn three_digits(value: f64) -> String {
+pub(in crate::report) fn three_digits(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
@@ -113,24 +157,25 @@ fn with_commas(value: f64, decimals: usize) -> String {
 
 fn scientific(value: f64, exponent: i32, decimals: usize) -> String {
     let mantissa = value / 10_f64.powi(exponent);
-    let raised: String = exponent
-        .to_string()
-        .chars()
-        .map(|digit| match digit {
-            '-' => '⁻',
-            '1' => '¹',
-            '2' => '²',
-            '3' => '³',
-            '4' => '⁴',
-            '5' => '⁵',
-            '6' => '⁶',
-            '7' => '⁷',
-            '8' => '⁸',
-            '9' => '⁹',
-            _ => '⁰',
-        })
-        .collect();
-    format!("{mantissa:.decimals$}×10{raised}")
+    format!("{mantissa:.decimals$}×10{}", raised(exponent))
+}
+
+/// An exponent in superscript.
+fn raised(exponent: i32) -> String {
+    let digit = |digit| match digit {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        '4' => '⁴',
+        '5' => '⁵',
+        '6' => '⁶',
+        '7' => '⁷',
+        '8' => '⁸',
+        '9' => '⁹',
+        _ => '⁰',
+    };
+    exponent.to_string().chars().map(digit).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +235,20 @@ mod tests {
                 prop_assert_eq!(labels.len(), axis.steps as usize + 1);
             }
         }
+    }
+
+    #[test]
+    fn powers_of_ten_hold_all_values() {
+        let axis = LogAxis::holding([0.03, 1.0, 250.0].into_iter()).unwrap();
+        let ticks: Vec<String> = axis.ticks().into_iter().map(|(_, label)| label).collect();
+        assert_eq!(ticks, ["0.01", "0.1", "1", "10", "100", "1,000"]);
+        // Two of five powers.
+        assert!((axis.share(1.0) - 0.4).abs() < 1e-12);
+        assert_eq!((axis.share(0.01), axis.share(1000.0)), (0.0, 1.0));
+        assert_eq!(LogAxis::holding([0.0, f64::NAN].into_iter()), None);
+        assert_eq!(LogAxis::holding([10.0].into_iter()), Some(LogAxis { first: 1, last: 2 }));
+        let wide = LogAxis::holding([1e-90, 1e90].into_iter()).unwrap().ticks();
+        assert!(wide.len() <= 13 && wide[0].1 == "10⁻⁹⁰", "{wide:?}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What stands around every chart: title, subtitle and legend above, the footnote below.
 
-use super::canvas::{Canvas, Region};
+use super::drawing::{Drawing, MARGIN, Region};
+use super::palette::{Colour, Theme};
 use super::text::{self, Anchor};
-use super::{ChartError, Text, palette};
-use plotters::style::RGBColor;
+use super::{ChartError, Text};
 
-/// White space left and right of everything.
-pub(super) const MARGIN: f64 = 32.0;
+/// Width of every picture, and height of those that fill a slide.
+pub(super) const WIDTH: f64 = 1280.0;
+pub(super) const SLIDE_HEIGHT: f64 = 720.0;
 const TITLE_LINE: f64 = 30.0;
 const SUBTITLE_LINE: f64 = 22.0;
 const LEGEND_LINE: f64 = 26.0;
@@ -18,9 +19,16 @@ const LEGEND_NAME_WIDTH: f64 = 260.0;
 /// One entry of a legend.
 pub(super) struct Entry {
     pub(super) name: String,
-    pub(super) colour: RGBColor,
+    pub(super) colour: Colour,
     /// A line, not an area.
     pub(super) line: bool,
+}
+
+impl Entry {
+    /// Of an area.
+    pub(super) fn area(name: &str, colour: Colour) -> Self {
+        Self { name: name.to_owned(), colour, line: false }
+    }
 }
 
 /// Everything around the plot, laid out.
@@ -32,6 +40,7 @@ pub(super) struct Frame {
     legend: Vec<Vec<(f64, Entry)>>,
     /// How many entries found no room.
     more: usize,
+    width: f64,
 }
 
 impl Frame {
@@ -65,6 +74,7 @@ impl Frame {
             footnote: text::FOOTNOTE.wrap(&text.footnote, room, 3)?,
             legend: rows,
             more,
+            width,
         })
     }
 
@@ -82,51 +92,63 @@ impl Frame {
         16.0 + self.footnote.len() as f64 * FOOTNOTE_LINE
     }
 
-    /// Draws it on a picture of this height.
-    pub(super) fn draw(&self, canvas: &Canvas<'_>, height: f64) -> Result<(), ChartError> {
+    /// A picture of this height with it.
+    pub(super) fn draw(&self, text: &Text, theme: Theme, height: f64) -> Result<Drawing, ChartError> {
+        let mut picture = Drawing::new(text, theme, self.width, height);
+        let drawing = &mut picture;
         let mut y = 22.0;
         for line in &self.title {
-            canvas.text(line, text::TITLE, Anchor::Left, (MARGIN, y + 23.0))?;
+            drawing.text(line, text::TITLE, Anchor::Left, (MARGIN, y + 23.0))?;
             y += TITLE_LINE;
         }
         for line in &self.subtitle {
-            canvas.text(line, text::SUBTITLE, Anchor::Left, (MARGIN, y + 17.0))?;
+            drawing.text(line, text::SUBTITLE, Anchor::Left, (MARGIN, y + 17.0))?;
             y += SUBTITLE_LINE;
         }
         y += 4.0;
         for (index, row) in self.legend.iter().enumerate() {
             let mut end = MARGIN;
             for (x, entry) in row {
-                end = draw_entry(canvas, entry, MARGIN + x, y + LEGEND_LINE / 2.0)?;
+                end = draw_entry(drawing, entry, MARGIN + x, y + LEGEND_LINE / 2.0)?;
             }
             if self.more > 0 && index.saturating_add(1) == self.legend.len() {
                 let more = format!("+{} more", self.more);
-                canvas.text(&more, text::AXIS, Anchor::Left, (end + 24.0, y + LEGEND_LINE / 2.0 + 5.5))?;
+                drawing.text(&more, text::AXIS, Anchor::Left, (end + 24.0, y + LEGEND_LINE / 2.0 + 5.5))?;
             }
             y += LEGEND_LINE;
         }
         let mut y = height - self.foot();
         for line in &self.footnote {
-            canvas.text(line, text::FOOTNOTE, Anchor::Left, (MARGIN, y + 12.0))?;
+            drawing.text(line, text::FOOTNOTE, Anchor::Left, (MARGIN, y + 12.0))?;
             y += FOOTNOTE_LINE;
         }
-        Ok(())
+        Ok(picture)
+    }
+
+    /// What is left between head and foot of a picture of this height.
+    pub(super) fn room(&self, height: f64) -> Region {
+        Region {
+            left: MARGIN,
+            top: self.head(),
+            right: self.width - MARGIN,
+            bottom: height - self.foot() - 4.0,
+        }
     }
 }
 
 /// Draws one entry and gives the x of its end.
-fn draw_entry(canvas: &Canvas<'_>, entry: &Entry, x: f64, middle: f64) -> Result<f64, ChartError> {
+fn draw_entry(drawing: &mut Drawing, entry: &Entry, x: f64, middle: f64) -> Result<f64, ChartError> {
     let half = if entry.line { 1.25 } else { SWATCH / 2.0 };
     let swatch = Region { left: x, top: middle - half, right: x + SWATCH, bottom: middle + half };
-    canvas.rectangle(swatch, entry.colour)?;
+    drawing.rectangle(swatch, entry.colour);
     let name = x + SWATCH + 7.0;
-    canvas.text(&entry.name, text::LEGEND, Anchor::Left, (name, middle + 5.5))?;
+    drawing.text(&entry.name, text::LEGEND, Anchor::Left, (name, middle + 5.5))?;
     Ok(name + text::LEGEND.width(&entry.name)?)
 }
 
 /// Says in the middle of the region why there is nothing to see in it.
-pub(super) fn message(canvas: &Canvas<'_>, region: Region, words: &str) -> Result<(), ChartError> {
-    canvas.rectangle(region, palette::NO_DATA)?;
-    let middle = ((region.left + region.right) / 2.0, (region.top + region.bottom) / 2.0 + 8.0);
-    canvas.text(words, text::MESSAGE, Anchor::Centre, middle)
+pub(super) fn message(drawing: &mut Drawing, region: Region, words: &str) -> Result<(), ChartError> {
+    drawing.rectangle(region, drawing.theme.no_data());
+    let (x, y) = region.middle();
+    drawing.text(words, text::MESSAGE, Anchor::Centre, (x, y + 8.0))
 }

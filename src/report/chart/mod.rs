@@ -1,25 +1,52 @@
-//! Charts as PNG: pictures that can be read on a slide.
+//! Charts as SVG and PNG: pictures that can be read on a slide.
 //!
-//! A chart computes nothing but pixels. The numbers come ready, in the unit
+//! A chart computes nothing but places. The numbers come ready, in the unit
 //! that the axis names ([`scale_for`] finds a fitting one). What is not finite,
 //! negative or above 1e100 is missing: it is drawn as nothing, and a time of
 //! which nothing is known is shaded and named in the legend. Empty input draws
 //! a chart that says so.
 //!
-//! The functions return whole PNG files as bytes; nothing is written anywhere.
-//! The same input gives the same bytes.
+//! [`Chart::draw`] turns each into a [`Drawing`] of few kinds of shapes, from which both SVG and PNG
+//! are written as bytes; nothing is written anywhere. The same input gives the same bytes.
 
 mod axis;
 mod bars;
-mod canvas;
+mod calendar;
+mod coverage;
+mod drawing;
 mod frame;
 mod palette;
+mod periods;
+mod raster;
+mod rings;
+mod rows;
+mod scatter;
+mod slices;
 mod stacked_time;
+mod svg;
 mod text;
 mod time_axis;
 
-pub use bars::{BarItem, Bars, SegmentStyle, bars};
-pub use stacked_time::{Layer, LayerKind, Overlay, StackedTime, stacked_time};
+pub(super) use axis::three_digits;
+pub use bars::{BarItem, Bars, SegmentStyle};
+pub use calendar::{Calendar, CalendarDay};
+pub use coverage::{Coverage, CoverageRow};
+pub use drawing::{Drawing, Label};
+pub use palette::Theme;
+pub use periods::{PeriodGroup, Periods};
+pub use rings::{Ring, Rings};
+pub use scatter::Scatter;
+pub use stacked_time::{Layer, LayerKind, Overlay, StackedTime};
+
+/// A table that can be drawn.
+pub trait Chart {
+    /// Draws it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChartError`] if the font cannot be used; never because of the numbers or the words.
+    fn draw(&self, theme: Theme) -> Result<Drawing, ChartError>;
+}
 
 /// Why a chart could not be drawn. None of them depends on the numbers.
 #[derive(Debug, thiserror::Error)]
@@ -27,21 +54,12 @@ pub enum ChartError {
     /// The font built into the program could not be used.
     #[error("the built-in font cannot be read")]
     Font,
-    /// The drawing library failed.
-    #[error("drawing failed: {detail}")]
-    Draw {
-        /// What it says.
-        detail: String,
-    },
+    /// A picture of no pixels, or of more than there is memory for.
+    #[error("the picture has no size that can be drawn")]
+    Size,
     /// The picture could not be written as PNG.
     #[error("encoding the picture failed")]
     Encode(#[from] png::EncodingError),
-}
-
-impl ChartError {
-    fn draw(error: impl std::fmt::Display) -> Self {
-        Self::Draw { detail: error.to_string() }
-    }
 }
 
 /// The words around a chart. Each may be empty; what is too long is wrapped, then cut off with `…`.
@@ -53,6 +71,20 @@ pub struct Text {
     pub subtitle: String,
     /// Small print at the bottom. Up to three lines.
     pub footnote: String,
+    /// What the picture shows, in one sentence, for those who cannot see it: the `desc` of the SVG. If empty, the subtitle
+    /// stands there.
+    pub alt: String,
+}
+
+impl Text {
+    /// The same with a note at its foot where fewer than all are shown.
+    fn with_note(&self, shown: usize, all: usize, of: &str) -> Self {
+        let mut words = self.clone();
+        if shown < all {
+            words.footnote.insert_str(0, &format!("The first {shown} of {all} {of} are shown. "));
+        }
+        words
+    }
 }
 
 /// The largest of `units` (symbol and size) that is not larger than `max`, for an axis whose labels

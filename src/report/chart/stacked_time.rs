@@ -1,45 +1,24 @@
 //! Amounts over time, stacked, with an optional line on an axis of its own.
 
 use super::axis::{Axis, usable};
-use super::canvas::{Canvas, Plot, Region, render};
-use super::frame::{Entry, Frame, MARGIN, message};
+use super::drawing::{Drawing, Point, Region, half};
+use super::frame::{Entry, Frame, SLIDE_HEIGHT, WIDTH, message};
+use super::palette::{Colour, Theme};
+use super::slices::{Slice, slices, thin, unknown, whole};
 use super::text::{self, Anchor};
-use super::{ChartError, Text, palette, time_axis};
-use crate::time::{self, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window};
-use plotters::style::RGBColor;
+use super::{Chart, ChartError, Text, time_axis};
+use crate::time::Window;
 
-const WIDTH: u32 = 1280;
-const HEIGHT: u32 = 720;
 /// Grid steps aimed at.
 const STEPS: u32 = 5;
-/// Lengths of time over which buckets are averaged where there are more of them than pixels, each with its name.
-/// Nothing between 6 hours and a day: it would beat with the day's own rhythm.
-const MEANS: [(i64, &str); 18] = [
-    (10, "10 ms"),
-    (100, "100 ms"),
-    (SECOND_MS, "1 s"),
-    (5 * SECOND_MS, "5 s"),
-    (15 * SECOND_MS, "15 s"),
-    (MINUTE_MS, "1 min"),
-    (5 * MINUTE_MS, "5 min"),
-    (15 * MINUTE_MS, "15 min"),
-    (30 * MINUTE_MS, "30 min"),
-    (HOUR_MS, "1 h"),
-    (2 * HOUR_MS, "2 h"),
-    (3 * HOUR_MS, "3 h"),
-    (6 * HOUR_MS, "6 h"),
-    (DAY_MS, "1 day"),
-    (7 * DAY_MS, "7 days"),
-    (28 * DAY_MS, "28 days"),
-    (364 * DAY_MS, "364 days"),
-    (3640 * DAY_MS, "3640 days"),
-];
 /// Width of the line in pixels, and of one with more points than [`MANY_POINTS`], which would hide the layers.
 const LINE_WIDTH: f64 = 2.5;
 const FINE_LINE_WIDTH: f64 = 1.5;
 const MANY_POINTS: usize = 300;
 
-/// Layers stacked over time, as steps: one for each bucket.
+/// Layers stacked over time, as steps: one for each bucket. 1280 × 720 pixels.
+///
+/// Where there are more buckets than pixels, means over a round length of time are drawn, and the time axis says so.
 #[derive(Clone, Debug, Default)]
 pub struct StackedTime {
     /// The words around it.
@@ -87,130 +66,37 @@ pub struct Overlay {
     pub y_label: String,
 }
 
-/// One bucket, or several averaged because they share a column of pixels.
-#[derive(Clone, Debug, PartialEq)]
-struct Slice {
-    window: Window,
-    /// One for each layer, the line's last if there is one.
-    values: Vec<Option<f64>>,
-}
-
-/// Draws the layers and the line: 1280 × 720 pixels, PNG.
-///
-/// Where there are more buckets than pixels, means over a round length of time are drawn, and the time axis says so.
-///
-/// # Errors
-///
-/// [`ChartError`] if the drawing library fails; never because of the numbers.
-pub fn stacked_time(chart: &StackedTime) -> Result<Vec<u8>, ChartError> {
-    text::register()?;
-    let slices = slices(chart);
-    let colours = palette::colours(chart.layers.iter().map(|layer| layer.kind == LayerKind::Muted));
-    let mut legend: Vec<Entry> = chart
-        .layers
-        .iter()
-        .zip(&colours)
-        .map(|(layer, colour)| Entry { name: layer.name.clone(), colour: *colour, line: false })
-        .collect();
-    if let Some(overlay) = &chart.overlay {
-        let name = format!("{} (right axis)", overlay.name);
-        legend.push(Entry { name, colour: palette::INK, line: true });
-    }
-    let last_ms = slices.iter().map(|slice| slice.window.end_ms).max();
-    let whole = slices.first().zip(last_ms).map(|(first, end_ms)| Window::new(first.window.start_ms, end_ms));
-    let unknown = whole.map_or_else(Vec::new, |whole| unknown(&slices, chart.layers.len(), whole));
-    if !unknown.is_empty() {
-        legend.push(Entry { name: "no data".to_owned(), colour: palette::NO_DATA, line: false });
-    }
-    let known = slices.iter().any(|slice| slice.values.iter().any(Option::is_some));
-    let frame = Frame::new(&chart.text, if known { legend } else { Vec::new() }, f64::from(WIDTH))?;
-    render(WIDTH, HEIGHT, |canvas| {
-        frame.draw(canvas, f64::from(HEIGHT))?;
+impl Chart for StackedTime {
+    fn draw(&self, theme: Theme) -> Result<Drawing, ChartError> {
+        let slices = slices(&self.buckets, |index| {
+            let layers = self.layers.iter().map(|layer| layer.values.get(index).copied());
+            let line = self.overlay.iter().map(|overlay| overlay.values.get(index).copied().flatten());
+            layers.chain(line).map(|value| value.and_then(usable)).collect()
+        });
+        let colours = theme.colours(self.layers.iter().map(|layer| layer.kind == LayerKind::Muted));
+        let named = self.layers.iter().zip(&colours);
+        let mut legend: Vec<Entry> = named.map(|(layer, colour)| Entry::area(&layer.name, *colour)).collect();
+        if let Some(overlay) = &self.overlay {
+            let name = format!("{} (right axis)", overlay.name);
+            legend.push(Entry { name, colour: theme.ink(), line: true });
+        }
+        let whole = whole(&slices);
+        let unknown = whole.map_or_else(Vec::new, |whole| unknown(&slices, self.layers.len(), whole));
+        if !unknown.is_empty() {
+            legend.push(Entry::area("no data", theme.no_data()));
+        }
+        let known = slices.iter().any(|slice| slice.values.iter().any(Option::is_some));
+        let frame = Frame::new(&self.text, if known { legend } else { Vec::new() }, WIDTH)?;
+        let mut drawing = frame.draw(&self.text, theme, SLIDE_HEIGHT)?;
+        let room = frame.room(SLIDE_HEIGHT);
         match whole {
             Some(whole) if known => {
-                Scene { chart, slices: &slices, whole, unknown, colours }.draw(canvas, &frame)
+                Scene { chart: self, slices: &slices, whole, unknown, colours }.draw(&mut drawing, room)?;
             }
-            _ => message(canvas, room(&frame), "No data for this period"),
+            _ => message(&mut drawing, room, "No data for this period")?,
         }
-    })
-}
-
-/// What is left between head and foot.
-fn room(frame: &Frame) -> Region {
-    Region {
-        left: MARGIN,
-        top: frame.head(),
-        right: f64::from(WIDTH) - MARGIN,
-        bottom: f64::from(HEIGHT) - frame.foot() - 4.0,
+        Ok(drawing)
     }
-}
-
-/// The buckets that can be drawn, in order of time, with their usable values.
-fn slices(chart: &StackedTime) -> Vec<Slice> {
-    let mut slices: Vec<Slice> = chart
-        .buckets
-        .iter()
-        .enumerate()
-        .filter(|(_, window)| time_axis::drawable(**window))
-        .map(|(index, window)| {
-            let layers = chart.layers.iter().map(|layer| layer.values.get(index).copied());
-            let line = chart.overlay.iter().map(|overlay| overlay.values.get(index).copied().flatten());
-            Slice {
-                window: *window,
-                values: layers.chain(line).map(|value| value.and_then(usable)).collect(),
-            }
-        })
-        .collect();
-    slices.sort_by_key(|slice| slice.window);
-    slices
-}
-
-/// The times inside `whole` of which no layer knows anything.
-fn unknown(slices: &[Slice], layers: usize, whole: Window) -> Vec<Window> {
-    let mut unknown: Vec<Window> = Vec::new();
-    let mut known_to_ms = whole.start_ms;
-    let is_known = |slice: &&Slice| slice.values.iter().take(layers).any(Option::is_some);
-    for slice in slices.iter().filter(is_known) {
-        unknown.push(Window::new(known_to_ms, slice.window.start_ms));
-        known_to_ms = known_to_ms.max(slice.window.end_ms);
-    }
-    unknown.push(Window::new(known_to_ms, whole.end_ms));
-    unknown.retain(|window| !window.is_empty());
-    unknown
-}
-
-/// The slices, or where they are more than `width` pixels their means over the shortest of [`MEANS`] that
-/// fills a pixel, with its name. A mean is weighted by time and takes in only what is known.
-fn thin(slices: &[Slice], whole: Window, width: f64) -> (Vec<Slice>, Option<&'static str>) {
-    if slices.len() as f64 <= width {
-        return (slices.to_vec(), None);
-    }
-    let ms_per_pixel = whole.length_ms() as f64 / width.max(1.0);
-    let fitting = MEANS.iter().find(|(step_ms, _)| *step_ms as f64 >= ms_per_pixel);
-    let Some((step_ms, name)) = fitting.or(MEANS.last()) else { return (slices.to_vec(), None) };
-    let tiles = time::buckets(whole, *step_ms, chrono_tz::Tz::UTC);
-    let values = slices.first().map_or(0, |slice| slice.values.len());
-    let mut sums = vec![vec![(0.0, 0.0); values]; tiles.len()];
-    for slice in slices {
-        let first = slice.window.start_ms.div_euclid(*step_ms) - whole.start_ms.div_euclid(*step_ms);
-        let from = tiles.iter().zip(&mut sums).skip(usize::try_from(first).unwrap_or(0));
-        for (tile, sums) in from.take_while(|(tile, _)| tile.start_ms < slice.window.end_ms) {
-            let seconds = tile.intersect(slice.window).map_or(0.0, Window::length_s);
-            for ((sum, weight), value) in sums.iter_mut().zip(&slice.values) {
-                if let Some(value) = value {
-                    *sum += value * seconds;
-                    *weight += seconds;
-                }
-            }
-        }
-    }
-    let mean = |(sum, weight): (f64, f64)| (weight > 0.0).then(|| sum / weight);
-    let means = tiles
-        .into_iter()
-        .zip(sums)
-        .map(|(window, sums)| Slice { window, values: sums.into_iter().map(mean).collect() })
-        .collect();
-    (means, Some(name))
 }
 
 /// All that is needed to draw a chart with data in it.
@@ -219,13 +105,13 @@ struct Scene<'a> {
     slices: &'a [Slice],
     whole: Window,
     unknown: Vec<Window>,
-    colours: Vec<RGBColor>,
+    colours: Vec<Colour>,
 }
 
 impl Scene<'_> {
-    fn draw(&self, canvas: &Canvas<'_>, frame: &Frame) -> Result<(), ChartError> {
+    fn draw(&self, drawing: &mut Drawing, room: Region) -> Result<(), ChartError> {
+        let theme = drawing.theme;
         let layers = self.chart.layers.len();
-        let room = room(frame);
         // Without the axes' labels, whose width depends on the numbers drawn.
         let (steps, mean) = thin(self.slices, self.whole, room.width() - 100.0);
         let total = |slice: &Slice| slice.values.iter().take(layers).flatten().sum::<f64>();
@@ -247,111 +133,121 @@ impl Scene<'_> {
         region.bottom -= 62.0;
 
         let span = self.whole.length_ms() as f64;
-        let x = |at_ms: i64| at_ms.saturating_sub(self.whole.start_ms) as f64;
-        let mut plot = canvas.plot(region, 0.0..span, 0.0..axis.top())?;
-        let shade =
-            self.unknown.iter().map(|window| [(x(window.start_ms), 0.0), (x(window.end_ms), axis.top())]);
-        plot.rectangles(shade, palette::NO_DATA)?;
-        draw_grid(canvas, region, axis)?;
-        self.draw_layers(&mut plot, &steps, span / region.width())?;
+        let x = |at_ms: i64| region.x(at_ms.saturating_sub(self.whole.start_ms) as f64 / span);
+        let shade = self.unknown.iter().map(|window| Region {
+            left: x(window.start_ms),
+            right: x(window.end_ms),
+            ..region
+        });
+        drawing.rectangles(shade.collect(), theme.no_data());
+        draw_grid(drawing, region, axis)?;
+        self.draw_layers(drawing, &steps, region, axis);
         let base = Region { top: region.bottom, bottom: region.bottom + 1.0, ..region };
-        canvas.rule(base, palette::BASELINE)?;
+        drawing.rule(base, theme.baseline());
         if max == 0.0 && right_axis.is_none() {
-            let middle = (region.left.midpoint(region.right), region.top.midpoint(region.bottom) + 8.0);
-            canvas.text("All values are zero", text::MESSAGE, Anchor::Centre, middle)?;
+            let (x, y) = region.middle();
+            drawing.text("All values are zero", text::MESSAGE, Anchor::Centre, (x, y + 8.0))?;
         }
 
         if !self.chart.y_label.is_empty() {
             let short = text::AXIS.shorten(&self.chart.y_label, room.width() / 2.0 - 20.0)?;
-            canvas.text(&short, text::AXIS, Anchor::Left, (room.left, room.top + 6.0))?;
+            drawing.text(&short, text::AXIS, Anchor::Left, (room.left, room.top + 6.0))?;
         }
         if let Some((overlay, axis)) = right_axis {
             for (at, label) in axis.ticks() {
-                let y = region.bottom - at / axis.top() * region.height();
-                canvas.text(&label, text::AXIS, Anchor::Left, (region.right + 10.0, y + 5.0))?;
+                let y = region.y(at / axis.top());
+                drawing.text(&label, text::AXIS, Anchor::Left, (region.right + 10.0, y + 5.0))?;
             }
             let short = text::AXIS.shorten(&overlay.y_label, room.width() / 2.0 - 20.0)?;
-            canvas.text(&short, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))?;
-            let mut plot = canvas.plot(region, 0.0..span, 0.0..axis.top())?;
+            drawing.text(&short, text::AXIS, Anchor::Right, (room.right, room.top + 6.0))?;
             let width = if line.len() > MANY_POINTS { FINE_LINE_WIDTH } else { LINE_WIDTH };
-            for points in polylines(&line, x) {
-                plot.line(&points, width + 2.0, palette::PAPER)?;
-                plot.line(&points, width, palette::INK)?;
+            for points in polylines(&line, x, |value| region.y(value / axis.top())) {
+                drawing.line(points.clone(), width + 2.0, theme.paper());
+                drawing.line(points, width, theme.ink());
             }
         }
-        self.draw_times(canvas, region, mean)
+        let means = mean.map_or_else(String::new, |mean| format!("; each step is the mean of {mean}"));
+        time_axis::draw(drawing, region, self.whole, &format!("Time (UTC){means}"))
     }
 
     /// Stacks the layers; where buckets are wide enough to be seen as bars, a little space parts them.
-    fn draw_layers(&self, plot: &mut Plot<'_>, steps: &[Slice], ms_per_pixel: f64) -> Result<(), ChartError> {
-        let sides = |window: Window| {
-            let pixels = window.length_ms() as f64 / ms_per_pixel;
-            let gap = if pixels < 8.0 { 0.0 } else { (pixels * 0.06).min(4.0) * ms_per_pixel };
-            let start = window.start_ms.saturating_sub(self.whole.start_ms) as f64;
-            (start + gap / 2.0, start + window.length_ms() as f64 - gap / 2.0)
-        };
-        let mut floors = vec![0.0_f64; steps.len()];
-        for (index, colour) in self.colours.iter().enumerate() {
-            let mut rectangles = Vec::with_capacity(steps.len());
-            for (slice, floor) in steps.iter().zip(&mut floors) {
-                let Some(value) = slice.values.get(index).copied().flatten() else { continue };
-                let (left, right) = sides(slice.window);
-                rectangles.push([(left, *floor), (right, *floor + value)]);
-                *floor += value;
-            }
-            plot.rectangles(rectangles, *colour)?;
-        }
-        Ok(())
-    }
-
-    fn draw_times(&self, canvas: &Canvas<'_>, region: Region, mean: Option<&str>) -> Result<(), ChartError> {
+    ///
+    /// Each reaches down to zero and the lower ones lie over it: were they side by side, the paper would shine
+    /// through at edges that fall between two pixels.
+    fn draw_layers(&self, drawing: &mut Drawing, steps: &[Slice], region: Region, axis: Axis) {
         let per_ms = region.width() / self.whole.length_ms() as f64;
-        for tick in time_axis::ticks(self.whole, region.width()) {
-            let x = region.left + tick.at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms;
-            let mark =
-                Region { left: x, right: x.round() + 1.0, top: region.bottom, bottom: region.bottom + 6.0 };
-            canvas.rule(mark, palette::BASELINE)?;
-            canvas.text(&tick.label, text::AXIS, Anchor::Centre, (x, region.bottom + 21.0))?;
-            if let Some(context) = &tick.context {
-                canvas.text(context, text::AXIS, Anchor::Centre, (x, region.bottom + 39.0))?;
+        let gap = |window: Window| {
+            let pixels = window.length_ms() as f64 * per_ms;
+            if pixels < 8.0 { 0.0 } else { half(pixels * 0.06).clamp(1.0, 4.0) }
+        };
+        let x = |at_ms: i64| half(region.left + at_ms.saturating_sub(self.whole.start_ms) as f64 * per_ms);
+        for (index, colour) in self.colours.iter().enumerate().rev() {
+            let (mut bars, mut areas): (Vec<Region>, Vec<Vec<Point>>) = (Vec::new(), Vec::new());
+            let mut area: Vec<Point> = Vec::new();
+            let mut end_ms = None;
+            for slice in steps {
+                let upto = slice.values.iter().take(index.saturating_add(1));
+                let top = region.y(upto.flatten().sum::<f64>() / axis.top());
+                let (left, right) = (x(slice.window.start_ms), x(slice.window.end_ms));
+                let gap = gap(slice.window);
+                if gap > 0.0 {
+                    bars.push(Region { left, right: right - gap, top, bottom: region.bottom });
+                    continue;
+                }
+                if end_ms != Some(slice.window.start_ms) {
+                    areas.push(std::mem::take(&mut area));
+                    area.push((left, region.bottom));
+                }
+                // Where the area goes on, its last point is at the foot of the step before.
+                if area.len() > 1 {
+                    area.pop();
+                }
+                area.extend([(left, top), (right, top), (right, region.bottom)]);
+                end_ms = Some(slice.window.end_ms);
             }
+            areas.push(area);
+            areas.retain(|area| area.iter().any(|(_, y)| *y < region.bottom));
+            bars.retain(|bar| bar.top < bar.bottom);
+            drawing.areas(areas, *colour);
+            drawing.rectangles(bars, *colour);
         }
-        let middle = (region.left + region.right) / 2.0;
-        let means = mean.map_or_else(String::new, |mean| format!("; each step is the mean of {mean}"));
-        canvas.text(&format!("Time (UTC){means}"), text::AXIS, Anchor::Centre, (middle, region.bottom + 61.0))
     }
 }
 
-fn draw_grid(canvas: &Canvas<'_>, region: Region, axis: Axis) -> Result<(), ChartError> {
+fn draw_grid(drawing: &mut Drawing, region: Region, axis: Axis) -> Result<(), ChartError> {
     for (at, label) in axis.ticks() {
-        let y = (region.bottom - at / axis.top() * region.height()).round();
-        canvas.rule(Region { top: y, bottom: y + 1.0, ..region }, palette::GRID)?;
-        canvas.text(&label, text::AXIS, Anchor::Right, (region.left - 10.0, y + 5.0))?;
+        let y = region.y(at / axis.top()).round();
+        drawing.rule(Region { top: y, bottom: y + 1.0, ..region }, drawing.theme.grid());
+        drawing.text(&label, text::AXIS, Anchor::Right, (region.left - 10.0, y + 5.0))?;
     }
     Ok(())
 }
 
 /// The line in pieces without gaps: from the start of the first bucket through the middle of each to
 /// the end of the last, so that a single bucket is a dash.
-fn polylines(line: &[(Window, Option<f64>)], x: impl Fn(i64) -> f64) -> Vec<Vec<(f64, f64)>> {
-    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+fn polylines(
+    line: &[(Window, Option<f64>)],
+    x: impl Fn(i64) -> f64,
+    y: impl Fn(f64) -> f64,
+) -> Vec<Vec<Point>> {
+    let mut pieces: Vec<Vec<Point>> = Vec::new();
     let mut end_ms = None;
-    let close = |pieces: &mut Vec<Vec<(f64, f64)>>, end_ms: Option<i64>| {
+    let close = |pieces: &mut Vec<Vec<Point>>, end_ms: Option<i64>| {
         if let (Some(piece), Some(end_ms)) = (pieces.last_mut(), end_ms)
-            && let Some((_, value)) = piece.last().copied()
+            && let Some((_, y)) = piece.last().copied()
         {
-            piece.push((x(end_ms), value));
+            piece.push((x(end_ms), y));
         }
     };
     for (window, value) in line {
-        let Some(value) = value else { continue };
+        let Some(y) = value.map(&y) else { continue };
         if end_ms != Some(window.start_ms) {
             close(&mut pieces, end_ms);
-            pieces.push(vec![(x(window.start_ms), *value)]);
+            pieces.push(vec![(x(window.start_ms), y)]);
         }
         let middle = x(window.start_ms).midpoint(x(window.end_ms));
         if let Some(piece) = pieces.last_mut() {
-            piece.push((middle, *value));
+            piece.push((middle, y));
         }
         end_ms = Some(window.end_ms);
     }
@@ -363,49 +259,12 @@ fn polylines(line: &[(Window, Option<f64>)], x: impl Fn(i64) -> f64) -> Vec<Vec<
 mod tests {
     use super::*;
 
-    fn slice(start_ms: i64, end_ms: i64, value: f64) -> Slice {
-        Slice { window: Window::new(start_ms, end_ms), values: vec![usable(value)] }
-    }
-
-    #[test]
-    fn steps_are_means_over_time_of_what_is_known() {
-        let whole = Window::new(0, 40);
-        let nothing = f64::NAN;
-        let slices = [
-            slice(0, 3, 4.0),
-            slice(3, 5, 4.0),
-            slice(5, 18, 8.0),
-            slice(20, 30, nothing),
-            slice(30, 40, 1.0),
-        ];
-        assert_eq!(thin(&slices, whole, 5.0), (slices.to_vec(), None));
-        // (5 × 4 + 5 × 8) ÷ 10 = 6; of 10 to 20 only 8 ms are known, all of them 8.
-        let means = vec![slice(0, 10, 6.0), slice(10, 20, 8.0), slice(20, 30, nothing), slice(30, 40, 1.0)];
-        assert_eq!(thin(&slices, whole, 4.0), (means, Some("10 ms")));
-    }
-
-    #[test]
-    fn a_year_of_hours_is_drawn_as_days() {
-        let hours: Vec<Slice> =
-            (0..8760).map(|hour| slice(hour * HOUR_MS, (hour + 1) * HOUR_MS, (hour % 24) as f64)).collect();
-        let (days, name) = thin(&hours, Window::new(0, 8760 * HOUR_MS), 1100.0);
-        assert_eq!((days.len(), name), (365, Some("1 day")));
-        assert!(days.iter().all(|day| day.values == [Some(11.5)]), "the mean of 0 to 23 is 11.5");
-    }
-
-    #[test]
-    fn times_without_data_are_those_no_layer_knows() {
-        let whole = Window::new(0, 50);
-        let slices = [slice(0, 10, 1.0), slice(10, 20, f64::NAN), slice(30, 40, 0.0), slice(40, 50, 2.0)];
-        assert_eq!(unknown(&slices, 1, whole), [Window::new(10, 30)]);
-    }
-
     #[test]
     fn a_line_breaks_where_a_bucket_is_unknown_or_not_there() {
         let at = |start: i64, value| (Window::new(start, start + 10), value);
         let line = [at(0, Some(1.0)), at(10, Some(2.0)), at(20, None), at(30, Some(3.0)), at(50, Some(4.0))];
         assert_eq!(
-            polylines(&line, |at_ms| at_ms as f64),
+            polylines(&line, |at_ms| at_ms as f64, |value| value),
             [
                 vec![(0.0, 1.0), (5.0, 1.0), (15.0, 2.0), (20.0, 2.0)],
                 vec![(30.0, 3.0), (35.0, 3.0), (40.0, 3.0)],

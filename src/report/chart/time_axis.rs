@@ -1,5 +1,8 @@
 //! Ticks of a time axis, in UTC.
 
+use super::ChartError;
+use super::drawing::{Drawing, Region};
+use super::text::{self, Anchor};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
@@ -14,12 +17,12 @@ pub(super) fn drawable(window: Window) -> bool {
 
 /// One tick of a time axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tick {
-    pub(super) at_ms: i64,
+struct Tick {
+    at_ms: i64,
     /// `06:00`, `13 Nov`, `Nov` or `2026`.
-    pub(super) label: String,
+    label: String,
     /// What the label leaves out, where it is new: the date under a time, the year under a date.
-    pub(super) context: Option<String>,
+    context: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -117,10 +120,13 @@ fn instant(at_ms: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(at_ms)
 }
 
-/// Ticks for a [`drawable`] window on `width` pixels, at the finest step at which labels stand apart.
-pub(super) fn ticks(window: Window, width: f64) -> Vec<Tick> {
+/// Ticks for a [`drawable`] window on `width` pixels, at the finest step of `least_ms` or more at which labels stand apart.
+fn ticks(window: Window, width: f64, least_ms: i64) -> Vec<Tick> {
     let per_pixel = window.length_ms() as f64 / width.max(1.0);
-    let fitting = LADDER.iter().find(|(step, distance)| step.length_ms() as f64 >= distance * per_pixel);
+    let stands_apart = |(step, distance): &&(Step, f64)| {
+        step.length_ms() >= least_ms && step.length_ms() as f64 >= distance * per_pixel
+    };
+    let fitting = LADDER.iter().find(stands_apart);
     let Some((step, _)) = fitting.or(LADDER.last()) else { return Vec::new() };
     let mut instants = step.instants(window);
     if instants.is_empty() {
@@ -160,15 +166,72 @@ pub(super) fn ticks(window: Window, width: f64) -> Vec<Tick> {
     ticks
 }
 
+/// Draws the axis under `region`, over which `whole` is spread, with `title` under it: 62 pixels high.
+pub(super) fn draw(
+    drawing: &mut Drawing,
+    region: Region,
+    whole: Window,
+    title: &str,
+) -> Result<(), ChartError> {
+    draw_ticks(drawing, region, whole, &ticks(whole, region.width(), 0), 0)?;
+    draw_title(drawing, region, title)
+}
+
+/// The same for columns of whole days: none of their hours is named, and where each day is, its name stands in its middle.
+pub(super) fn draw_days(
+    drawing: &mut Drawing,
+    region: Region,
+    whole: Window,
+    title: &str,
+) -> Result<(), ChartError> {
+    let mut ticks = ticks(whole, region.width(), DAY_MS);
+    let days = usize::try_from(whole.length_ms() / DAY_MS).unwrap_or(usize::MAX);
+    let is_each_day = ticks.len() > days;
+    if is_each_day {
+        ticks.truncate(days);
+        for tick in ticks.iter_mut().filter(|_| region.width() > days as f64 * 100.0) {
+            let weekday = instant(tick.at_ms).map(|at| at.format("%a ").to_string());
+            tick.label.insert_str(0, &weekday.unwrap_or_default());
+        }
+    }
+    draw_ticks(drawing, region, whole, &ticks, if is_each_day { DAY_MS / 2 } else { 0 })?;
+    draw_title(drawing, region, title)
+}
+
+fn draw_ticks(
+    drawing: &mut Drawing,
+    region: Region,
+    whole: Window,
+    ticks: &[Tick],
+    later_ms: i64,
+) -> Result<(), ChartError> {
+    let per_ms = region.width() / whole.length_ms().max(1) as f64;
+    for tick in ticks {
+        let at_ms = tick.at_ms.saturating_add(later_ms);
+        let x = region.left + at_ms.saturating_sub(whole.start_ms) as f64 * per_ms;
+        let mark =
+            Region { left: x, right: x.round() + 1.0, top: region.bottom, bottom: region.bottom + 6.0 };
+        drawing.rule(mark, drawing.theme.baseline());
+        drawing.text(&tick.label, text::AXIS, Anchor::Centre, (x, region.bottom + 21.0))?;
+        if let Some(context) = &tick.context {
+            drawing.text(context, text::AXIS, Anchor::Centre, (x, region.bottom + 39.0))?;
+        }
+    }
+    Ok(())
+}
+
+fn draw_title(drawing: &mut Drawing, region: Region, title: &str) -> Result<(), ChartError> {
+    drawing.text(title, text::AXIS, Anchor::Centre, (region.middle().0, region.bottom + 61.0))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::text;
     use super::*;
     use proptest::prelude::*;
 
     fn written(from: &str, to: &str) -> Vec<String> {
         let at = |text| crate::time::parse_instant(text, chrono_tz::UTC).unwrap();
-        let ticks = ticks(Window::new(at(from), at(to)), 1100.0);
+        let ticks = ticks(Window::new(at(from), at(to)), 1100.0, 0);
         ticks
             .into_iter()
             .map(|tick| {
@@ -220,9 +283,25 @@ mod tests {
         assert_eq!(written("2026-11-13T06:00:00", "2026-11-13T07:00:00").len(), 13);
         let window = Window::new(1_500, 1_501);
         assert_eq!(
-            ticks(window, 1100.0),
+            ticks(window, 1100.0, 0),
             [Tick { at_ms: 1_500, label: "00:00:01.500".into(), context: Some("1 Jan 1970".into()) }]
         );
+    }
+
+    #[test]
+    fn columns_of_days_have_no_hours() {
+        let labels = |days: i64| -> Vec<String> {
+            let text = super::super::Text::default();
+            let mut drawing = Drawing::new(&text, super::super::Theme::Light, 1280.0, 200.0);
+            let region = Region { left: 100.0, right: 1100.0, top: 0.0, bottom: 100.0 };
+            draw_days(&mut drawing, region, Window::new(0, days * DAY_MS), "").unwrap();
+            drawing.labels().into_iter().map(|label| label.text).collect()
+        };
+        // The epoch was a Thursday.
+        assert_eq!(labels(1), ["Thu 1 Jan", "1970"]);
+        assert_eq!(labels(2), ["Thu 1 Jan", "1970", "Fri 2 Jan"]);
+        assert_eq!(labels(12)[..3], ["1 Jan", "1970", "2 Jan"]);
+        assert_eq!(labels(12).len(), 13);
     }
 
     proptest! {
@@ -235,9 +314,8 @@ mod tests {
             length in 0.0_f64..14.5,
             width in 600.0_f64..1200.0,
         ) {
-            text::register().unwrap();
             let window = Window::new(start_ms, start_ms.saturating_add(10_f64.powf(length) as i64).min(END_MS));
-            let ticks = ticks(window, width);
+            let ticks = ticks(window, width, 0);
             let x = |at_ms: i64| (at_ms - window.start_ms) as f64 / window.length_ms() as f64 * width;
             let (mut label_end, mut context_end) = (f64::MIN, f64::MIN);
             for tick in &ticks {

@@ -9,12 +9,15 @@ mod made;
 mod sheet;
 mod totals;
 
+
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
+use super::pictures::Picture;
 use super::{Report, ReportError};
 use sheet::{Outline, Sheet};
 
@@ -23,22 +26,20 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// A chart on its way into the page.
 pub(super) struct Figure<'a> {
-    /// Word that the page knows it by.
-    pub(super) id: &'a str,
-    /// Caption.
-    pub(super) title: &'a str,
-    /// What it shows, for those who do not see it.
-    pub(super) alt: &'a str,
-    /// A PNG.
-    pub(super) png: &'a [u8],
+    /// On white.
+    pub(super) light: &'a Picture,
+    /// On dark.
+    pub(super) dark: &'a Picture,
 }
 
 impl Figure<'_> {
     fn markup(&self) -> Markup {
         html! {
-            figure id=(self.id) {
-                img src={ "data:image/png;base64," (BASE64.encode(self.png)) } alt=(self.alt);
-                figcaption { (self.title) }
+            figure id=(self.light.name) {
+                // Drawn by this program, names in it escaped; a narrow screen scrolls it.
+                div.chart.on-light tabindex="0" { (PreEscaped(&self.light.svg)) }
+                div.chart.on-dark tabindex="0" { (PreEscaped(&self.dark.svg)) }
+                figcaption { (self.light.title) }
             }
         }
     }

@@ -1,0 +1,54 @@
+//! A picture of what of the energy of CPUs and GPUs runs used.
+
+use polars::prelude::PolarsResult;
+
+use super::super::Report;
+use super::super::chart::{Ring, Rings, SegmentStyle, scale_for, three_digits};
+use super::super::tables::BENEFICIARIES;
+use super::{ENERGY_UNITS, component_name, percent, period, plural, text};
+use crate::sum::{Sum, sum};
+
+/// Rings of the CPUs and of the GPUs. The books keep energy, not utilisation: what is shown is the share of the energy
+/// that went to runs.
+pub(super) fn cpu_and_gpu(report: &Report<'_>) -> PolarsResult<Rings> {
+    let entries = &report.entries;
+    let components = entries.column("component")?.str()?;
+    let kinds = entries.column("beneficiary")?.str()?;
+    let energy = entries.column("energy_j")?.f64()?;
+    let mut rings = Vec::new();
+    let mut words = Vec::new();
+    for component in ["cpu", "gpu"] {
+        let mut sums = [Sum::new(); BENEFICIARIES.len()];
+        for row in (0..entries.height()).filter(|row| components.get(*row) == Some(component)) {
+            let kind = BENEFICIARIES.iter().position(|kind| kinds.get(row) == Some(kind));
+            if let Some(sum) = kind.and_then(|kind| sums.get_mut(kind)) {
+                sum.add(energy.get(row).unwrap_or(0.0));
+            }
+        }
+        let parts = sums.map(Sum::value);
+        let whole = sum(parts);
+        let (Some(runs), true) = (parts.first(), whole > 0.0) else { continue };
+        let (unit, scale) = scale_for(whole, &ENERGY_UNITS);
+        let (share, name) = (percent(runs / whole), component_name(component));
+        let caption = format!("of {} {unit} used by runs", three_digits(whole / scale));
+        words.push(format!("{name} {share} {caption}"));
+        rings.push(Ring { name: name.to_owned(), figure: share, caption, parts: parts.into() });
+    }
+    // A kind that no ring has would only fill the legend.
+    let is_used = |kind: usize| rings.iter().any(|ring| ring.parts.get(kind).is_some_and(|part| *part > 0.0));
+    let used: Vec<usize> = (0..BENEFICIARIES.len()).filter(|kind| is_used(*kind)).collect();
+    for ring in &mut rings {
+        ring.parts = used.iter().filter_map(|kind| ring.parts.get(*kind)).copied().collect();
+    }
+    let segments = used.iter().filter_map(|kind| BENEFICIARIES.get(*kind));
+    let words = if words.is_empty() { "nothing is known".to_owned() } else { words.join(", ") };
+    let alt = format!("Share of the energy of CPUs and GPUs that went to runs, {}: {words}", period(report));
+    let title = "Energy of CPUs and GPUs: used by runs and idle";
+    Ok(Rings {
+        text: text(report, title, "shares of energy, not of time", alt),
+        rings,
+        segments: segments
+            .map(|kind| SegmentStyle { name: plural(kind).to_owned(), muted: *kind == "idle" })
+            .collect(),
+    })
+}
