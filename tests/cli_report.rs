@@ -288,7 +288,7 @@ fn the_same_input_gives_the_same_bytes() {
             support::files(&bench.path(&out))
         };
         let first = make("1", "one");
-        assert_eq!(first.len(), 23, "nine tables, a summary, a page, a message and eleven charts");
+        assert_eq!(first.len(), 27, "thirteen tables, a summary, a page, a message and eleven charts");
         assert!(first == make("2", "two"), "two threads wrote other bytes");
         assert!(first == make("2", "again"), "the second time wrote other bytes");
     }
@@ -339,8 +339,12 @@ fn without_charts_there_are_none() {
         names,
         [
             "by_account.csv",
+            "by_day.csv",
             "by_node.csv",
+            "by_partition.csv",
+            "by_site.csv",
             "by_stage.csv",
+            "by_state.csv",
             "by_user.csv",
             "embodied.csv",
             "hourly.csv",
@@ -374,7 +378,7 @@ fn without_charts_there_are_none() {
       note       job log: times carry no offset and were read in the zone `UTC`
       note       job log: lines put right that had separators inside a text: 1
       note       nodes without a node meter have no `other`: 0 W is taken for it
-    wrote out: report.html, report.md, summary.json, 9 CSV
+    wrote out: report.html, report.md, summary.json, 13 CSV
     "#);
 }
 

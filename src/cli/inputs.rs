@@ -19,6 +19,7 @@ use crate::config::{
 use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, Prices, close_books, entries_frame};
 use crate::meter::edges::EdgeRule;
+use crate::period::Period;
 use crate::report::ReportError;
 use crate::source::{NoSeries, Snapshot, Source};
 use crate::time::format_instant;
@@ -209,6 +210,11 @@ impl InputArgs {
         request.from_job_log = snapshot.is_none();
         request.jobs_tz = self.jobs.zone_name().cloned();
         Ok(Inputs { snapshot, jobs: self.jobs.clone(), config, request, file, lossy })
+    }
+
+    /// The period that is named, if one is.
+    pub(super) fn asked_period(&self, zone: chrono_tz::Tz) -> Result<Option<Period>, Failure> {
+        Ok(self.period.asked(zone)?)
     }
 
     /// The period that is named, or `--from` and `--to` as they were typed.

@@ -8,6 +8,7 @@ use super::provenance::{job_counts, node_notes};
 use crate::config::{ConfigError, ConfigFile, LedgerPlan, Request};
 use crate::hash::file_sha256;
 use crate::ledger::store::{LedgerPeriod, Store};
+use crate::period::Period;
 use crate::report::{InputFile, Provenance, Subject};
 use crate::time::{Window, parse_instant};
 
@@ -16,12 +17,15 @@ pub(super) struct FromLedger {
     pub(super) period: LedgerPeriod,
     pub(super) plan: LedgerPlan,
     pub(super) provenance: Provenance,
+    time_zone: chrono_tz::Tz,
 }
 
 /// Which period of which ledger.
 pub(super) struct Asked<'a> {
     pub(super) store: &'a Store,
     pub(super) window: Window,
+    /// Whose days are reported on.
+    pub(super) time_zone: chrono_tz::Tz,
     pub(super) request: &'a Request,
     pub(super) file: &'a ConfigFile,
     pub(super) config: Option<&'a PathBuf>,
@@ -42,13 +46,45 @@ pub(super) fn window(store: &Store, request: &Request, zone: chrono_tz::Tz) -> R
     Ok(Window::new(from.unwrap_or(all.start_ms), to.unwrap_or(all.end_ms)))
 }
 
+/// What a period and an earlier one are called, and the time of the earlier one: `previous`, or a period by name.
+pub(super) fn earlier(
+    text: &str,
+    now: Option<Period>,
+    window: Window,
+    zone: chrono_tz::Tz,
+) -> Result<(String, String, Window), ConfigError> {
+    let wrong = |reason: &str, hint: &str| ConfigError::Value {
+        setting: "--compare".to_owned(),
+        reason: reason.to_owned(),
+        hint: Some(hint.to_owned()),
+    };
+    let then = if text == "previous" {
+        let named = now.ok_or_else(|| {
+            wrong("`previous` needs a period by name", "name one with `--month`, `--week` or the like")
+        })?;
+        named.previous()
+    } else {
+        text.parse::<Period>().ok()
+    };
+    let expected = || {
+        wrong(
+            &format!("`{text}` is no period"),
+            "expected `previous`, a month such as `2025-10`, a week such as `2025-W41`, a quarter, a year or a day",
+        )
+    };
+    let then = then.ok_or_else(expected)?;
+    let earlier = then.window(zone).ok_or_else(expected)?;
+    let name = now.map_or_else(|| window.to_string(), |now| now.to_string());
+    Ok((name, then.to_string(), earlier))
+}
+
 impl FromLedger {
     /// Reads it.
     pub(super) fn read(asked: &Asked<'_>) -> Result<Self, Failure> {
         let period = asked.store.period(asked.window, &asked.file.aliases()?)?;
         let plan = LedgerPlan::new(asked.request, asked.file, period.basis)?;
         let provenance = provenance(asked, &period, &plan);
-        Ok(Self { period, plan, provenance })
+        Ok(Self { period, plan, provenance, time_zone: asked.time_zone })
     }
 
     /// What a report is made from.
@@ -60,6 +96,8 @@ impl FromLedger {
             contracts: self.plan.contracts.as_ref(),
             matching: self.plan.matching,
             purchases: self.plan.purchases.as_ref(),
+            price: self.plan.price.as_ref(),
+            time_zone: self.time_zone,
             provenance: &self.provenance,
         }
     }

@@ -16,12 +16,12 @@ use crate::carbon::Matching;
 use crate::config::{ConfigError, Defaults, Request, find_file, reporting_zone};
 use crate::ledger::Books;
 use crate::ledger::store::Store;
-use crate::report::{CellText, Formats, Report, Subject};
+use crate::report::{Before, CellText, Formats, GroupBy, Report, SplitBy, Subject};
 
 /// Energy and emissions of every run, user and node: a page, CSV tables and charts.
 ///
 /// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes report.html (one file with all of it),
-/// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_node.csv, by_stage.csv, meters.csv,
+/// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_stage.csv, by_partition.csv, by_state.csv, by_node.csv, by_site.csv, by_day.csv, meters.csv,
 /// embodied.csv, statement.csv, summary.json and eleven charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]
@@ -40,8 +40,8 @@ use crate::report::{CellText, Formats, Report, Subject};
   Without any series, from the job log alone (wattledger.toml says which processors and GPUs the nodes have):
   wattledger report --jobs sacct.txt --zone DE --out report
 
-  A month of a ledger that `wattledger backfill` made:
-  wattledger report --ledger ledger --month 2026-10 --out report-2026-10
+  A month of a ledger that `wattledger backfill` made, beside the month before, and what it cost:
+  wattledger report --ledger ledger --month 2026-10 --compare previous --price 0.25EUR --split-by account
 
   What would be done, and with which method for each device:
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --explain")]
@@ -58,6 +58,18 @@ pub(super) struct Args {
     /// How contracts' volumes are matched with what was used: `annual` (default) or `hourly`.
     #[arg(long, value_name = "annual|hourly")]
     matching: Option<MatchingChoice>,
+    /// Earlier period of the ledger to set beside this one, in change.csv and a chart: `previous`, or as `2025-10`.
+    #[arg(long, value_name = "PERIOD", requires = "ledger")]
+    compare: Option<String>,
+    /// By what the by_ tables sum up; default: all of them.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    by: Vec<Group>,
+    /// Write a small report besides for each account, user or partition, into a directory of its own.
+    #[arg(long, value_name = "WHAT")]
+    split_by: Option<Split>,
+    /// Price of a kilowatt-hour at the building's meter, for costs: `0.25EUR`.
+    #[arg(long, value_name = "PRICE")]
+    price: Option<String>,
     /// Directory for the report.
     #[arg(long, value_name = "DIR", default_value = Defaults::OUT)]
     out: PathBuf,
@@ -85,6 +97,40 @@ enum MatchingChoice {
     Annual,
     /// In each hour on its own.
     Hourly,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Group {
+    Account,
+    User,
+    Partition,
+    Node,
+    Stage,
+    Site,
+    State,
+    Day,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Split {
+    Account,
+    User,
+    Partition,
+}
+
+impl Group {
+    fn meant(self) -> GroupBy {
+        match self {
+            Self::Account => GroupBy::Account,
+            Self::User => GroupBy::User,
+            Self::Partition => GroupBy::Partition,
+            Self::Node => GroupBy::Node,
+            Self::Stage => GroupBy::Stage,
+            Self::Site => GroupBy::Site,
+            Self::State => GroupBy::State,
+            Self::Day => GroupBy::Day,
+        }
+    }
 }
 
 /// How texts stand in CSV.
@@ -115,6 +161,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         html: !args.no_html,
         markdown: !args.no_md,
         cells: args.cells.text(),
+        split: args.split_by.map(|split| match split {
+            Split::Account => SplitBy::Account,
+            Split::User => SplitBy::User,
+            Split::Partition => SplitBy::Partition,
+        }),
+        by: args.by.iter().map(|group| group.meant()).collect(),
     };
     let wanted = Wanted { out: args.out.clone(), formats, strict: args.strict, explain: args.explain };
     let matching = args.matching.map(|matching| match matching {
@@ -127,6 +179,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut inputs = args.inputs.gather()?;
     inputs.request.contracts.clone_from(&args.contracts);
     inputs.request.matching = matching;
+    inputs.request.price.clone_from(&args.price);
     match make(&inputs, &wanted)? {
         Outcome::Done if inputs.lossy && args.strict => Ok(Outcome::LeftOut),
         outcome => Ok(outcome),
@@ -149,12 +202,35 @@ fn from_ledger(
         None => store.time_zone(),
     };
     let (from, to) = args.inputs.times(zone)?;
-    let request = Request { from, to, contracts: args.contracts.clone(), matching, ..typed };
+    let (contracts, price) = (args.contracts.clone(), args.price.clone());
+    let request = Request { from, to, contracts, matching, price, ..typed };
     let window = ledger_report::window(&store, &request, zone)?;
-    let asked = Asked { store: &store, window, request: &request, file: &file, config: config.as_ref() };
-    let read = FromLedger::read(&asked)?;
-    let report = Report::new(read.subject(), read.period.entries.clone())?;
-    let written = report.write(&wanted.out, wanted.formats)?;
+    let asked = |window| Asked {
+        store: &store,
+        window,
+        time_zone: zone,
+        request: &request,
+        file: &file,
+        config: config.as_ref(),
+    };
+    let read = FromLedger::read(&asked(window))?;
+    let earlier = match &args.compare {
+        Some(text) => {
+            let now = args.inputs.asked_period(zone)?;
+            let (now, then, window) = ledger_report::earlier(text, now, window, zone)?;
+            Some((now, then, FromLedger::read(&asked(window))?))
+        }
+        None => None,
+    };
+    let earlier_report = match &earlier {
+        Some((_, _, read)) => Some(Report::new(read.subject(), read.period.entries.clone())?),
+        None => None,
+    };
+    let mut report = Report::new(read.subject(), read.period.entries.clone())?;
+    if let (Some((now, then, _)), Some(earlier)) = (&earlier, &earlier_report) {
+        report = report.beside(Before { now: now.clone(), then: then.clone(), report: earlier });
+    }
+    let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &read.provenance);
     wrote(&wanted.out, &written);
     Ok(if !read.period.books.balances.close() {
@@ -187,10 +263,12 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         contracts: plan.statement.contracts.as_ref(),
         matching: plan.statement.matching,
         purchases: plan.statement.purchases.as_ref(),
+        price: plan.statement.price.as_ref(),
+        time_zone: plan.rules.time_zone,
         provenance: &provenance,
     };
     let report = Report::new(subject, opened.entries(&books)?)?;
-    let written = report.write(&wanted.out, wanted.formats)?;
+    let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &provenance);
     wrote(&wanted.out, &written);
     Ok(if !books.balances.close() {

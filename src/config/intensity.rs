@@ -43,6 +43,8 @@ pub struct StatementPlan {
     pub upstream: Option<Intensity>,
     /// Hardware bought.
     pub purchases: Option<Purchases>,
+    /// What energy costs.
+    pub price: Option<crate::report::EnergyPrice>,
 }
 
 /// Says what becomes of contracts, or of there being none.
@@ -83,7 +85,8 @@ pub(super) fn statement(
     let purchases = file.site.purchases.as_ref().map(|path| Purchases::read(path)).transpose()?;
     let matching = request.matching.or(file.site.matching).unwrap_or_default();
     let contracts = contracts.filter(|_| basis.is_scope_2());
-    Ok(StatementPlan { contracts, matching, upstream, purchases })
+    let price = super::plan::energy_price(request, file)?;
+    Ok(StatementPlan { contracts, matching, upstream, purchases, price })
 }
 
 /// Where flags and file have intensities from.

@@ -4,6 +4,7 @@ use crate::carbon::{Basis, Contracts, Intensity, Matching, Purchases};
 use crate::meter::names::Aliases;
 
 use super::{ConfigError, ConfigFile, Request};
+use crate::report::EnergyPrice;
 
 /// See the module's description.
 pub struct LedgerPlan {
@@ -17,6 +18,8 @@ pub struct LedgerPlan {
     pub matching: Matching,
     /// Hardware bought.
     pub purchases: Option<Purchases>,
+    /// What energy costs.
+    pub price: Option<EnergyPrice>,
     /// What a user should know.
     pub notes: Vec<String>,
 }
@@ -39,6 +42,7 @@ impl LedgerPlan {
             contracts: contracts.filter(|_| basis.is_scope_2()),
             matching: request.matching.or(file.site.matching).unwrap_or_default(),
             purchases,
+            price: super::plan::energy_price(request, file)?,
             notes,
         })
     }

@@ -124,6 +124,8 @@ pub(crate) struct Site {
     matching: Option<Matching>,
     purchases: Option<PathBuf>,
     basis: Option<String>,
+    price_per_kwh: Option<f64>,
+    currency: Option<String>,
 }
 
 /// `[scheduler]`: what the job log does not say.

@@ -16,6 +16,7 @@ use crate::meter::names::reason_of;
 use crate::period::{Length, Period};
 use crate::power::calibration::Calibration;
 use crate::power::{LoadCurve, MEMORY_W_PER_GB, MemoryModel, UtilisationModel};
+use crate::report::EnergyPrice;
 use crate::time::{Window, format_instant, parse_instant};
 
 /// What holds where neither a flag nor the file says otherwise.
@@ -58,6 +59,8 @@ pub struct Request {
     pub matching: Option<Matching>,
     /// `--pue`.
     pub pue: Option<f64>,
+    /// `--price`.
+    pub price: Option<String>,
     /// `--power-model`.
     pub power_model: Option<String>,
     /// `--calibration`.
@@ -231,6 +234,34 @@ impl Plan {
     pub fn title(&self) -> String {
         title_of(self.intensity.basis())
     }
+}
+
+/// What energy costs: `--price 0.25EUR`, or `site.price_per_kwh` and `site.currency`.
+pub(super) fn energy_price(request: &Request, file: &ConfigFile) -> Result<Option<EnergyPrice>, ConfigError> {
+    let wrong = |setting: &str, reason: String| {
+        Err(value(setting, reason, Some("a price and a currency, such as `0.25EUR`".to_owned())))
+    };
+    let (setting, per_kwh, currency) = match (&request.price, file.site.price_per_kwh) {
+        (Some(text), _) => {
+            let letters = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+            let (number, currency) = text.split_at_checked(letters).unwrap_or((text, ""));
+            match number.trim().parse::<f64>() {
+                Ok(per_kwh) => ("--price", per_kwh, currency.trim().to_owned()),
+                Err(_) => return wrong("--price", format!("`{text}` is no price")),
+            }
+        }
+        (None, Some(per_kwh)) => {
+            ("site.price_per_kwh", per_kwh, file.site.currency.clone().unwrap_or_default())
+        }
+        (None, None) => return Ok(None),
+    };
+    if !per_kwh.is_finite() || per_kwh < 0.0 {
+        return wrong(setting, format!("{per_kwh} is no price"));
+    }
+    if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        return wrong(setting, format!("`{currency}` is no currency code of three letters"));
+    }
+    Ok(Some(EnergyPrice { per_kwh, currency: currency.to_ascii_uppercase() }))
 }
 
 /// The title that a report may have whose factors have this basis (rule G4).

@@ -59,7 +59,8 @@ fn groups(report: &Report<'_>) -> PolarsResult<Groups> {
     ] {
         let names = table.column(group)?.str()?;
         let kinds = if keyed_by_run { Some(table.column("beneficiary")?.str()?) } else { None };
-        let (energy, facility) = (table.column("energy_kwh")?.f64()?, table.column("facility_energy_kwh")?.f64()?);
+        let (energy, facility) =
+            (table.column("energy_kwh")?.f64()?, table.column("facility_energy_kwh")?.f64()?);
         let emissions = table.column("emissions_gco2e")?.f64()?;
         for row in 0..table.height() {
             let figures = Figures {
@@ -115,7 +116,9 @@ pub(super) fn table(now: &Report<'_>, before: &Report<'_>) -> PolarsResult<DataF
             number("energy_kwh", &|now, _| Some(now.energy_kwh)),
             number("energy_before_kwh", &|_, before| Some(before.energy_kwh)),
             number("energy_change_kwh", &|now, before| Some(now.energy_kwh - before.energy_kwh)),
-            number("energy_change", &|now, before| ratio(now.energy_kwh - before.energy_kwh, before.energy_kwh)),
+            number("energy_change", &|now, before| {
+                ratio(now.energy_kwh - before.energy_kwh, before.energy_kwh)
+            }),
             number("energy_share", &|now, _| ratio(now.energy_kwh, total_kwh)),
             number("intensity_gco2e_per_kwh", &|now, _| ratio(now.emissions_g?, now.facility_kwh)),
             number("intensity_before_gco2e_per_kwh", &|_, before| {
@@ -123,13 +126,13 @@ pub(super) fn table(now: &Report<'_>, before: &Report<'_>) -> PolarsResult<DataF
             }),
             number("emissions_gco2e", &|now, _| now.emissions_g),
             number("emissions_before_gco2e", &|_, before| before.emissions_g),
-            number("emissions_change_gco2e", &|now, before| {
-                match (now.emissions_g, before.emissions_g) {
-                    (None, None) => None,
-                    (now, before) => Some(now.unwrap_or(0.0) - before.unwrap_or(0.0)),
-                }
+            number("emissions_change_gco2e", &|now, before| match (now.emissions_g, before.emissions_g) {
+                (None, None) => None,
+                (now, before) => Some(now.unwrap_or(0.0) - before.unwrap_or(0.0)),
             }),
-            number("change_by_energy_gco2e", &|now, before| parts(now, before).map(|parts| parts.by_energy_g)),
+            number("change_by_energy_gco2e", &|now, before| {
+                parts(now, before).map(|parts| parts.by_energy_g)
+            }),
             number("change_by_intensity_gco2e", &|now, before| {
                 parts(now, before).map(|parts| parts.by_intensity_g)
             }),

@@ -26,8 +26,7 @@ impl EnergyPrice {
 /// `table` with the cost of its facility energy; as it is without a price, or without that column.
 pub(super) fn with_cost(table: DataFrame, price: Option<&EnergyPrice>) -> PolarsResult<DataFrame> {
     let (Some(price), Ok(energy)) = (price, table.column("facility_energy_kwh")) else { return Ok(table) };
-    let costs: Vec<Option<f64>> =
-        energy.f64()?.iter().map(|kwh| kwh.map(|kwh| price.of_kwh(kwh))).collect();
+    let costs: Vec<Option<f64>> = energy.f64()?.iter().map(|kwh| kwh.map(|kwh| price.of_kwh(kwh))).collect();
     let mut table = table;
     table.with_column(Column::new(price.column().into(), costs))?;
     Ok(table)

@@ -4,13 +4,16 @@
 //! writes them, the summary, the charts, a page and a message of them, each file whole or not at all.
 
 mod bounds;
+mod change;
 pub mod chart;
 mod chart_files;
 mod comparison;
+mod cost;
 mod digest;
 mod embodied;
 pub mod export;
 mod group;
+mod groups;
 mod html;
 mod intensity;
 mod markdown;
@@ -18,6 +21,7 @@ mod meters;
 mod output;
 pub(crate) mod pictures;
 mod runs;
+mod split;
 mod statement;
 mod summary;
 mod tables;
@@ -30,9 +34,11 @@ use rayon::prelude::*;
 
 pub use chart_files::ChartFiles;
 pub use comparison::write_comparison;
+pub use cost::EnergyPrice;
 pub use digest::{Amount, BalanceLine, Digest, Leader, Part};
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
+pub use split::SplitBy;
 pub use summary::{InputFile, Provenance};
 pub use tables::CellText;
 pub use whatif::WhatIfSubject;
@@ -80,6 +86,10 @@ pub struct Subject<'a> {
     pub matching: Matching,
     /// Hardware bought, for the statement.
     pub purchases: Option<&'a Purchases>,
+    /// What energy costs, if that is stated.
+    pub price: Option<&'a EnergyPrice>,
+    /// Whose days `by_day.csv` has.
+    pub time_zone: chrono_tz::Tz,
     /// Everything needed to repeat the report.
     pub provenance: &'a Provenance,
 }
@@ -101,14 +111,35 @@ pub struct Report<'a> {
     pub by_account: DataFrame,
     /// The same for stages.
     pub by_stage: DataFrame,
+    /// The same for partitions.
+    pub by_partition: DataFrame,
+    /// The same for final states.
+    pub by_state: DataFrame,
     /// A row for each node.
     pub by_node: DataFrame,
+    /// A row for each site.
+    pub by_site: DataFrame,
+    /// A row for each day.
+    pub by_day: DataFrame,
     /// A row for each series.
     pub meters: DataFrame,
     /// A row for each device that was made.
     pub embodied: DataFrame,
     /// By scope.
     pub statement: DataFrame,
+    /// The period before, if it is to be compared.
+    before: Option<Before<'a>>,
+}
+
+/// An earlier period beside a report.
+#[derive(Clone)]
+pub struct Before<'a> {
+    /// What the report's own period is called.
+    pub now: String,
+    /// What the earlier one is called.
+    pub then: String,
+    /// Its report.
+    pub report: &'a Report<'a>,
 }
 
 impl<'a> Report<'a> {
@@ -131,10 +162,17 @@ impl<'a> Report<'a> {
                 &run.account
             })?,
             by_stage: tables::by_run_text(rows, (subject.books, subject.runs), "stage", |run| &run.stage)?,
+            by_partition: tables::by_run_text(rows, (subject.books, subject.runs), "partition", |run| {
+                &run.partition
+            })?,
+            by_state: tables::by_run_text(rows, (subject.books, subject.runs), "state", |run| &run.state)?,
             by_node: tables::by_node(rows, subject.books)?,
+            by_site: groups::by_site(rows, subject.books)?,
+            by_day: groups::by_day(rows, subject.books, subject.time_zone)?,
             meters: meters::table(subject.books)?,
             embodied: embodied::table(subject.books)?,
             statement: statement::table(&entries, market.as_ref(), &subject)?,
+            before: None,
             entries,
             widths,
             market,
@@ -153,6 +191,15 @@ impl<'a> Report<'a> {
         if let Some(all) = summary.as_object_mut() {
             let statement = statement::summary(&self.entries, self.market.as_ref(), &self.subject)?;
             all.insert("statement".to_owned(), statement);
+            if let Some(price) = self.subject.price {
+                let facility_kwh = all.get("facility_energy_kwh").and_then(serde_json::Value::as_f64);
+                let cost = serde_json::json!({
+                    "currency": price.currency,
+                    "per_kwh": price.per_kwh,
+                    "total": facility_kwh.map(|kwh| price.of_kwh(kwh)),
+                });
+                all.insert("cost".to_owned(), cost);
+            }
         }
         Ok(summary)
     }
@@ -177,13 +224,17 @@ impl<'a> Report<'a> {
     ///
     /// Where a chart cannot be drawn or a file cannot be written; a file that
     /// was there before is then as it was.
-    pub fn write(&self, out: &Path, formats: Formats) -> Result<Vec<PathBuf>, ReportError> {
+    pub fn write(&self, out: &Path, formats: &Formats) -> Result<Vec<PathBuf>, ReportError> {
         let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(out, suffix);
+        if let Some(before) = &self.before {
+            outputs.add("change.csv", tables::csv(&change::table(self, before.report)?, formats.cells)?);
+        }
         let summary = self.summary()?;
         let digest = self.digest_of(&summary)?;
         if formats.html {
-            let drawn = |theme| formats.charts.map_or_else(|| Ok(Vec::new()), |_| pictures::svgs(self, theme));
+            let drawn =
+                |theme| formats.charts.map_or_else(|| Ok(Vec::new()), |_| pictures::svgs(self, theme));
             let (light, dark) = (drawn(Theme::Light)?, drawn(Theme::Dark)?);
             let figures: Vec<html::Figure<'_>> =
                 light.iter().zip(&dark).map(|(light, dark)| html::Figure { light, dark }).collect();
@@ -200,11 +251,17 @@ impl<'a> Report<'a> {
             ("by_account.csv", &self.by_account),
             ("by_node.csv", &self.by_node),
             ("by_stage.csv", &self.by_stage),
+            ("by_partition.csv", &self.by_partition),
+            ("by_state.csv", &self.by_state),
+            ("by_site.csv", &self.by_site),
+            ("by_day.csv", &self.by_day),
             ("meters.csv", &self.meters),
             ("embodied.csv", &self.embodied),
             ("statement.csv", &self.statement),
         ] {
-            outputs.add(name, tables::csv(table, formats.cells)?);
+            if formats.has(name) {
+                outputs.add(name, tables::csv(&self.with_cost(table)?, formats.cells)?);
+            }
         }
         outputs.add("summary.json", format!("{summary:#}\n").into_bytes());
         if let Some(files) = formats.charts {
@@ -222,12 +279,26 @@ impl<'a> Report<'a> {
                 }
             }
         }
-        Ok(outputs.write()?)
+        let mut written = outputs.write()?;
+        if let Some(by) = formats.split {
+            written.extend(split::write(self, by, out, formats.cells)?);
+        }
+        Ok(written)
+    }
+
+    fn with_cost(&self, table: &DataFrame) -> Result<DataFrame, ReportError> {
+        Ok(cost::with_cost(table.clone(), self.subject.price)?)
+    }
+
+    /// The same, with an earlier period to stand beside it in `change.csv`.
+    #[must_use]
+    pub fn beside(self, before: Before<'a>) -> Self {
+        Self { before: Some(before), ..self }
     }
 }
 
 /// What of a report is written besides the tables and `summary.json`, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Formats {
     /// Charts as files; without them the page has none either.
     pub charts: Option<ChartFiles>,
@@ -237,11 +308,65 @@ pub struct Formats {
     pub markdown: bool,
     /// Texts in the tables.
     pub cells: CellText,
+    /// Small reports besides, of each account, user or partition.
+    pub split: Option<SplitBy>,
+    /// By what the `by_` tables are that are written; empty for all there are.
+    pub by: Vec<GroupBy>,
+}
+
+/// What sums can be grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Account.
+    Account,
+    /// User.
+    User,
+    /// Partition.
+    Partition,
+    /// Node.
+    Node,
+    /// Stage.
+    Stage,
+    /// Site.
+    Site,
+    /// Final state.
+    State,
+    /// Day.
+    Day,
+}
+
+impl GroupBy {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Account => "by_account.csv",
+            Self::User => "by_user.csv",
+            Self::Partition => "by_partition.csv",
+            Self::Node => "by_node.csv",
+            Self::Stage => "by_stage.csv",
+            Self::Site => "by_site.csv",
+            Self::State => "by_state.csv",
+            Self::Day => "by_day.csv",
+        }
+    }
+}
+
+impl Formats {
+    /// True of a table that is written.
+    fn has(&self, name: &str) -> bool {
+        !name.starts_with("by_") || self.by.is_empty() || self.by.iter().any(|by| by.file() == name)
+    }
 }
 
 impl Default for Formats {
     /// Everything.
     fn default() -> Self {
-        Self { charts: Some(ChartFiles::default()), html: true, markdown: true, cells: CellText::Guarded }
+        Self {
+            charts: Some(ChartFiles::default()),
+            html: true,
+            markdown: true,
+            cells: CellText::Guarded,
+            split: None,
+            by: Vec::new(),
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::bounds::RowWidths;
 use super::output::Outputs;
+use super::tables::CellText;
 use super::{Report, ReportError, groups, tables};
 use crate::jobs::Run;
 
@@ -70,7 +71,12 @@ pub(super) fn file_name(text: &str) -> String {
 }
 
 /// Writes `by_WHAT/NAME/` for each text that runs have: its runs, users and days, and its sums. Returns the directories.
-pub(super) fn write(report: &Report<'_>, by: SplitBy, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+pub(super) fn write(
+    report: &Report<'_>,
+    by: SplitBy,
+    out: &Path,
+    cells: CellText,
+) -> Result<Vec<PathBuf>, ReportError> {
     let runs = report.subject.runs;
     let texts = report.runs.column(by.column())?.str()?.clone();
     let names: BTreeSet<&str> = texts.iter().flatten().collect();
@@ -101,7 +107,7 @@ pub(super) fn write(report: &Report<'_>, by: SplitBy, out: &Path) -> Result<Vec<
         for (file, table) in
             [("runs.csv", table), ("by_user.csv", by_user.filter(&of_runs)?), ("by_day.csv", by_day)]
         {
-            outputs.add(file, tables::csv(&super::cost::with_cost(table, price)?, report.cells)?);
+            outputs.add(file, tables::csv(&super::cost::with_cost(table, price)?, cells)?);
         }
         outputs.add("summary.json", format!("{:#}\n", summary(report, &entries, by, name)?).into_bytes());
         outputs.write()?;
@@ -169,13 +175,32 @@ mod tests {
     #[test]
     fn names_lead_nowhere_and_stay_apart() {
         assert_eq!(file_name("physics-2.b_c"), "physics-2.b_c");
-        let hostile = ["", ".", "..", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "CON", "nul.txt", "com1", "-rf", "Physics", "физика", "a\nb", "x".repeat(500).as_str()]
-            .map(str::to_owned);
+        let hostile = [
+            "",
+            ".",
+            "..",
+            "../../etc/passwd",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "CON",
+            "nul.txt",
+            "com1",
+            "-rf",
+            "Physics",
+            "физика",
+            "a\nb",
+            "x".repeat(500).as_str(),
+        ]
+        .map(str::to_owned);
         let names: BTreeSet<String> = hostile.iter().map(|text| file_name(text)).collect();
         assert_eq!(names.len(), hostile.len(), "{names:?}");
         for name in names {
             let is_safe = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
-            assert!(is_safe && !name.starts_with(['.', '-']) && name.len() <= LONGEST + 9 && name != "..", "{name}");
+            assert!(
+                is_safe && !name.starts_with(['.', '-']) && name.len() <= LONGEST + 9 && name != "..",
+                "{name}"
+            );
         }
         // Telling capitals apart is left to no file system.
         assert_ne!(file_name("Physics").to_lowercase(), file_name("physics"));

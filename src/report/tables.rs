@@ -131,7 +131,7 @@ fn in_kwh(joules: f64) -> f64 {
 }
 
 /// A group's energy where `keep` holds, with its bounds, in kWh.
-fn energy_where(
+pub(super) fn energy_where(
     (grouped, entries, widths): (&Grouped, &DataFrame, &RowWidths),
     name: &str,
     keep: impl Fn(usize) -> bool,

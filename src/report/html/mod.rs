@@ -9,8 +9,6 @@ mod made;
 mod sheet;
 mod totals;
 
-
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -190,6 +188,41 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
         "A row for each stage that the job log names, and for what no run used."
     );
     sheets.push(Sheet::new(by_stage, &report.by_stage)?);
+    let by_partition =
+        who!("partitions", "Partitions", "partition", "A row for each partition, and for what no run used.");
+    sheets.push(Sheet::new(by_partition, &report.by_partition)?);
+    let by_state =
+        who!("states", "Final states", "state", "What runs took that ended well, failed or were cancelled.");
+    sheets.push(Sheet::new(by_state, &report.by_state)?);
+    macro_rules! sums {
+        ($id:literal, $title:literal, $column:literal, $about:literal) => {
+            Outline {
+                id: $id,
+                title: $title,
+                file: concat!("by_", $id, ".csv"),
+                about: $about,
+                key: $column,
+                main: &[
+                    $column,
+                    "energy_kwh",
+                    "energy_kwh_low",
+                    "energy_kwh_high",
+                    "emissions_gco2e",
+                    "run_energy_kwh",
+                    "idle_energy_kwh",
+                    "infrastructure_energy_kwh",
+                    "unattributed_energy_kwh",
+                    "intensity_gco2e_per_kwh",
+                    "coverage",
+                ],
+                highest: None,
+            }
+        };
+    }
+    let by_day = sums!("day", "Days", "date", "A row for each day.");
+    sheets.push(Sheet::new(by_day, &report.by_day)?);
+    let by_site = sums!("site", "Sites", "site", "A row for each site.");
+    sheets.push(Sheet::new(by_site, &report.by_site)?);
     sheets.push(Sheet::new(
         Outline {
             id: "nodes",

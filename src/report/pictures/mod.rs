@@ -4,6 +4,7 @@ mod coverage;
 mod efficiency;
 mod groups;
 mod over_time;
+mod periods;
 mod used;
 
 use polars::prelude::PolarsResult;
@@ -64,16 +65,21 @@ fn boxed<C: Chart + 'static>(chart: PolarsResult<C>) -> PolarsResult<Box<dyn Cha
 ///
 /// Where a table lacks a column, or the built-in font cannot be used.
 pub(crate) fn svgs(report: &Report<'_>, theme: Theme) -> Result<Vec<Picture>, ReportError> {
-    PICTURES
+    let draw = |name: &'static str, chart: &dyn Chart| {
+        let failed = |source| ReportError::Chart { name, source };
+        let drawing = chart.draw(theme).map_err(failed)?;
+        let svg = drawing.svg(&format!("{name}-{}", theme.as_str()));
+        let title = drawing.title().to_owned();
+        Ok(Picture { name, title, svg, drawing })
+    };
+    let mut pictures: Vec<Picture> = PICTURES
         .par_iter()
-        .map(|(name, table)| {
-            let failed = |source| ReportError::Chart { name, source };
-            let drawing = table(report)?.draw(theme).map_err(failed)?;
-            let svg = drawing.svg(&format!("{name}-{}", theme.as_str()));
-            let title = drawing.title().to_owned();
-            Ok(Picture { name, title, svg, drawing })
-        })
-        .collect()
+        .map(|(name, table)| draw(name, table(report)?.as_ref()))
+        .collect::<Result<_, ReportError>>()?;
+    if let Some(before) = &report.before {
+        pictures.push(draw("change", &periods::by_account(report, before)?)?);
+    }
+    Ok(pictures)
 }
 
 /// The words around a picture: period and title of the report, before them what is `shown` where the title does not say it all.
