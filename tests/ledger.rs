@@ -664,3 +664,123 @@ fn snapshot_in(directory: &Path) -> Option<PathBuf> {
     }
     inside.iter().find_map(|path| snapshot_in(path))
 }
+
+fn number(row: &truth::Row, column: &str) -> f64 {
+    row.text(column).parse().unwrap_or(0.0)
+}
+
+fn near(one: f64, other: f64, what: &str) {
+    assert!((one - other).abs() <= 1e-9 * one.abs().max(other.abs()).max(1e-6), "{what}: {one} and {other}");
+}
+
+/// A day beside the day before, its cost, and small reports of it, against two reports of their own.
+#[test]
+fn a_period_beside_another_and_in_small_parts() {
+    let cluster = cluster("ledger_beside");
+    let log = cluster.directory.join("sacct.txt");
+    backfill(&cluster, "ledger", &[&cluster.directory.join("snapshot")], &[&log]);
+    let report = |day: &str, out: &str, more: &[&str]| {
+        let mut arguments =
+            vec!["report", "--ledger", "ledger", "--config", "wattledger.toml", "--no-charts", "--out", out];
+        arguments.extend(["--day", day]);
+        arguments.extend(more);
+        run(&cluster, &arguments);
+        cluster.directory.join(out)
+    };
+    let more =
+        ["--compare", "previous", "--price", "0.25EUR", "--split-by", "account", "--by", "account,day"];
+    let both = report("2024-06-05", "both", &more);
+    let (now, before) = (report("2024-06-05", "now", &[]), report("2024-06-04", "before", &[]));
+    assert!(!both.join("by_user.csv").exists() && both.join("by_day.csv").exists());
+    let change = table(&both.join("change.csv"));
+    let line = |group: &str, name: &str| {
+        change.iter().find(|row| row.text("group") == group && row.text("name") == name).unwrap()
+    };
+    let sum = |directory: &Path, file: &str, column: &str| -> f64 {
+        table(&directory.join(file)).iter().map(|row| number(row, column)).sum()
+    };
+    let total = line("total", "");
+    for (column, directory, of) in [
+        ("energy_kwh", &now, "energy_kwh"),
+        ("energy_before_kwh", &before, "energy_kwh"),
+        ("emissions_gco2e", &now, "emissions_gco2e"),
+        ("emissions_before_gco2e", &before, "emissions_gco2e"),
+    ] {
+        near(number(total, column), sum(directory, "by_node.csv", of), column);
+    }
+    for row in &change {
+        let parts = number(row, "change_by_energy_gco2e") + number(row, "change_by_intensity_gco2e");
+        if !row.text("change_by_energy_gco2e").is_empty() {
+            near(parts, number(row, "emissions_change_gco2e"), row.text("name"));
+        }
+    }
+    // By hand: had the mean intensity stayed, the energy alone would have made this difference.
+    let intensity = number(total, "emissions_before_gco2e") / number(total, "energy_before_kwh");
+    let by_energy = (number(total, "energy_kwh") - number(total, "energy_before_kwh")) * intensity;
+    near(number(total, "change_by_energy_gco2e"), by_energy, "by energy");
+    for user in table(&now.join("by_user.csv")).iter().filter(|row| row.text("beneficiary") == "run") {
+        near(
+            number(line("user", user.text("user")), "energy_kwh"),
+            number(user, "energy_kwh"),
+            user.text("user"),
+        );
+    }
+    // Costs, and the parts of the split.
+    for account in table(&both.join("by_account.csv")) {
+        near(number(&account, "cost_eur"), 0.25 * number(&account, "facility_energy_kwh"), "cost");
+        if account.text("beneficiary") != "run" {
+            continue;
+        }
+        let part = both.join("by_account").join(account.text("account"));
+        for file in ["runs.csv", "by_user.csv", "by_day.csv"] {
+            near(sum(&part, file, "energy_kwh"), number(&account, "energy_kwh"), file);
+            near(sum(&part, file, "emissions_gco2e"), number(&account, "emissions_gco2e"), file);
+        }
+        let summary: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(part.join("summary.json")).unwrap()).unwrap();
+        near(summary["energy_kwh"].as_f64().unwrap(), number(&account, "energy_kwh"), "summary");
+        near(summary["cost"]["total"].as_f64().unwrap(), number(&account, "cost_eur"), "cost of the summary");
+    }
+    let said = |arguments: &[&str]| {
+        let mut all = vec!["report", "--ledger", "ledger", "--out", "no", "--no-charts"];
+        all.extend(arguments);
+        let output = command(&cluster, &all).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (arguments, expected) in [
+        (&["--compare", "previous"][..], "--compare: `previous` needs a period by name"),
+        (&["--day", "2024-06-05", "--compare", "June"][..], "--compare: `June` is no period"),
+        (&["--day", "2024-06-03", "--compare", "previous"][..], "the ledger has no day in 2024-06-02"),
+        (&["--price", "0.25"][..], "--price: `` is no currency code of three letters"),
+        (&["--price", "-1EUR"][..], "--price: -1 is no price"),
+        (&["--price", "cheap"][..], "--price: `cheap` is no price"),
+    ] {
+        let (code, text) = said(arguments);
+        assert!(code == Some(2) && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+/// Groups by site, as the configuration names them.
+#[test]
+fn nodes_stand_at_sites() {
+    let cluster = cluster("ledger_sites");
+    let config = cluster.directory.join("wattledger.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("[site]\n", "[site]\nname = \"north\"\n");
+    assert!(text.contains("name = \"north\""), "{text}");
+    std::fs::write(&config, format!("{text}\n[[hardware]]\nnodes = \"gpu002\"\nsite = \"south\"\n")).unwrap();
+    let log = cluster.directory.join("sacct.txt");
+    backfill(&cluster, "ledger", &[&cluster.directory.join("snapshot")], &[&log]);
+    run(
+        &cluster,
+        &["report", "--ledger", "ledger", "--config", "wattledger.toml", "--no-charts", "--out", "sites"],
+    );
+    let directory = cluster.directory.join("sites");
+    let (sites, nodes) = (table(&directory.join("by_site.csv")), table(&directory.join("by_node.csv")));
+    let of = |name: &str| sites.iter().find(|row| row.text("site") == name).unwrap();
+    let south = nodes.iter().find(|row| row.text("node") == "gpu002").unwrap();
+    let all: f64 = nodes.iter().map(|row| number(row, "energy_kwh")).sum();
+    near(number(of("south"), "energy_kwh"), number(south, "energy_kwh"), "south");
+    near(number(of("north"), "energy_kwh"), all - number(south, "energy_kwh"), "north");
+    assert_eq!(sites.len(), 2);
+}

@@ -101,6 +101,8 @@ fn emissions_of_every_run_are_energy_times_intensity_hour_by_hour() {
         contracts: None,
         matching: Matching::Annual,
         purchases: None,
+        price: None,
+        time_zone: chrono_tz::Tz::UTC,
         provenance: &provenance,
     };
     let report = Report::new(subject, entries_frame(&books, jobs.runs, prices).unwrap()).unwrap();

@@ -37,7 +37,8 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
 pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
     const NAMED: usize = 3;
     let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
-    for name in written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+    let (directories, files): (Vec<&PathBuf>, Vec<&PathBuf>) = written.iter().partition(|path| path.is_dir());
+    for name in files.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()) {
         let kind = name.split('.').nth(1).unwrap_or_default().to_uppercase();
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, names)) => names.push(name.into_owned()),
@@ -47,7 +48,10 @@ pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
     let (many, few): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(_, names)| names.len() > NAMED);
     let named = few.into_iter().flat_map(|(_, names)| names);
     let counted = many.into_iter().map(|(kind, names)| format!("{} {kind}", names.len()));
-    let listed: Vec<String> = named.chain(counted).collect();
+    let mut listed: Vec<String> = named.chain(counted).collect();
+    if !directories.is_empty() {
+        listed.push(format!("{} small reports", directories.len()));
+    }
     note(format_args!("wrote {}: {}", directory.display(), listed.join(", ")));
 }
 

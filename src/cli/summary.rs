@@ -85,6 +85,20 @@ pub(super) fn print_summary(digest: &Digest, provenance: &Provenance) {
         let upstream = digest.upstream_gco2e.map_or("not known".to_owned(), mass);
         note(format_args!("  market     {} by contracts, upstream {upstream}", mass(market)));
     }
+    if let Some(change) = &digest.change {
+        let energy = change.words(digest.energy_kwh.value, change.energy_before_kwh);
+        let emissions = digest.emissions_gco2e.zip(change.emissions_before_gco2e);
+        let emissions = emissions.and_then(|(now, before)| change.words(now.value, before));
+        let word = |what: &str, words: Option<String>| words.map(|words| format!("{what} {words}"));
+        let listed: Vec<String> =
+            [word("energy", energy), word("emissions", emissions)].into_iter().flatten().collect();
+        if !listed.is_empty() {
+            note(format_args!("  change     {}", listed.join(", ")));
+        }
+    }
+    if let Some((cost, currency)) = &digest.cost {
+        note(format_args!("  cost       {} {currency}", figures(*cost)));
+    }
     if let Some(embodied) = digest.embodied_gco2e {
         note(format_args!("  embodied   {} amortised", mass(embodied)));
     }

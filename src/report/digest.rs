@@ -60,6 +60,26 @@ pub struct Leader {
     pub emissions_gco2e: Option<f64>,
 }
 
+/// A period less the one before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// What the one before is called.
+    pub then: String,
+    /// Energy before, in kWh.
+    pub energy_before_kwh: f64,
+    /// Emissions before, in gCO2e; `None` where nothing was priced.
+    pub emissions_before_gco2e: Option<f64>,
+}
+
+impl Change {
+    /// `+12.3 % against 2026-09`, of a figure of now and one of then; nothing where that was nought.
+    pub fn words(&self, now: f64, before: f64) -> Option<String> {
+        let share = (before > 0.0).then(|| now / before - 1.0)?;
+        let sign = if share < 0.0 { "−" } else { "+" };
+        Some(format!("{sign}{} against {}", crate::figures::percent(share.abs()), self.then))
+    }
+}
+
 /// The figures that every short form of a report shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Digest {
@@ -97,6 +117,10 @@ pub struct Digest {
     pub upstream_gco2e: Option<f64>,
     /// Embodied, amortised over the window, in gCO2e.
     pub embodied_gco2e: Option<f64>,
+    /// What the facility energy costs, in a currency, where a price is stated.
+    pub cost: Option<(f64, String)>,
+    /// What the total is less that of the period before, in kWh and in gCO2e, where one stands beside it.
+    pub change: Option<Change>,
     /// Share of the expected device-seconds that was covered, 0 to 1.
     pub covered: Option<f64>,
     /// Share whose energy is known but not how it was spread.
@@ -176,6 +200,8 @@ impl Digest {
             market_gco2e: number("/statement/scope_2_market_gco2e"),
             upstream_gco2e: number("/statement/scope_3_category_3_gco2e"),
             embodied_gco2e: number("/statement/embodied_amortised_gco2e"),
+            cost: number("/cost/total").zip(Some(text("/cost/currency"))),
+            change: None,
             covered: number("/coverage/covered"),
             interpolated: number("/coverage/interpolated"),
             balances: vec![balance("B1"), balance("B2"), balance("B3")],

@@ -191,6 +191,12 @@ pub(super) fn markdown(digest: &Digest, provenance: &Provenance) -> String {
     total("market-based", digest.market_gco2e.map(mass));
     total("upstream", digest.upstream_gco2e.map(mass));
     total("embodied, amortised", digest.embodied_gco2e.map(mass));
+    total("cost", digest.cost.as_ref().map(|(cost, currency)| format!("{} {currency}", figures(*cost))));
+    if let Some(change) = &digest.change {
+        total("energy, change", change.words(digest.energy_kwh.value, change.energy_before_kwh));
+        let emissions = digest.emissions_gco2e.zip(change.emissions_before_gco2e);
+        total("emissions, change", emissions.and_then(|(now, before)| change.words(now.value, before)));
+    }
     total("nodes, runs", Some(format!("{}, {}", digest.nodes, digest.runs)));
     let seen = |share| {
         format!("{} seen, {} interpolated", percent(share), percent(digest.interpolated.unwrap_or(0.0)))

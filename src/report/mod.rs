@@ -35,7 +35,7 @@ use rayon::prelude::*;
 pub use chart_files::ChartFiles;
 pub use comparison::write_comparison;
 pub use cost::EnergyPrice;
-pub use digest::{Amount, BalanceLine, Digest, Leader, Part};
+pub use digest::{Amount, BalanceLine, Change, Digest, Leader, Part};
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use split::SplitBy;
@@ -214,7 +214,16 @@ impl<'a> Report<'a> {
     }
 
     fn digest_of(&self, summary: &serde_json::Value) -> Result<Digest, ReportError> {
-        Ok(Digest::new(summary, (&self.runs, &self.by_user, &self.by_account))?)
+        let mut digest = Digest::new(summary, (&self.runs, &self.by_user, &self.by_account))?;
+        if let Some(before) = &self.before {
+            let then = before.report.digest()?;
+            digest.change = Some(Change {
+                then: before.then.clone(),
+                energy_before_kwh: then.energy_kwh.value,
+                emissions_before_gco2e: then.emissions_gco2e.map(|emissions| emissions.value),
+            });
+        }
+        Ok(digest)
     }
 
     /// Writes the tables, the summary and what else is wanted into the directory `out`. Where a balance does not

@@ -127,7 +127,32 @@ fn policy() -> String {
 
 /// The tables in the order of the page.
 fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
-    let mut sheets = vec![Sheet::new(
+    let mut sheets = Vec::new();
+    if let Some(before) = &report.before {
+        sheets.push(Sheet::new(
+            Outline {
+                id: "change",
+                title: "Change",
+                file: "change.csv",
+                about: "This period beside the earlier one, by group, and whether use or the grid made the difference.",
+                key: "name",
+                main: &[
+                    "group",
+                    "name",
+                    "energy_kwh",
+                    "energy_before_kwh",
+                    "energy_change",
+                    "emissions_gco2e",
+                    "emissions_before_gco2e",
+                    "change_by_energy_gco2e",
+                    "change_by_intensity_gco2e",
+                ],
+                highest: None,
+            },
+            &super::change::table(report, before.report)?,
+        )?);
+    }
+    sheets.push(Sheet::new(
         Outline {
             id: "runs",
             title: "Runs",
@@ -151,7 +176,7 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
             highest: Some("energy_kwh"),
         },
         &report.runs,
-    )?];
+    )?);
     macro_rules! who {
         ($id:literal, $title:literal, $column:literal, $about:literal) => {
             Outline {

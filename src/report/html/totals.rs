@@ -18,11 +18,13 @@ pub(super) fn section(digest: &Digest) -> Markup {
             dl.cards {
                 (card("Energy", &energy(digest.energy_kwh.value), &[
                     within(digest.energy_kwh, energy),
+                    digest.change.as_ref().and_then(|change| change.words(digest.energy_kwh.value, change.energy_before_kwh)),
                     at_the_building(digest),
                 ]))
                 @match digest.emissions_gco2e {
                     Some(emissions) => (card("Emissions", &mass(emissions.value), &[
                         within(emissions, mass),
+                        digest.change.as_ref().and_then(|change| change.words(emissions.value, change.emissions_before_gco2e?)),
                         digest.likened.map(|(km, months)| format!("as much as {} km by car, or {} tree-months", figures(km), figures(months))),
                     ])),
                     None => (card("Emissions", "not priced", &[Some("no factor is known".to_owned())])),
@@ -32,6 +34,9 @@ pub(super) fn section(digest: &Digest) -> Markup {
                 }
                 @if let Some(upstream) = digest.upstream_gco2e {
                     (card("Upstream", &mass(upstream), &[Some("life-cycle less direct emissions".to_owned())]))
+                }
+                @if let Some((cost, currency)) = &digest.cost {
+                    (card("Cost", &format!("{} {currency}", figures(*cost)), &[Some("of the facility's energy".to_owned())]))
                 }
                 @if let Some(embodied) = digest.embodied_gco2e {
                     (card("Embodied", &mass(embodied), &[Some("amortised over the life of the hardware".to_owned())]))

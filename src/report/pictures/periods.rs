@@ -43,7 +43,7 @@ pub(super) fn by_account(now: &Report<'_>, before: &Before<'_>) -> PolarsResult<
         }
     }
     if accounts > shown {
-        let sums = others.map(|all| (!all.is_empty()).then(|| sum(all.into_iter())));
+        let sums = others.map(|all| (!all.is_empty()).then(|| sum(all)));
         groups.push((format!("{} others", accounts - shown), sums));
     }
     groups.extend(unused);
