@@ -288,7 +288,7 @@ fn the_same_input_gives_the_same_bytes() {
             support::files(&bench.path(&out))
         };
         let first = make("1", "one");
-        assert_eq!(first.len(), 27, "thirteen tables, a summary, a page, a message and eleven charts");
+        assert_eq!(first.len(), 28, "fourteen tables, a summary, a page, a message and eleven charts");
         assert!(first == make("2", "two"), "two threads wrote other bytes");
         assert!(first == make("2", "again"), "the second time wrote other bytes");
     }
@@ -351,6 +351,7 @@ fn without_charts_there_are_none() {
             "meters.csv",
             "report.html",
             "report.md",
+            "reserved.csv",
             "runs.csv",
             "statement.csv",
             "summary.json"
@@ -378,7 +379,7 @@ fn without_charts_there_are_none() {
       note       job log: times carry no offset and were read in the zone `UTC`
       note       job log: lines put right that had separators inside a text: 1
       note       nodes without a node meter have no `other`: 0 W is taken for it
-    wrote out: report.html, report.md, summary.json, 13 CSV
+    wrote out: report.html, report.md, summary.json, 14 CSV
     "#);
 }
 

@@ -21,7 +21,7 @@ use crate::report::{Before, CellText, Formats, GroupBy, Report, SplitBy, Subject
 /// Energy and emissions of every run, user and node: a page, CSV tables and charts.
 ///
 /// Reads a Prometheus snapshot, or fetches from a server, and a job log, and writes report.html (one file with all of it),
-/// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_stage.csv, by_partition.csv, by_state.csv, by_node.csv, by_site.csv, by_day.csv, meters.csv,
+/// report.md (for a chat or a wiki), runs.csv, hourly.csv, by_user.csv, by_account.csv, by_stage.csv, by_partition.csv, by_state.csv, by_node.csv, by_site.csv, by_day.csv, reserved.csv, meters.csv,
 /// embodied.csv, statement.csv, summary.json and eleven charts. What no run used stands in lines of its own, so
 /// that every table adds up to what the meters saw.
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::claims::{Claim, Timeline};
 use super::device::Device;
+use super::held::{HeldUse, held_use};
 use super::models::Builder;
 use super::node_meter::{NodeMeter, read_node_meter};
 use super::rules::{NodeHardware, Rules};
@@ -32,6 +33,8 @@ pub(super) struct MeasuredNode {
     pub memory_bytes: Option<f64>,
     /// What single runs used of it, where that was measured and counts.
     pub usage: Option<Usage>,
+    /// What runs used of what they held.
+    pub held: Vec<(usize, HeldUse)>,
     /// How each series was used.
     pub uses: Vec<SeriesUse>,
     /// What a user should know.
@@ -121,6 +124,8 @@ pub(super) fn measure(
         node.usage = usage(&mut builder, scratch, &mut node)?;
     }
     node.presence = builder.presence;
+    let windows = (reading.rules.window, reading.window);
+    node.held = held_use(series, reading.claims, node.usage.as_ref(), windows, scratch, &mut node.uses)?;
     Ok(node)
 }
 

@@ -16,6 +16,7 @@ mod embodied;
 mod entry;
 mod frame;
 mod hardware;
+mod held;
 mod joblog;
 mod market;
 mod measure;
@@ -50,6 +51,7 @@ pub use device_model::{HardwareModel, hardware_model};
 pub use embodied::EmbodiedDevice;
 pub use entry::{Beneficiary, Entry};
 pub use frame::{entries_frame, priced};
+pub use held::HeldUse;
 pub use market::{ContractUse, Market, ZoneUse};
 pub use meter_line::{LineUse, MeterLine};
 pub use method::Method;
@@ -159,6 +161,8 @@ pub struct Books {
     pub meters: Vec<MeterLine>,
     /// The highest mean power of each run over one minute, in watts, by the run's position.
     pub peaks_w: BTreeMap<usize, f64>,
+    /// What runs used of the GPUs and the memory that they held, by the run's position.
+    pub held: BTreeMap<usize, HeldUse>,
     /// The proof.
     pub balances: Balances,
     /// What decoding left out.
@@ -262,7 +266,10 @@ pub fn close_books(
         books.balances.merge(balances);
         books.read.merge(read);
         books.nodes.push(node);
-        minutes.extend(of_node);
+        minutes.extend(of_node.minutes);
+        for (run, used) in of_node.held {
+            books.held.entry(run).or_default().add(used);
+        }
     }
     books.peaks_w = peaks::peaks(minutes.iter());
     books.nodes_without_series = unseen
@@ -285,6 +292,12 @@ pub fn close_books(
     let activity: Vec<shift::Activity> = activity.collect();
     books.time_shift = covered.and_then(|covered| shift::better(&activity, &books.buckets, covered));
     Ok(books)
+}
+
+/// What a node tells of runs beyond its rows.
+struct OfRuns {
+    minutes: Vec<MinutePower>,
+    held: Vec<(usize, HeldUse)>,
 }
 
 /// A node before anything is attributed.
@@ -413,7 +426,7 @@ impl Context<'_> {
         holds: &[Hold],
         known: bool,
         scratch: &mut Scratch,
-    ) -> Result<((NodeBooks, Vec<MinutePower>), Balances), LedgerError> {
+    ) -> Result<((NodeBooks, OfRuns), Balances), LedgerError> {
         let stated = self.rules.hardware_of(name);
         let described = self.described.get(name).copied();
         let read = match series {
@@ -471,7 +484,7 @@ impl Context<'_> {
         read: ReadNode,
         stated: NodeHardware,
         known: bool,
-    ) -> ((NodeBooks, Vec<MinutePower>), Balances) {
+    ) -> ((NodeBooks, OfRuns), Balances) {
         let ReadNode { mut measured, claims, size, size_origin, machine, is_unseen } = read;
         let whole = whole::add_other(
             &mut measured.devices,
@@ -555,7 +568,7 @@ impl Context<'_> {
             uses: measured.uses,
             notes: measured.notes,
         };
-        ((books, attributed.minutes), balances)
+        ((books, OfRuns { minutes: attributed.minutes, held: measured.held }), balances)
     }
 
     /// What exporters may call the job of a hold.

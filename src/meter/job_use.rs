@@ -173,7 +173,21 @@ pub fn read_activity(
     let best = series.iter().map(|meter| meter.kind.metric.as_str()).max();
     let series: Vec<MeterSeries<'_>> =
         series.iter().filter(|meter| Some(meter.kind.metric.as_str()) == best).copied().collect();
-    let read = read_meter(&series, window, scratch)?;
+    read_busy(&series, window, scratch, uses)
+}
+
+/// Reads how busy something was whose load is a gauge from 0 to 1: seconds of full load.
+///
+/// # Errors
+///
+/// Where a series cannot be read at all.
+pub fn read_busy(
+    series: &[MeterSeries<'_>],
+    window: Window,
+    scratch: &mut Scratch,
+    uses: &mut Vec<SeriesUse>,
+) -> Result<Curve, SourceError> {
+    let read = read_meter(series, window, scratch)?;
     uses.extend(read.uses.iter().cloned());
     // Above 1 it is no share; so says no exporter but a broken one.
     let samples: Vec<(i64, f64)> =

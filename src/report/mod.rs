@@ -20,6 +20,7 @@ mod markdown;
 mod meters;
 mod output;
 pub(crate) mod pictures;
+mod reserved;
 mod runs;
 mod split;
 mod statement;
@@ -125,6 +126,8 @@ pub struct Report<'a> {
     pub meters: DataFrame,
     /// A row for each device that was made.
     pub embodied: DataFrame,
+    /// What runs held, and used of it.
+    pub reserved: DataFrame,
     /// By scope.
     pub statement: DataFrame,
     /// The period before, if it is to be compared.
@@ -171,6 +174,7 @@ impl<'a> Report<'a> {
             by_day: groups::by_day(rows, subject.books, subject.time_zone)?,
             meters: meters::table(subject.books)?,
             embodied: embodied::table(subject.books)?,
+            reserved: reserved::table(subject.books, subject.runs)?,
             statement: statement::table(&entries, market.as_ref(), &subject)?,
             before: None,
             entries,
@@ -266,6 +270,7 @@ impl<'a> Report<'a> {
             ("by_day.csv", &self.by_day),
             ("meters.csv", &self.meters),
             ("embodied.csv", &self.embodied),
+            ("reserved.csv", &self.reserved),
             ("statement.csv", &self.statement),
         ] {
             if formats.has(name) {

@@ -7,6 +7,7 @@ use polars::prelude::{Column, DataFrame, PolarsResult};
 use super::bounds::RowWidths;
 use super::embodied::{self, EMBODIED};
 use super::group::Grouped;
+use super::reserved::{self, Reserved};
 use super::tables::totals;
 use crate::carbon::Equivalents;
 use crate::jobs::Run;
@@ -162,7 +163,7 @@ fn run_figures(
     let recorded: Vec<Option<f64>> =
         listed.iter().map(|run| runs.get(*run).and_then(|run| run.recorded_energy_j)).collect();
     let difference = scheduler_differences(listed, &energy_kwh, books, runs);
-    Ok(vec![
+    let mut columns = vec![
         Column::new("mean_power_w".into(), mean),
         Column::new("peak_power_w".into(), peak),
         Column::new("short".into(), short),
@@ -170,7 +171,31 @@ fn run_figures(
         Column::new("tree_months".into(), like("tree_months")),
         Column::new("scheduler_energy_j".into(), recorded),
         Column::new("scheduler_energy_difference".into(), difference),
-    ])
+    ];
+    columns.extend(used_of_held(listed, books, runs));
+    Ok(columns)
+}
+
+/// What runs used of the processors, GPUs and memory that they held.
+fn used_of_held(listed: &[usize], books: &Books, runs: &[Run]) -> [Column; 3] {
+    let window = span(&books.buckets).unwrap_or(Window::new(0, 0));
+    let log_end_ms = books.jobs_covered.map(|covered| covered.end_ms);
+    let reserved: Vec<Option<Reserved>> = listed
+        .iter()
+        .map(|position| {
+            let used = books.held.get(position).copied().unwrap_or_default();
+            runs.get(*position).map(|run| reserved::of_run(run, used, log_end_ms, window))
+        })
+        .collect();
+    let share = |name: &str, of: fn(&Reserved) -> Option<f64>| {
+        let shares = reserved.iter().map(|reserved| reserved.as_ref().and_then(of));
+        Column::new(name.into(), shares.collect::<Vec<Option<f64>>>())
+    };
+    [
+        share("cpu_used", |reserved| reserved.cpu.used_share()),
+        share("gpu_used", |reserved| reserved.gpu.used_share()),
+        share("memory_used", |reserved| reserved.memory.used_share()),
+    ]
 }
 
 /// True of a run that lies in the window whole, and has ended.

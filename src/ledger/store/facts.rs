@@ -11,7 +11,7 @@ use crate::carbon::Footprint;
 use crate::jobs::Run;
 use crate::ledger::device::MethodBook;
 use crate::ledger::{
-    Balances, Beneficiary, Books, DeviceBook, EmbodiedDevice, MeterLine, Method, NodeBooks, NodeSize,
+    Balances, Beneficiary, Books, DeviceBook, EmbodiedDevice, HeldUse, MeterLine, Method, NodeBooks, NodeSize,
 };
 use crate::meter::catalog::Component;
 use crate::meter::counter::Tally;
@@ -24,6 +24,9 @@ pub(super) struct Facts {
     pub(super) runs: Vec<(String, i64)>,
     /// Highest mean power over one minute, in watts, by position in `runs`.
     pub(super) peaks_w: Vec<(usize, f64)>,
+    /// What runs used of what they held, by position in `runs`.
+    #[serde(default)]
+    held: Vec<(usize, HeldUse)>,
     pub(super) nodes: Vec<NodeFacts>,
     pub(super) meters: Vec<MeterLine>,
     /// Samples that series gave, with those of the days beside this one.
@@ -93,7 +96,7 @@ impl MethodFacts {
 impl Facts {
     /// Of the books of a day.
     pub(super) fn of(books: &Books, runs: &[Run]) -> Self {
-        let mut named: BTreeSet<usize> = books.peaks_w.keys().copied().collect();
+        let mut named: BTreeSet<usize> = books.peaks_w.keys().chain(books.held.keys()).copied().collect();
         for node in &books.nodes {
             named.extend(&node.runs_with_full_interval);
             named.extend(&node.runs_that_shared);
@@ -128,6 +131,7 @@ impl Facts {
                 .iter()
                 .filter_map(|(run, watts)| Some((*place.get(run)?, *watts)))
                 .collect(),
+            held: books.held.iter().filter_map(|(run, used)| Some((*place.get(run)?, *used))).collect(),
             nodes: books.nodes.iter().map(node).collect(),
             meters: books.meters.clone(),
             samples: books.read.samples,
@@ -218,6 +222,11 @@ impl Merge {
             if let Some(run) = at(place) {
                 let peak = self.books.peaks_w.entry(run).or_insert(*watts);
                 *peak = peak.max(*watts);
+            }
+        }
+        for (place, used) in &facts.held {
+            if let Some(run) = at(place) {
+                self.books.held.entry(run).or_default().add(*used);
             }
         }
         let mut shares: BTreeMap<(String, String), Vec<(Beneficiary, f64)>> = BTreeMap::new();

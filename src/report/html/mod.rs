@@ -275,6 +275,28 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
     )?);
     sheets.push(Sheet::new(
         Outline {
+            id: "reserved",
+            title: "Held and used",
+            file: "reserved.csv",
+            about: "What runs held of processors, GPUs and memory, and what they used of it, as far as that is known.",
+            key: "name",
+            main: &[
+                "group",
+                "name",
+                "cpu_h_held",
+                "cpu_used",
+                "gpu_h_held",
+                "gpu_h_known",
+                "gpu_used",
+                "memory_gb_h_held",
+                "memory_used",
+            ],
+            highest: None,
+        },
+        &report.reserved,
+    )?);
+    sheets.push(Sheet::new(
+        Outline {
             id: "statement",
             title: "Statement",
             file: "statement.csv",

@@ -2,15 +2,48 @@
 
 use polars::prelude::PolarsResult;
 
-use super::super::Report;
 use super::super::chart::{Ring, Rings, SegmentStyle, scale_for, three_digits};
 use super::super::tables::BENEFICIARIES;
+use super::super::{Report, reserved};
 use super::{ENERGY_UNITS, component_name, percent, period, plural, text};
 use crate::sum::{Sum, sum};
 
-/// Rings of the CPUs and of the GPUs. The books keep energy, not utilisation: what is shown is the share of the energy
-/// that went to runs.
+/// By hours; `None` where nobody tells of any.
+fn of_hours(report: &Report<'_>) -> Option<Rings> {
+    let reserved = reserved::total(report.subject.books, report.subject.runs);
+    let mut rings = Vec::new();
+    let mut words = Vec::new();
+    for (component, hours) in [("cpu", reserved.cpu), ("gpu", reserved.gpu)] {
+        let Some(share) = hours.used_share() else { continue };
+        let name = component_name(component);
+        let figure = percent(share);
+        let caption = format!("of {} {name}-hours held", three_digits(hours.known()));
+        words.push(format!("{name} {figure} {caption}"));
+        let used = share.clamp(0.0, 1.0);
+        rings.push(Ring { name: name.to_owned(), figure, caption, parts: vec![used, 1.0 - used] });
+    }
+    if rings.is_empty() {
+        return None;
+    }
+    let alt = format!(
+        "What runs used of the CPUs and GPUs that they held, {}: {}",
+        period(report),
+        words.join(", ")
+    );
+    let segments = [("used", false), ("held, not used", true)];
+    Some(Rings {
+        text: text(report, "Use of the CPUs and GPUs that runs held", "as far as it is known", alt),
+        rings,
+        segments: segments.map(|(name, muted)| SegmentStyle { name: name.to_owned(), muted }).to_vec(),
+    })
+}
+
+/// Rings of the CPUs and of the GPUs: what runs used of the hours that they held. Where that is known of neither, the share of the
+/// energy that went to runs.
 pub(super) fn cpu_and_gpu(report: &Report<'_>) -> PolarsResult<Rings> {
+    if let Some(rings) = of_hours(report) {
+        return Ok(rings);
+    }
     let entries = &report.entries;
     let components = entries.column("component")?.str()?;
     let kinds = entries.column("beneficiary")?.str()?;
