@@ -57,6 +57,7 @@ pub mod carbon;
 pub mod cli;
 pub mod config;
 mod figures;
+mod guarded;
 pub mod hash;
 pub mod jobs;
 pub mod ledger;

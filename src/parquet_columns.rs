@@ -1,6 +1,5 @@
 //! Parquet tables of our own, a column at a time: the same columns give the same bytes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
@@ -12,6 +11,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, FileReader as _, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
+
+use crate::guarded::guarded;
 
 /// Rows of a row group: readers of other languages take one at a time.
 const ROWS_IN_A_GROUP: usize = 1 << 20;
@@ -177,8 +178,7 @@ fn put<D: DataType>(
 ///
 /// Where it is no Parquet, damaged, or has columns of other kinds.
 pub(crate) fn read(file: impl ChunkReader + 'static, with_rows: bool) -> ParquetResult<Columns> {
-    catch_unwind(AssertUnwindSafe(|| read_trusting(file, with_rows)))
-        .unwrap_or_else(|_| Err(ParquetError::General("it is damaged".to_owned())))
+    guarded(|| read_trusting(file, with_rows))
 }
 
 fn read_trusting(file: impl ChunkReader + 'static, with_rows: bool) -> ParquetResult<Columns> {

@@ -1,14 +1,15 @@
 //! Parquet tables of other people, a row at a time.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::basic::{LogicalType, TimeUnit};
-use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Row;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
+
+use crate::guarded::guarded;
 
 /// A table whose rows are read one after the other.
 pub(crate) struct Table {
@@ -67,10 +68,4 @@ impl Table {
     pub(crate) fn next_row(&mut self) -> ParquetResult<Option<Row>> {
         guarded(|| self.rows.next().transpose())
     }
-}
-
-/// Runs what may panic on a damaged file: the library takes some of it at its word.
-fn guarded<T>(read: impl FnOnce() -> ParquetResult<T>) -> ParquetResult<T> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ParquetError::General("it is damaged".to_owned())))
 }

@@ -663,3 +663,43 @@ fn sacct_json_of_the_newest_slurm() {
     assert_eq!((second.node.as_str(), second.cpus, second.gpus), ("gpu02", Some(8.0), Some(4.0)));
     assert_eq!(second.memory_bytes, Some(65_536.0 * MIB));
 }
+
+/// A job that was requeued after it was seen running had ended when it began again.
+#[test]
+fn what_was_running_ended_before_its_id_began_again() {
+    let log = read(
+        "JobID|State|Start|End|NodeList|AllocCPUS\n\
+         100|RUNNING|2024-06-03T00:00:00|Unknown|n1|4\n\
+         100|COMPLETED|2024-06-04T00:00:00|2024-06-04T01:00:00|n1|4\n\
+         101|RUNNING|2024-06-04T00:00:00|Unknown|n1|4\n",
+    );
+    let ends: Vec<(&str, u32, Option<i64>)> =
+        log.runs.iter().map(|run| (run.run_id.as_str(), run.restart, run.end_ms)).collect();
+    let midnight = 1_717_459_200_000;
+    assert_eq!(ends, [("100", 0, Some(midnight)), ("100", 1, Some(midnight + 3_600_000)), ("101", 0, None)]);
+}
+
+/// Logs with and without the cluster's name tell of the same jobs, if there is one cluster.
+#[test]
+fn a_log_without_the_clusters_name_is_of_the_only_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let with = "Cluster|JobID|State|Start|End|NodeList|AllocCPUS\n\
+                alpha|100|COMPLETED|2024-06-03T00:00:00|2024-06-03T01:00:00|n1|4\n";
+    let without = "JobID|State|Start|End|NodeList|AllocCPUS\n\
+                   100|COMPLETED|2024-06-03T00:00:00|2024-06-03T01:00:00|n1|4\n";
+    let two = "Cluster|JobID|State|Start|End|NodeList|AllocCPUS\n\
+               beta|100|COMPLETED|2024-06-03T00:00:00|2024-06-03T01:00:00|n2|4\n";
+    let (with, without, two) = (write("with", with), write("without", without), write("two", two));
+    let runs = |logs: &[&std::path::PathBuf]| {
+        let logs: Vec<std::path::PathBuf> = logs.iter().map(|path| (*path).clone()).collect();
+        jobs::read_all(&logs, &Options::default()).unwrap().runs.len()
+    };
+    assert_eq!(runs(&[&with, &without]), 1);
+    // Of two clusters nobody can tell which.
+    assert_eq!(runs(&[&with, &two, &without]), 3);
+}

@@ -753,7 +753,7 @@ fn a_period_beside_another_and_in_small_parts() {
         (&["--day", "2024-06-05", "--compare", "June"][..], "--compare: `June` is no period"),
         (&["--day", "2024-06-03", "--compare", "previous"][..], "the ledger has no day in 2024-06-02"),
         (&["--price", "0.25"][..], "--price: `` is no currency code of three letters"),
-        (&["--price", "-1EUR"][..], "--price: -1 is no price"),
+        (&["--price=-1EUR"][..], "--price: -1 is no price"),
         (&["--price", "cheap"][..], "--price: `cheap` is no price"),
     ] {
         let (code, text) = said(arguments);
@@ -784,4 +784,120 @@ fn nodes_stand_at_sites() {
     near(number(of("south"), "energy_kwh"), number(south, "energy_kwh"), "south");
     near(number(of("north"), "energy_kwh"), all - number(south, "energy_kwh"), "north");
     assert_eq!(sites.len(), 2);
+}
+
+/// Two runs of one id that begin in the same second stay two.
+#[test]
+fn runs_that_share_id_and_start_stay_apart() {
+    let cluster = cluster("ledger_twins");
+    let log = cluster.directory.join("sacct.txt");
+    std::fs::write(
+        &log,
+        "run_id,start,end,nodes,user\n1,2024-06-03T02:00:00Z,2024-06-04T05:00:00Z,gpu001,alice\n\
+         1,2024-06-03T02:00:00Z,2024-06-03T09:00:00Z,gpu002,bob\n",
+    )
+    .unwrap();
+    assert_equal_reports(&cluster, "UTC", &["--month", "2024-06"]);
+    let users: Vec<String> = table(&cluster.directory.join("from-ledger/by_user.csv"))
+        .iter()
+        .filter(|row| row.text("beneficiary") == "run" && number(row, "energy_kwh") > 0.0)
+        .map(|row| row.text("user").to_owned())
+        .collect();
+    assert_eq!(users, ["alice", "bob"]);
+}
+
+/// What a remembered directory has lost since is not taken for nought.
+#[test]
+fn a_block_that_has_gone_does_not_become_nothing() {
+    let cluster = cluster("ledger_gone");
+    let logs = logs(&cluster, 2);
+    let snapshot = cluster.directory.join("snapshot");
+    backfill(&cluster, "ledger", &[&snapshot], &[&logs[0]]);
+    let days = |name: &str| {
+        run(
+            &cluster,
+            &["report", "--ledger", "ledger", "--config", "wattledger.toml", "--no-charts", "--out", name],
+        );
+        let rows = table(&cluster.directory.join(name).join("by_day.csv"));
+        rows.iter().map(|row| number(row, "energy_kwh")).collect::<Vec<f64>>()
+    };
+    let before = days("before");
+    let mut blocks: Vec<PathBuf> = std::fs::read_dir(&snapshot)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("meta.json").is_file())
+        .collect();
+    blocks.sort();
+    std::fs::remove_dir_all(&blocks[1]).unwrap();
+    let said = String::from_utf8(backfill(&cluster, "ledger", &[], &[&logs[1]]).stderr).unwrap();
+    assert!(said.contains("not up to date"), "{said}");
+    for (day, (now, then)) in days("after").iter().zip(&before).enumerate() {
+        assert!((now - then).abs() < 0.01 * then, "day {day}: {now} and {then}");
+    }
+    // A directory with nothing left in it stops nobody.
+    for block in &blocks[..1] {
+        std::fs::remove_dir_all(block).unwrap();
+    }
+    for block in blocks.iter().skip(2) {
+        std::fs::remove_dir_all(block).unwrap();
+    }
+    backfill(&cluster, "ledger", &[], &[]);
+}
+
+/// Factors of a quarter of an hour do not become those of the hour's first.
+#[test]
+fn shorter_steps_need_the_samples() {
+    let cluster = cluster("ledger_steps");
+    let log = cluster.directory.join("sacct.txt");
+    backfill(&cluster, "ledger", &[&cluster.directory.join("snapshot")], &[&log]);
+    let mut factors = String::from("timestamp,gco2e_per_kwh\n");
+    for quarter in 0..5 * 96 {
+        let at_ms = cluster.window.start_ms + quarter * 900_000;
+        factors += &format!(
+            "{},{}\n",
+            wattledger::time::format_instant(at_ms),
+            [0, 400, 800, 1200][quarter as usize % 4]
+        );
+    }
+    std::fs::write(cluster.directory.join("quarters.csv"), factors).unwrap();
+    let before = bytes(&cluster.directory.join("ledger"));
+    let arguments = [
+        "reprice",
+        "--ledger",
+        "ledger",
+        "--config",
+        "wattledger.toml",
+        "--zone",
+        "DE",
+        "--intensity",
+        "quarters.csv",
+        "--strict",
+    ];
+    let output = command(&cluster, &arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(3) && said.contains("not up to date"), "{said}");
+    assert_eq!(before, bytes(&cluster.directory.join("ledger")));
+}
+
+/// Packed and piped logs are logs.
+#[test]
+fn a_packed_log_is_kept_as_what_is_in_it() {
+    use std::io::Write as _;
+    let cluster = cluster("ledger_packed");
+    let text = std::fs::read(cluster.directory.join("sacct.txt")).unwrap();
+    let snapshot = cluster.directory.join("snapshot");
+    let plain = cluster.directory.join("sacct.txt");
+    backfill(&cluster, "plain", &[&snapshot], &[&plain]);
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(&text).unwrap();
+    let packed = cluster.directory.join("sacct.txt.gz");
+    std::fs::write(&packed, packer.finish().unwrap()).unwrap();
+    std::fs::create_dir(cluster.directory.join("elsewhere")).unwrap();
+    backfill(&cluster, "packed", &[&snapshot], &[&packed]);
+    backfill(&cluster, "packed", &[], &[]);
+    let names =
+        |ledger: &str| -> Vec<PathBuf> { bytes(&cluster.directory.join(ledger)).into_keys().collect() };
+    assert_eq!(names("plain"), names("packed"));
+    let rows = |ledger: &str| bytes(&cluster.directory.join(ledger).join("entries"));
+    assert_eq!(rows("plain"), rows("packed"));
 }

@@ -98,6 +98,8 @@ struct Sources {
     snapshots: Vec<RememberedSnapshot>,
     plan: Plan,
     window: Window,
+    /// Lines of the job logs given this time that could not be used.
+    rejected: u64,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -120,28 +122,41 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     for path in &args.snapshots {
         snapshots.push(RememberedSnapshot::of(path)?);
     }
+    let mut forgotten = Vec::new();
     for known in store.remembered()? {
-        if snapshots.iter().all(|given| given.path != known.path) {
-            snapshots.push(known);
+        if snapshots.iter().any(|given| given.path == known.path) {
+            continue;
+        }
+        // Blocks go where servers drop what is old: what is there now counts.
+        match RememberedSnapshot::of(&known.path) {
+            Ok(now) => snapshots.push(now),
+            Err(error) => forgotten.push(format!("`{}` is left aside: {error}", known.path.display())),
         }
     }
+    let mut rejected = 0_u64;
     let logs = if dry {
         store.read_logs(&given)?
     } else {
         for (path, options) in &given {
-            store.keep_log(path, options)?;
+            rejected = rejected.saturating_add(store.keep_log(path, options)?.rejected);
         }
         let logs = store.read_logs(&[])?;
         store.write_runs(&logs)?;
-        store.remember(&snapshots)?;
         logs
     };
     let window = asked_days(args, store.time_zone())?;
-    let request = Request { time_zone: Some(store.time_zone().name().to_owned()), ..request };
+    let request =
+        Request { time_zone: Some(store.time_zone().name().to_owned()), is_day_by_day: true, ..request };
     let request = with_zones(&request, Some(&logs.log));
     let available = available(&store, &snapshots)?;
     let plan = Plan::new(&request, &file, available)?;
-    let sources = Sources { store, logs, snapshots, plan, window };
+    if !dry {
+        store.remember(&snapshots)?;
+    }
+    if !args.manner.quiet {
+        forgotten.iter().for_each(note);
+    }
+    let sources = Sources { store, logs, snapshots, plan, window, rejected };
     let outcome = bring_up_to_date(&sources, (args.rebuild, args.replace, false), args.manner);
     drop(lock);
     outcome
@@ -153,10 +168,11 @@ pub(super) fn reprice(args: &RepriceArgs) -> Result<Outcome, Failure> {
     let lock = if args.manner.dry_run { None } else { Some(store.lock()?) };
     let runs = store.runs()?;
     let logs = ReadLogs { kept: store.kept_logs()?, log: runs.log, covered: runs.covered };
-    let request = Request { time_zone: Some(store.time_zone().name().to_owned()), ..args.prices.request() };
+    let zone = store.time_zone().name().to_owned();
+    let request = Request { time_zone: Some(zone), is_day_by_day: true, ..args.prices.request() };
     let request = with_zones(&request, Some(&logs.log));
     let plan = Plan::new(&request, &file, available(&store, &[])?)?;
-    let sources = Sources { store, logs, snapshots: Vec::new(), plan, window: Window::ALL };
+    let sources = Sources { store, logs, snapshots: Vec::new(), plan, window: Window::ALL, rejected: 0 };
     let outcome = bring_up_to_date(&sources, (false, false, true), args.manner);
     drop(lock);
     outcome
@@ -206,6 +222,7 @@ fn bring_up_to_date(
         has_log: !sources.logs.kept.is_empty(),
         snapshots: &sources.snapshots,
         window: sources.window,
+        now_ms: chrono::Utc::now().timestamp_millis(),
         only_prices,
         rebuild,
         replace,
@@ -219,29 +236,33 @@ fn bring_up_to_date(
         for words in plan.notes.iter().chain(&plan.intensity_notes) {
             note(format_args!("note: {words}"));
         }
-        if sources.logs.log.rejected_total > 0 {
-            note(format_args!(
-                "note: {} lines of the job logs could not be used; `wattledger jobs` lists them",
-                sources.logs.log.rejected_total
-            ));
-        }
+    }
+    if sources.rejected > 0 && (!manner.quiet || manner.strict) {
+        note(format_args!(
+            "note: {} lines of the job logs could not be used; `wattledger jobs` lists them",
+            sources.rejected
+        ));
     }
     let progress = if manner.quiet { ProgressBar::hidden() } else { bar("days") };
     progress.set_length(plans.len() as u64);
     let done = backfill.run(&plans, &|count| progress.set_position(count as u64));
     progress.finish_and_clear();
     let done = done?;
-    tell(&sources.store, &done, manner);
-    Ok(outcome(&done, sources.logs.log.rejected_total, manner))
+    for problem in &done.problems {
+        note(format_args!("left out: {problem}"));
+    }
+    tell(&sources.store, &done.days, manner);
+    let lost = sources.rejected > 0 || !done.problems.is_empty();
+    Ok(outcome(&done.days, lost, manner))
 }
 
-fn outcome(done: &[DayDone], rejected: u64, manner: MannerArgs) -> Outcome {
+fn outcome(done: &[DayDone], lost: bool, manner: MannerArgs) -> Outcome {
     let left_out = done
         .iter()
         .any(|day| matches!(day.action, Action::Wait(_)) || (day.is_balanced && !day.notes.is_empty()));
     if done.iter().any(|day| !day.is_balanced) {
         Outcome::Unbalanced
-    } else if manner.strict && (left_out || rejected > 0) {
+    } else if manner.strict && (left_out || lost) {
         Outcome::LeftOut
     } else {
         Outcome::Done

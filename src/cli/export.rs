@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::ledger_report::window;
 use super::output::note;
 use super::period::PeriodArgs;
+use super::report::CellArgs;
 use super::{Failure, Outcome};
 use crate::config::{ConfigError, Request, find_file};
 use crate::ledger::store::Store;
@@ -49,6 +50,8 @@ pub(super) struct Args {
     to_time: Option<String>,
     #[command(flatten)]
     period: PeriodArgs,
+    #[command(flatten)]
+    cells: CellArgs,
     /// What the site knows once; default: `wattledger.toml` in the working directory, if it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -83,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         reason: error.to_string(),
         hint: None,
     })?;
-    let period = store.period(window, &file.aliases()?)?;
+    let period = store.period(window, zone, &file.aliases()?)?;
     let form = match args.to {
         Target::Openmetrics => Form::OpenMetrics,
         Target::Tsdb => Form::Tsdb,
@@ -91,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         Target::Parquet => Form::Parquet,
         Target::Codecarbon => Form::Codecarbon,
     };
-    let written = export(&period, form, step_ms, &args.out)?;
+    let written = export(&period, form, step_ms, args.cells.text(), &args.out)?;
     for words in &period.notes {
         note(format_args!("note: {words}"));
     }

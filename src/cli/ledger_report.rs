@@ -81,7 +81,7 @@ pub(super) fn earlier(
 impl FromLedger {
     /// Reads it.
     pub(super) fn read(asked: &Asked<'_>) -> Result<Self, Failure> {
-        let period = asked.store.period(asked.window, &asked.file.aliases()?)?;
+        let period = asked.store.period(asked.window, asked.time_zone, &asked.file.aliases()?)?;
         let plan = LedgerPlan::new(asked.request, asked.file, period.basis)?;
         let provenance = provenance(asked, &period, &plan);
         Ok(Self { period, plan, provenance, time_zone: asked.time_zone })

@@ -50,7 +50,7 @@ pub(super) struct Args {
     inputs: InputArgs,
     /// Ledger of `wattledger backfill` to report on, in place of samples and a job log.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "prometheus", "files", "zone", "intensity", "basis", "pue",
-        "power_model", "calibration", "share", "gpu_in_node_meter", "jobs_from", "jobs_to", "explain"])]
+        "power_model", "calibration", "share", "gpu_in_node_meter", "edges", "jobs_from", "jobs_to", "jobs_tz", "jobs_format", "jobs_columns", "jobs_node", "explain"])]
     ledger: Option<PathBuf>,
     /// Contracts, certificates and residual mixes for the market-based figure, as CSV (docs/statement.md); with direct factors.
     #[arg(long, value_name = "FILE")]
@@ -235,7 +235,7 @@ fn from_ledger(
     wrote(&wanted.out, &written);
     Ok(if !read.period.books.balances.close() {
         Outcome::Unbalanced
-    } else if wanted.strict && (!read.period.left_out.is_empty() || read.period.runs.log.rejected_total > 0) {
+    } else if wanted.strict && !read.period.left_out.is_empty() {
         Outcome::LeftOut
     } else {
         Outcome::Done

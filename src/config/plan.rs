@@ -71,6 +71,8 @@ pub struct Request {
     pub share: Option<ShareRule>,
     /// `--gpu-in-node-meter`.
     pub gpu_in_node_meter: Option<GpuInNodeMeter>,
+    /// True for days that are made one at a time: then no table is as long as the window.
+    pub is_day_by_day: bool,
     /// True if there is no source of series: the job log is all there is.
     pub from_job_log: bool,
     /// `--jobs-tz`.
@@ -123,7 +125,7 @@ impl Plan {
         intensity_notes.extend(super::intensity::unknown_preferences(&intensity, file));
         // A damaged block can claim any time; tables are as long as the window.
         let buckets = window.length_ms() / intensity.finest_step_ms().max(1);
-        if buckets > MOST_BUCKETS {
+        if buckets > MOST_BUCKETS && !request.is_day_by_day {
             let hint = "name the time you mean with `--from` and `--to`".to_owned();
             return Err(value("--from/--to", format!("{window} would be {buckets} buckets"), Some(hint)));
         }

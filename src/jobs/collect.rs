@@ -137,6 +137,7 @@ impl Collector {
     }
 
     pub(super) fn finish(mut self) -> JobLog {
+        self.name_the_cluster();
         let clusters: BTreeSet<&str> = self.records.iter().map(|record| record.cluster.as_str()).collect();
         if clusters.len() > 1 {
             let names: Vec<&str> = clusters.into_iter().collect();
@@ -179,6 +180,21 @@ impl Collector {
             zone_assumed: self.zone_assumed,
             notes: self.notes,
         }
+    }
+
+    /// A log that names no cluster is of the one that the others name, if that is one.
+    fn name_the_cluster(&mut self) {
+        let named: BTreeSet<&str> = self
+            .records
+            .iter()
+            .map(|record| record.cluster.as_str())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let (Some(only), 1) = (named.first().map(|name| (*name).to_owned()), named.len()) else { return };
+        let nameless = self.records.iter_mut().filter(|record| record.cluster.is_empty() && !record.by_hand);
+        nameless.for_each(|record| record.cluster.clone_from(&only));
+        let nameless = self.steps.iter_mut().filter(|step| step.cluster.is_empty());
+        nameless.for_each(|step| step.cluster.clone_from(&only));
     }
 
     /// Drops rows that repeat another. In a scheduler's log, rows of one id and
@@ -302,6 +318,17 @@ fn number_restarts(records: &mut [Box<Record>]) {
         (&a.run.run_id, a.run.start_ms, &a.cluster).cmp(&(&b.run.run_id, b.run.start_ms, &b.cluster))
     });
     for same_id in records.chunk_by_mut(|left, right| left.run.run_id == right.run.run_id) {
+        // One that was seen running and whose id began again had ended by then.
+        let starts: Vec<(i64, String)> =
+            same_id.iter().map(|record| (record.run.start_ms, record.cluster.clone())).collect();
+        for (place, record) in same_id.iter_mut().enumerate() {
+            if record.run.end_ms.is_none() && !record.by_hand {
+                let mut later = starts.iter().skip(place.saturating_add(1));
+                let next =
+                    later.find(|(at_ms, cluster)| *at_ms > record.run.start_ms && *cluster == record.cluster);
+                record.run.end_ms = next.map(|(at_ms, _)| *at_ms);
+            }
+        }
         for (restart, record) in (0_u32..).zip(same_id) {
             record.run.restart = restart;
         }

@@ -11,21 +11,25 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use super::store::{
-    BlockRef, DayInputs, DayManifest, DayTotals, Made, RememberedSnapshot, Store, StoreError, write_day,
+    BlockRef, DayInputs, DayManifest, DayNode, DayTotals, KnownSeconds, Made, RememberedSnapshot, Store,
+    StoreError, twins, write_day,
 };
 use super::{
-    Jobs, LedgerError, Prices, Rules, close_books, entries_frame, most_cpus_by_node, priced, read_for,
+    Books, Jobs, LedgerError, Prices, Rules, close_books, entries_frame, most_cpus_by_node, priced, read_for,
 };
 use crate::hash::text_sha256;
 use crate::jobs::{JobLog, Run, SchedulerNode};
 use crate::source::{Snapshot, Source as _, SourceError};
-use crate::time::{Window, local_day, local_days};
+use crate::time::{DAY_MS, Window, local_day, local_days};
 
 /// Counts up when a rule of the accounting page changes figures: days that were made by older rules are made again.
 const RULES_VERSION: u32 = 1;
 
 /// A day knows less than before if fewer device seconds than this share of them are known.
 const AS_MUCH: f64 = 1.0 - 1e-9;
+
+/// No block is longer: what it says of an earlier beginning is damage.
+const LONGEST_BLOCK_MS: i64 = 400 * DAY_MS;
 
 /// Why a ledger could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +78,8 @@ pub struct Backfill<'a> {
     pub snapshots: &'a [RememberedSnapshot],
     /// Days that are looked at: those that lie in it.
     pub window: Window,
+    /// Days that begin later have no samples yet, whatever a block says.
+    pub now_ms: i64,
     /// True to work out emissions only.
     pub only_prices: bool,
     /// True to make all of them again.
@@ -137,6 +143,10 @@ pub struct DayPlan {
     before: Option<DayManifest>,
     /// Blocks with a part in it.
     blocks: BTreeSet<String>,
+    /// The time that these have.
+    reach_ms: (i64, i64),
+    /// True if it waits and has other factors meanwhile.
+    is_repriced: bool,
 }
 
 /// What became of a day.
@@ -154,6 +164,67 @@ pub struct DayDone {
     pub notes: Vec<String>,
     /// False where it was not written because its balances do not close.
     pub is_balanced: bool,
+    /// True of a day that is now longer than it was: that is no restatement.
+    pub has_grown: bool,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Done {
+    /// Day by day.
+    pub days: Vec<DayDone>,
+    /// Parts of the snapshots that could not be used.
+    pub problems: Vec<String>,
+}
+
+/// A block that was opened.
+struct OpenedBlock {
+    path: PathBuf,
+    window: Window,
+    sources: Vec<String>,
+}
+
+impl OpenedBlock {
+    fn window(&self) -> Window {
+        Window::new(self.window.start_ms, self.window.end_ms.max(self.window.start_ms.saturating_add(1)))
+    }
+}
+
+fn opened_blocks(source: &Snapshot) -> Vec<OpenedBlock> {
+    let blocks = source.database().blocks().iter();
+    blocks
+        .map(|block| OpenedBlock {
+            path: block.path.clone(),
+            window: block.window,
+            sources: block.sources.clone(),
+        })
+        .collect()
+}
+
+/// What days are made from.
+struct AtHand<'s> {
+    source: Option<&'s Snapshot>,
+    opened: &'s [OpenedBlock],
+    twins: &'s [u32],
+}
+
+/// Says which device was known better before, if one was.
+fn lost(before: &KnownSeconds, books: &Books) -> Option<String> {
+    let mut now = KnownSeconds::new();
+    for node in &books.nodes {
+        for device in &node.devices {
+            let key = (node.name.clone(), device.key.component.to_string(), device.key.id.clone());
+            *now.entry(key).or_default() += device.covered_s + device.interpolated_s;
+        }
+    }
+    let worse = before.iter().find_map(|(key, knew_s)| {
+        let known_s = now.get(key).copied().unwrap_or(0.0);
+        (known_s < AS_MUCH * knew_s).then_some((key, known_s, *knew_s))
+    });
+    worse.map(|((node, component, id), known_s, knew_s)| {
+        let share = 100.0 * known_s / knew_s;
+        format!("the samples that are at hand know {share:.1} % of what it knows of {node} {component} {id}")
+    })
 }
 
 /// A month whose figures are others now.
@@ -174,7 +245,7 @@ pub fn restated(done: &[DayDone]) -> Vec<Restated> {
     let mut months: BTreeMap<String, Restated> = BTreeMap::new();
     for day in done {
         let (Some(before), Some(after)) = (day.before, day.after) else { continue };
-        if before == after {
+        if before == after || day.has_grown {
             continue;
         }
         let month = day.date.format("%Y-%m").to_string();
@@ -199,6 +270,26 @@ pub fn restated(done: &[DayDone]) -> Vec<Restated> {
     months.into_values().collect()
 }
 
+/// The time that blocks have.
+fn reach(blocks: &[&BlockRef]) -> (i64, i64) {
+    let start_ms = blocks.iter().map(|block| block.start_ms).min().unwrap_or_default();
+    let end_ms = blocks.iter().map(|block| block.end_ms).max().unwrap_or_default();
+    (start_ms, end_ms)
+}
+
+/// True if there are samples near a day that it was not made from. A block that was compacted from known ones and others is none
+/// where the known ones had all of the time that matters: the others are of another time.
+fn has_news(before: &DayManifest, found: &[&BlockRef]) -> bool {
+    let known = &before.inputs.blocks;
+    let read = read_for(before.window());
+    let had_all = before.reach_ms.0 <= read.start_ms && before.reach_ms.1 >= read.end_ms;
+    found.iter().any(|block| {
+        let all_known = block.sources.is_subset(known);
+        let some_known = block.sources.iter().any(|source| known.contains(source));
+        !(all_known || had_all && some_known)
+    })
+}
+
 impl Backfill<'_> {
     /// What is to become of each day.
     ///
@@ -212,14 +303,15 @@ impl Backfill<'_> {
         let zone = self.store.time_zone();
         let mut dates: BTreeSet<NaiveDate> = self.store.dates()?.into_iter().collect();
         for block in &blocks {
-            dates.extend(local_days(block.window(), zone).into_iter().map(|(date, _)| date));
+            let end_ms = block.end_ms.min(self.now_ms.saturating_add(DAY_MS));
+            let sane = Window::new(block.start_ms.max(end_ms.saturating_sub(LONGEST_BLOCK_MS)), end_ms);
+            dates.extend(local_days(sane, zone).into_iter().map(|(date, _)| date));
         }
         let mut plans = Vec::new();
         for date in dates {
-            let Some(whole) = local_day(date, zone).filter(|day| day.intersect(self.window) == Some(*day))
-            else {
-                continue;
-            };
+            let is_asked =
+                |day: &Window| day.intersect(self.window) == Some(*day) && day.start_ms <= self.now_ms;
+            let Some(whole) = local_day(date, zone).filter(is_asked) else { continue };
             let here = blocks.iter().filter_map(|block| block.window().intersect(whole));
             let now = here.reduce(|all, part| {
                 Window::new(all.start_ms.min(part.start_ms), all.end_ms.max(part.end_ms))
@@ -229,10 +321,9 @@ impl Backfill<'_> {
                 Err(StoreError::Damaged { .. }) => (None, true),
                 Err(error) => return Err(error.into()),
             };
-            let near = |window: Window| -> BTreeSet<String> {
+            let near = |window: Window| -> Vec<&BlockRef> {
                 let read = read_for(window);
-                let near = blocks.iter().filter(|block| block.window().intersect(read).is_some());
-                near.flat_map(|block| block.sources.iter().cloned()).collect()
+                blocks.iter().copied().filter(|block| block.window().intersect(read).is_some()).collect()
             };
             let found = now.or(before.as_ref().map(DayManifest::window)).map(near).unwrap_or_default();
             let action = match (&before, now) {
@@ -240,10 +331,14 @@ impl Backfill<'_> {
                 (None, Some(_)) => Action::Make,
                 (None, None) if is_damaged => Action::Wait(vec![Reason::Damaged]),
                 (None, None) => continue,
-                (Some(before), now) => self.change(date, before, now, &found, &facts),
+                (Some(before), now) => self.change(before, now, &found, &facts),
             };
             let window = now.or(before.as_ref().map(DayManifest::window)).unwrap_or(whole);
-            plans.push(DayPlan { date, window, action, before, blocks: found });
+            let is_repriced = matches!(action, Action::Wait(_))
+                && before.as_ref().is_some_and(|before| self.has_other_prices(before, &facts));
+            let reach_ms = reach(&found);
+            let blocks = found.iter().flat_map(|block| block.sources.iter().cloned()).collect();
+            plans.push(DayPlan { date, window, action, before, blocks, reach_ms, is_repriced });
         }
         Ok(plans)
     }
@@ -251,18 +346,25 @@ impl Backfill<'_> {
     /// What is to become of a day that is there.
     fn change(
         &self,
-        date: NaiveDate,
         before: &DayManifest,
         now: Option<Window>,
-        found: &BTreeSet<String>,
+        found: &[&BlockRef],
         facts: &Fingerprints<'_>,
     ) -> Action {
-        let inputs = facts.of(date, before.window(), &before.nodes);
+        let inputs = facts.of(before.window(), &before.nodes);
+        if self.only_prices {
+            // Factors of shorter steps need shorter buckets (rule G3).
+            return match inputs.prices != before.inputs.prices {
+                true if self.rules.bucket_ms < before.bucket_ms => Action::Wait(vec![Reason::Settings]),
+                true => Action::Reprice,
+                false => Action::Keep,
+            };
+        }
         let mut reasons = Vec::new();
         if self.rebuild {
             reasons.push(Reason::Asked);
         }
-        if !found.is_subset(&before.inputs.blocks) {
+        if has_news(before, found) {
             reasons.push(Reason::Samples);
         }
         if inputs.jobs != before.inputs.jobs {
@@ -270,9 +372,6 @@ impl Backfill<'_> {
         }
         if inputs.rules != before.inputs.rules {
             reasons.push(Reason::Settings);
-        }
-        if self.only_prices {
-            reasons.clear();
         }
         match (reasons.is_empty(), now) {
             (true, _) if inputs.prices != before.inputs.prices => Action::Reprice,
@@ -282,14 +381,23 @@ impl Backfill<'_> {
         }
     }
 
+    /// True if a day that waits for samples can at least be priced anew.
+    fn has_other_prices(&self, before: &DayManifest, facts: &Fingerprints<'_>) -> bool {
+        self.rules.bucket_ms >= before.bucket_ms
+            && facts.of(before.window(), &before.nodes).prices != before.inputs.prices
+    }
+
     /// Does what is planned, day by day. `progress` is told how many days are done.
     ///
     /// # Errors
     ///
     /// Where a snapshot cannot be opened, or a day cannot be made or written. The days before it are then done.
-    pub fn run(&self, plans: &[DayPlan], progress: &dyn Fn(usize)) -> Result<Vec<DayDone>, BackfillError> {
+    pub fn run(&self, plans: &[DayPlan], progress: &dyn Fn(usize)) -> Result<Done, BackfillError> {
         let facts = Fingerprints::new(self);
         let source = self.open(plans)?;
+        let opened = source.as_ref().map(opened_blocks).unwrap_or_default();
+        let numbers = twins(&self.log.runs);
+        let mut at_hand = AtHand { source: source.as_ref(), opened: &opened, twins: &numbers };
         let mut done = Vec::new();
         for (count, plan) in plans.iter().enumerate() {
             let before = plan.before.as_ref().map(|before| before.totals);
@@ -300,15 +408,27 @@ impl Backfill<'_> {
                 after: before,
                 notes,
                 is_balanced: true,
+                has_grown: false,
             };
-            done.push(match (&plan.action, &source) {
-                (Action::Make | Action::Remake(_), Some(source)) => self.make(plan, source, &facts)?,
-                (Action::Reprice, _) => self.reprice(plan, &facts)?,
-                (action, _) => left(action.clone(), Vec::new()),
+            done.push(match &plan.action {
+                Action::Make | Action::Remake(_) => match self.make(plan, &mut at_hand, &facts)? {
+                    Some(made) => made,
+                    None => left(Action::Wait(vec![Reason::Samples]), Vec::new()),
+                },
+                Action::Reprice => self.reprice(plan, &facts)?,
+                Action::Wait(reasons) if plan.is_repriced => {
+                    DayDone { action: Action::Wait(reasons.clone()), ..self.reprice(plan, &facts)? }
+                }
+                action => left(action.clone(), Vec::new()),
             });
             progress(count.saturating_add(1));
         }
-        Ok(done)
+        let left_out = source.as_ref().map(|source| source.left_out()).unwrap_or_default();
+        let problems = left_out.into_iter().filter(|left| left.is_problem);
+        Ok(Done {
+            days: done,
+            problems: problems.map(|left| format!("{}: {}", left.what, left.why)).collect(),
+        })
     }
 
     /// The snapshots that have blocks near days that are to be made, as one source.
@@ -327,13 +447,23 @@ impl Backfill<'_> {
         if paths.is_empty() { Ok(None) } else { Ok(Some(Snapshot::open_all(&paths)?)) }
     }
 
+    /// `None` where the samples are not at hand after all.
     fn make(
         &self,
         plan: &DayPlan,
-        source: &Snapshot,
+        at_hand: &mut AtHand<'_>,
         facts: &Fingerprints<'_>,
-    ) -> Result<DayDone, BackfillError> {
+    ) -> Result<Option<DayDone>, BackfillError> {
         let date = plan.date;
+        let Some(source) = at_hand.source else { return Ok(None) };
+        let read = read_for(plan.window);
+        // What was opened, not what was there when the list was made.
+        let near = at_hand.opened.iter().filter(|block| block.window().intersect(read).is_some());
+        let mut blocks: BTreeSet<String> = near.flat_map(|block| block.sources.iter().cloned()).collect();
+        blocks.extend(plan.blocks.iter().filter(|name| name.starts_with("head:")).cloned());
+        if blocks.is_empty() {
+            return Ok(None);
+        }
         let covered = self.stretch_of(plan.window);
         let ended = self.ended(covered);
         let runs: &[Run] = ended.as_deref().unwrap_or(&self.log.runs);
@@ -351,31 +481,33 @@ impl Backfill<'_> {
             after: before.map(|before| before.totals),
             notes: Vec::new(),
             is_balanced: books.balances.close(),
+            has_grown: before.is_some_and(|before| before.window() != plan.window),
         };
         if !done.is_balanced {
             done.notes.push("its balances do not close: it is not written".to_owned());
-            return Ok(done);
+            return Ok(Some(done));
         }
-        if let Some(before) =
-            before.filter(|before| !self.replace && !before.inputs.blocks.is_subset(&plan.blocks))
+        if let Some(before) = before
+            && !self.replace
+            && !before.inputs.blocks.is_subset(&blocks)
+            && let Some(lost) = lost(&self.store.known_seconds(before.date), &books)
         {
-            let devices = || books.nodes.iter().flat_map(|node| &node.devices);
-            let known_s = crate::sum::sum(devices().map(|device| device.covered_s + device.interpolated_s));
-            let knew_s = before.totals.covered_s + before.totals.interpolated_s;
-            if known_s < AS_MUCH * knew_s {
-                done.action = Action::Wait(match &plan.action {
-                    Action::Remake(reasons) => reasons.clone(),
-                    _ => Vec::new(),
-                });
-                done.notes.push(format!(
-                    "the samples that are at hand know {:.1} % of what it knows: it is left as it was",
-                    100.0 * known_s / knew_s
-                ));
-                return Ok(done);
+            done.action = Action::Wait(match &plan.action {
+                Action::Remake(reasons) => reasons.clone(),
+                _ => Vec::new(),
+            });
+            done.notes.push(format!("{lost}: it is left as it was (`--replace` takes what is at hand)"));
+            return Ok(Some(done));
+        }
+        // A block that is damaged is not done with: another copy of it may be whole.
+        for problem in &books.read.problems {
+            let of = at_hand.opened.iter().filter(|block| problem.path.starts_with(&block.path));
+            for source in of.flat_map(|block| &block.sources) {
+                blocks.remove(source);
             }
         }
-        let nodes: Vec<String> = books.nodes.iter().map(|node| node.name.clone()).collect();
-        let inputs = DayInputs { blocks: plan.blocks.clone(), ..facts.of(date, plan.window, &nodes) };
+        let nodes: Vec<DayNode> = books.nodes.iter().map(DayNode::of).collect();
+        let inputs = DayInputs { blocks, ..facts.of(plan.window, &nodes) };
         done.notes.extend(books.read.problems.iter().map(ToString::to_string));
         let manifest = write_day(
             self.store,
@@ -388,12 +520,14 @@ impl Backfill<'_> {
                 books: &books,
                 entries: &entries,
                 runs,
+                twins: at_hand.twins,
+                reach_ms: plan.reach_ms,
                 simulated: source.is_simulated(),
                 attributions: (self.attributions)(plan.window),
             },
         )?;
         done.after = Some(manifest.totals);
-        Ok(done)
+        Ok(Some(done))
     }
 
     fn reprice(&self, plan: &DayPlan, facts: &Fingerprints<'_>) -> Result<DayDone, BackfillError> {
@@ -405,10 +539,10 @@ impl Backfill<'_> {
         let zones: BTreeMap<&str, String> = before
             .nodes
             .iter()
-            .filter_map(|node| Some((node.as_str(), self.rules.hardware_of(node).zone?)))
+            .filter_map(|node| Some((node.name.as_str(), self.rules.hardware_of(&node.name).zone?)))
             .collect();
         let zones: BTreeMap<&str, &str> = zones.iter().map(|(node, zone)| (*node, zone.as_str())).collect();
-        let prices = facts.of(date, before.window(), &before.nodes).prices;
+        let prices = facts.of(before.window(), &before.nodes).prices;
         let manifest = self.store.reprice_day(
             date,
             &self.log.runs,
@@ -424,13 +558,17 @@ impl Backfill<'_> {
             after: Some(manifest.totals),
             notes: Vec::new(),
             is_balanced: true,
+            has_grown: false,
         })
     }
 
-    /// The stretch of the job logs that has most of `window`.
+    /// The stretch of the job logs that has most of `window`, but for what the site states of its ends.
     fn stretch_of(&self, window: Window) -> Option<Window> {
         let overlap = |stretch: &&Window| stretch.intersect(window).map_or(0, Window::length_ms);
-        self.covered.iter().max_by_key(overlap).filter(|stretch| overlap(stretch) > 0).copied()
+        let found = self.covered.iter().max_by_key(overlap).filter(|stretch| overlap(stretch) > 0).copied();
+        let from_ms = self.rules.jobs_from_ms.or(found.map(|stretch| stretch.start_ms));
+        let to_ms = self.rules.jobs_to_ms.or(found.map(|stretch| stretch.end_ms));
+        from_ms.zip(to_ms).filter(|_| self.has_log).map(|(from_ms, to_ms)| Window::new(from_ms, to_ms))
     }
 
     /// The runs, where some that nobody saw end began in an earlier stretch: they are known to have gone on as far as that tells.
@@ -457,6 +595,8 @@ struct Fingerprints<'a> {
     known: BTreeSet<String>,
     described: BTreeMap<String, &'a SchedulerNode>,
     most_cpus: BTreeMap<String, f64>,
+    /// Numbers of runs among those of the same id and start.
+    twins: Vec<u32>,
     /// Positions of the runs that touch what is read for a UTC day.
     runs_near: BTreeMap<i64, Vec<usize>>,
 }
@@ -484,7 +624,10 @@ impl<'a> Fingerprints<'a> {
             rules.jobs_to_ms,
         );
         let runs = &backfill.log.runs;
-        let covered = crate::time::span(backfill.covered);
+        let covered = crate::time::span(backfill.covered).map(|covered| {
+            let end_ms = rules.jobs_to_ms.map_or(covered.end_ms, |to_ms| to_ms.max(covered.end_ms));
+            Window::new(covered.start_ms, end_ms)
+        });
         let aliases = &rules.aliases;
         let mut known: BTreeSet<String> =
             rules.scheduler_nodes.iter().map(|name| aliases.canonical(name)).collect();
@@ -513,12 +656,13 @@ impl<'a> Fingerprints<'a> {
             known,
             described,
             most_cpus: most_cpus_by_node(runs, aliases, covered),
+            twins: twins(runs),
             runs_near,
         }
     }
 
     /// Of a day with these nodes; its blocks are not in it.
-    fn of(&self, _: NaiveDate, window: Window, nodes: &[String]) -> DayInputs {
+    fn of(&self, window: Window, nodes: &[DayNode]) -> DayInputs {
         let read = read_for(window);
         let mut near: BTreeSet<usize> = BTreeSet::new();
         for (_, runs) in
@@ -535,54 +679,70 @@ impl<'a> Fingerprints<'a> {
     }
 
     /// Who was there when, and what the scheduler knows of the nodes.
-    fn jobs(&self, window: Window, read: Window, nodes: &[String], near: &BTreeSet<usize>) -> String {
+    fn jobs(&self, window: Window, read: Window, nodes: &[DayNode], near: &BTreeSet<usize>) -> String {
         let backfill = self.backfill;
         let stretch = backfill.stretch_of(window);
         let ends_ms = stretch.map(|stretch| stretch.end_ms);
         let mut text =
             format!("{} {:?}\n", backfill.has_log, stretch.and_then(|stretch| stretch.intersect(read)));
-        for run in near.iter().filter_map(|position| backfill.log.runs.get(*position)) {
+        let models = backfill.rules.model_unseen_nodes;
+        for position in near {
+            let Some(run) = backfill.log.runs.get(*position) else { continue };
+            let twin = self.twins.get(*position).copied().unwrap_or_default();
+            // Nothing else of a day hangs on it.
+            let cpu_time_s = run.cpu_time_s.filter(|_| models);
+            // Where it began in an earlier stretch and nobody saw it end, as `ended` has it.
             let known_end = || {
-                backfill.covered.iter().find(|known| run.start_ms <= known.end_ms).map(|known| known.end_ms)
+                let known = backfill.covered.iter().find(|known| run.start_ms <= known.end_ms)?;
+                stretch.filter(|stretch| known.end_ms < stretch.start_ms).map(|_| known.end_ms)
             };
-            let end_ms = run.end_ms.or_else(|| known_end().min(ends_ms).or(ends_ms)).unwrap_or(run.start_ms);
+            let end_ms = run.end_ms.or_else(|| known_end().or(ends_ms)).unwrap_or(run.start_ms);
             let Some(here) = Window::new(run.start_ms, end_ms).intersect(read) else { continue };
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{} {} {} {here:?} {:?} {:?}",
-                run.run_id, run.start_ms, run.job_id, run.allocations, run.cpu_time_s
+                "{} {} {} {twin} {here:?} {:?} {cpu_time_s:?}",
+                run.run_id, run.start_ms, run.job_id, run.allocations
             );
         }
         for node in nodes {
-            let most = self.most_cpus.get(node);
-            let _ = writeln!(
-                text,
-                "{node} {} {most:?} {:?}",
-                self.known.contains(node),
-                self.described.get(node)
-            );
+            let described = self.described.get(&node.name);
+            let is_sized = backfill.rules.hardware_of(&node.name).cpus.is_some()
+                || described.is_some_and(|described| described.cpus.is_some());
+            // What of it makes a node larger than its cores (rule W4).
+            let most = self
+                .most_cpus
+                .get(&node.name)
+                .filter(|most| !is_sized && node.cores.is_none_or(|cores| **most > cores * (1.0 + 1e-9)));
+            let _ =
+                writeln!(text, "{} {} {most:?} {described:?}", node.name, self.known.contains(&node.name));
+        }
+        if models {
+            let _ = writeln!(text, "{:?} {:?}", self.known, self.described);
         }
         text_sha256(&text)
     }
 
-    fn rules(&self, nodes: &[String]) -> String {
+    fn rules(&self, nodes: &[DayNode]) -> String {
         let mut text = self.settings.clone();
         for node in nodes {
             // Its zone is of the prices.
-            let stated =
-                super::NodeHardware { zone: None, pattern: None, ..self.backfill.rules.hardware_of(node) };
-            let _ = write!(text, "\n{node} {stated:?}");
+            let stated = super::NodeHardware {
+                zone: None,
+                pattern: None,
+                ..self.backfill.rules.hardware_of(&node.name)
+            };
+            let _ = write!(text, "\n{} {stated:?}", node.name);
         }
         text_sha256(&text)
     }
 
     /// Factors of every zone that the day's nodes and runs may have, and PUE, bucket by bucket.
-    fn prices(&self, window: Window, nodes: &[String], near: &BTreeSet<usize>) -> String {
+    fn prices(&self, window: Window, nodes: &[DayNode], near: &BTreeSet<usize>) -> String {
         let backfill = self.backfill;
         let prices = backfill.prices;
         let of_nodes: BTreeMap<&String, Option<String>> =
-            nodes.iter().map(|node| (node, backfill.rules.hardware_of(node).zone)).collect();
+            nodes.iter().map(|node| (&node.name, backfill.rules.hardware_of(&node.name).zone)).collect();
         let of_runs: BTreeMap<(&str, i64), &str> = near
             .iter()
             .filter_map(|position| backfill.log.runs.get(*position))

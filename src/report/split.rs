@@ -7,7 +7,7 @@ use polars::prelude::{BooleanChunked, Column, DataFrame, PolarsResult};
 use serde_json::json;
 
 use super::bounds::RowWidths;
-use super::output::Outputs;
+use super::output::{Outputs, WriteError};
 use super::tables::CellText;
 use super::{Report, ReportError, groups, tables};
 use crate::jobs::Run;
@@ -41,6 +41,9 @@ impl SplitBy {
         }
     }
 }
+
+/// The files of a small report.
+const FILES: [&str; 4] = ["runs.csv", "by_user.csv", "by_day.csv", "summary.json"];
 
 /// Longest name of a directory that is made of a text.
 const LONGEST: usize = 60;
@@ -80,6 +83,8 @@ pub(super) fn write(
     let runs = report.subject.runs;
     let texts = report.runs.column(by.column())?.str()?.clone();
     let names: BTreeSet<&str> = texts.iter().flatten().collect();
+    let place = out.join(format!("by_{}", by.column()));
+    remove_others(&place, &names.iter().map(|name| file_name(name)).collect())?;
     let mut written = Vec::new();
     for name in names {
         let is_this: BooleanChunked = texts.iter().map(|text| Some(text == Some(name))).collect();
@@ -88,7 +93,7 @@ pub(super) fn write(
         let bucket_ms = report.subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
         let widths = RowWidths::new(&entries, bucket_ms)?;
         let rows = (&entries, &widths);
-        let directory = out.join(format!("by_{}", by.column())).join(file_name(name));
+        let directory = place.join(file_name(name));
         let suffix = if report.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(&directory, suffix);
         let books = report.subject.books;
@@ -114,6 +119,25 @@ pub(super) fn write(
         written.push(directory);
     }
     Ok(written)
+}
+
+/// Removes small reports of an earlier time that are of nobody in this one: they would pass for today's.
+fn remove_others(place: &Path, names: &BTreeSet<String>) -> Result<(), WriteError> {
+    let Ok(entries) = std::fs::read_dir(place) else { return Ok(()) };
+    for directory in entries.flatten().map(|entry| entry.path()) {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_ours = FILES.iter().all(|file| directory.join(file).is_file());
+        if names.contains(&name) || !is_ours {
+            continue;
+        }
+        let failed = |source| WriteError { doing: "remove", path: directory.clone(), source };
+        for file in FILES {
+            std::fs::remove_file(directory.join(file)).map_err(failed)?;
+        }
+        // Something else may lie in it.
+        let _ = std::fs::remove_dir(&directory);
+    }
+    Ok(())
 }
 
 /// The rows of some runs.

@@ -39,7 +39,11 @@ pub enum CellText {
 
 /// A table as CSV.
 pub(super) fn csv(table: &DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
-    let mut table = rounded(table)?;
+    csv_as_is(rounded(table)?, text)
+}
+
+/// A table as CSV, its numbers to the last bit.
+pub(super) fn csv_as_is(mut table: DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
     if text == CellText::Guarded {
         let columns = table.columns().iter().map(guarded).collect::<PolarsResult<Vec<Column>>>()?;
         table = DataFrame::new(table.height(), columns)?;

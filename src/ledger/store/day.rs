@@ -1,6 +1,6 @@
 //! A day as a Parquet file: its rows, and in the file's metadata what they are made of and the proof that they add up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -11,10 +11,11 @@ use polars::prelude::{Column as Series, DataFrame, PolarsError};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{EmbodiedShare, Facts};
+use super::runs::{Positions, RunKey};
 use super::{Store, StoreError, write_bytes};
 use crate::hash::{bytes_sha256, text_sha256};
 use crate::jobs::Run;
-use crate::ledger::{Balances, Beneficiary, Books};
+use crate::ledger::{Balances, Beneficiary, Books, NodeBooks};
 use crate::parquet_columns::{self, Column, Columns, Values};
 use crate::sum::Sum;
 use crate::time::Window;
@@ -59,6 +60,24 @@ pub struct DayTotals {
     pub expected_s: f64,
 }
 
+/// A node of a day, as far as what hangs on it has to be known without its samples.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct DayNode {
+    /// Its name.
+    pub name: String,
+    /// Logical CPUs ÷ threads per core, if its exporters tell (rule W4).
+    pub cores: Option<f64>,
+}
+
+impl DayNode {
+    /// Of its books.
+    pub(in crate::ledger) fn of(node: &NodeBooks) -> Self {
+        let machine = &node.machine;
+        let threads = f64::from(machine.threads_per_core.unwrap_or(1).max(1));
+        Self { name: node.name.clone(), cores: machine.logical_cpus.map(|cpus| f64::from(cpus) / threads) }
+    }
+}
+
 /// What stands in the metadata of a day's file.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct DayManifest {
@@ -82,7 +101,9 @@ pub struct DayManifest {
     /// What it is made of.
     pub inputs: DayInputs,
     /// Its nodes.
-    pub nodes: Vec<String>,
+    pub nodes: Vec<DayNode>,
+    /// The time that the blocks near it have, in ms since the epoch.
+    pub reach_ms: (i64, i64),
     /// The stretch of the job logs that tells who was there.
     pub jobs_covered_ms: Option<(i64, i64)>,
     /// True if the samples were simulated.
@@ -146,6 +167,10 @@ pub(in crate::ledger) struct Made<'a> {
     pub(in crate::ledger) entries: &'a DataFrame,
     /// All runs.
     pub(in crate::ledger) runs: &'a [Run],
+    /// Their numbers among those of the same id and start.
+    pub(in crate::ledger) twins: &'a [u32],
+    /// The time that the blocks near it have, in ms since the epoch.
+    pub(in crate::ledger) reach_ms: (i64, i64),
     /// True if the samples were simulated.
     pub(in crate::ledger) simulated: bool,
     /// Whose factors were used.
@@ -160,7 +185,7 @@ pub(in crate::ledger) struct Made<'a> {
 pub(in crate::ledger) fn write_day(store: &Store, made: &Made<'_>) -> Result<DayManifest, StoreError> {
     let path = store.day_path(made.date);
     let damaged = |reason: String| StoreError::Damaged { path: path.clone(), reason };
-    let facts = Facts::of(made.books, made.runs).packed().map_err(damaged)?;
+    let facts = Facts::of(made.books, made.runs, made.twins).packed().map_err(damaged)?;
     let columns = columns(made, store.time_zone).map_err(|error| damaged(error.to_string()))?;
     let covered = made.books.jobs_covered;
     let manifest = DayManifest {
@@ -173,7 +198,8 @@ pub(in crate::ledger) fn write_day(store: &Store, made: &Made<'_>) -> Result<Day
         bucket_ms: made.bucket_ms,
         basis: made.basis.clone(),
         inputs: made.inputs.clone(),
-        nodes: made.books.nodes.iter().map(|node| node.name.clone()).collect(),
+        nodes: made.books.nodes.iter().map(DayNode::of).collect(),
+        reach_ms: made.reach_ms,
         jobs_covered_ms: covered.map(|covered| (covered.start_ms, covered.end_ms)),
         simulated: made.simulated,
         attributions: made.attributions.clone(),
@@ -217,7 +243,15 @@ fn write(
     }
 }
 
+/// Seconds of each device of which it is known what it used, by node, component and id.
+pub(in crate::ledger) type KnownSeconds = BTreeMap<(String, String, String), f64>;
+
 impl Store {
+    /// What a day knows of each device; nothing where the day is damaged.
+    pub(in crate::ledger) fn known_seconds(&self, date: NaiveDate) -> KnownSeconds {
+        read_day(&self.day_path(date)).map(|day| day.facts.known_seconds()).unwrap_or_default()
+    }
+
     /// Works out emissions of a day again, without its samples: `price` gives its rows their prices.
     ///
     /// # Errors
@@ -236,13 +270,8 @@ impl Store {
         let damaged = |reason: String| StoreError::Damaged { path: path.clone(), reason };
         let day = read_day(&path)?;
         let buckets = day.manifest.buckets(self.time_zone);
-        let positions: HashMap<(&str, i64), usize> = runs
-            .iter()
-            .enumerate()
-            .map(|(position, run)| ((run.run_id.as_str(), run.start_ms), position))
-            .collect();
-        let run_of = |id: &str, start_ms: i64| positions.get(&(id, start_ms)).copied();
-        let (rows, embodied) = day.rows(&buckets, &run_of).map_err(damaged)?;
+        let positions = Positions::new(runs);
+        let (rows, embodied) = day.rows(&buckets, &positions).map_err(|wrong| wrong.in_day(date, &path))?;
         let count = rows.height();
         let rows = price(rows).map_err(|error| damaged(error.to_string()))?;
         let more = embodied.len();
@@ -361,12 +390,15 @@ fn columns(made: &Made<'_>, zone: Tz) -> Result<Vec<Column>, PolarsError> {
     let lengths = (0..rows).map(|row| window_of(row).map(Window::length_s));
     let lengths = lengths.chain(std::iter::repeat_n(Some(made.window.length_s()), more)).collect();
     let numbers = entries.column("run")?.u32()?;
-    let run = |row: usize| numbers.get(row).and_then(|run| made.runs.get(run as usize));
+    let run = |row: usize| numbers.get(row).map(|run| run as usize);
     let of_embodied = |row: usize| match embodied.get(row) {
-        Some((_, _, Beneficiary::Run(run), _)) => made.runs.get(*run),
+        Some((_, _, Beneficiary::Run(run), _)) => Some(*run),
         _ => None,
     };
-    let all_runs: Vec<Option<&Run>> = (0..rows).map(run).chain((0..more).map(of_embodied)).collect();
+    let positions: Vec<Option<usize>> = (0..rows).map(run).chain((0..more).map(of_embodied)).collect();
+    let all_runs: Vec<Option<&Run>> =
+        positions.iter().map(|run| run.and_then(|run| made.runs.get(run))).collect();
+    let twin = |run: &Option<usize>| run.and_then(|run| made.twins.get(run)).map(|twin| i64::from(*twin));
     let nodes = entries.column("node")?.str()?;
     let all_nodes: Vec<Option<&str>> =
         nodes.iter().chain(embodied.iter().map(|(node, ..)| Some(*node))).collect();
@@ -376,6 +408,7 @@ fn columns(made: &Made<'_>, zone: Tz) -> Result<Vec<Column>, PolarsError> {
         Column::new("bucket_s", Values::Number(lengths)),
         Column::new("site", Values::texts(all_nodes.iter().map(site_of))),
         Column::new("run_id", Values::texts(all_runs.iter().map(|run| run.map(|run| run.run_id.as_str())))),
+        Column::new("run_twin", Values::Count(positions.iter().map(twin).collect())),
         Column::new(
             "run_start",
             Values::Instant(all_runs.iter().map(|run| run.map(|run| run.start_ms)).collect()),
@@ -491,6 +524,30 @@ pub(super) fn read_manifest(path: &Path) -> Result<Option<DayManifest>, StoreErr
     manifest_of(&columns).map(Some).map_err(damaged)
 }
 
+/// Why the rows of a day cannot be used.
+pub(super) enum RowsError {
+    /// The file is not what it should be.
+    Damaged(String),
+    /// A row is of a run that nobody tells of.
+    UnknownRun,
+}
+
+impl From<String> for RowsError {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
+impl RowsError {
+    /// In the file `path` of a day.
+    pub(super) fn in_day(self, date: NaiveDate, path: &Path) -> StoreError {
+        match self {
+            Self::Damaged(reason) => StoreError::Damaged { path: path.to_path_buf(), reason },
+            Self::UnknownRun => StoreError::UnknownRun { date },
+        }
+    }
+}
+
 /// A day as it stands in its file.
 pub(super) struct Day {
     pub(super) manifest: DayManifest,
@@ -544,6 +601,13 @@ impl Day {
         }
     }
 
+    fn counts(&self, name: &str) -> Result<&[Option<i64>], String> {
+        match self.columns.values(name) {
+            Some(Values::Count(values)) => Ok(values),
+            _ => Err(format!("it has no counts `{name}`")),
+        }
+    }
+
     fn instants(&self, name: &str) -> Result<&[Option<i64>], String> {
         match self.columns.values(name) {
             Some(Values::Instant(values)) => Ok(values),
@@ -552,7 +616,7 @@ impl Day {
     }
 
     /// The rows whose buckets are in `period`, as the ledger's frame has them, and who had what of the making of devices. `buckets` are
-    /// all of the period; `run_of` is the position of a run by its id and start.
+    /// all of the period.
     ///
     /// # Errors
     ///
@@ -560,8 +624,8 @@ impl Day {
     pub(super) fn rows(
         &self,
         buckets: &[Window],
-        run_of: &dyn Fn(&str, i64) -> Option<usize>,
-    ) -> Result<(DataFrame, Vec<EmbodiedShare>), String> {
+        positions: &Positions<'_>,
+    ) -> Result<(DataFrame, Vec<EmbodiedShare>), RowsError> {
         let starts = self.instants("bucket_start")?;
         let components = self.texts("component")?;
         let bucket_of = |row: usize| -> Option<u32> {
@@ -572,18 +636,12 @@ impl Day {
         let is_embodied = |row: usize| components.get(row).copied().flatten() == Some(EMBODIED);
         let run_ids = self.texts("run_id")?;
         let run_starts = self.instants("run_start")?;
-        let mut last: Option<(&str, i64, Option<usize>)> = None;
-        let mut run = |row: usize| -> Option<usize> {
+        let run_twins = self.counts("run_twin")?;
+        let run = |row: usize| -> Option<usize> {
             let id = run_ids.get(row).copied().flatten()?;
             let start_ms = run_starts.get(row).copied().flatten()?;
-            match last {
-                Some((known, at_ms, run)) if known == id && at_ms == start_ms => run,
-                _ => {
-                    let found = run_of(id, start_ms);
-                    last = Some((id, start_ms, found));
-                    found
-                }
-            }
+            let twin = run_twins.get(row).copied().flatten().and_then(|twin| u32::try_from(twin).ok());
+            positions.of(id, start_ms, twin.unwrap_or_default())
         };
         let (mut chosen, mut bucket, mut runs) = (Vec::new(), Vec::new(), Vec::new());
         let mut shares = Vec::new();
@@ -598,7 +656,7 @@ impl Day {
                 let beneficiary = match kinds.get(row).copied().flatten() {
                     Some("run") => match run(row) {
                         Some(run) => Beneficiary::Run(run),
-                        None => return Err("a row is of a run that is not in `runs.parquet`".to_owned()),
+                        None => return Err(RowsError::UnknownRun),
                     },
                     Some("idle") => Beneficiary::Idle,
                     Some("infrastructure") => Beneficiary::Infrastructure,
@@ -609,7 +667,7 @@ impl Day {
             } else if let Some(found) = bucket_of(row) {
                 let of_run = run(row);
                 if of_run.is_none() && run_ids.get(row).copied().flatten().is_some() {
-                    return Err("a row is of a run that is not in `runs.parquet`".to_owned());
+                    return Err(RowsError::UnknownRun);
                 }
                 chosen.push(row);
                 bucket.push(found);
@@ -625,11 +683,14 @@ impl Day {
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub(super) fn run_keys(&self) -> Result<BTreeSet<(String, i64)>, String> {
+    pub(super) fn run_keys(&self) -> Result<BTreeSet<RunKey>, String> {
         let (ids, starts) = (self.texts("run_id")?, self.instants("run_start")?);
-        let keys = ids.into_iter().zip(starts).filter_map(|(id, start_ms)| Some((id?, (*start_ms)?)));
-        let distinct: BTreeSet<(&str, i64)> = keys.collect();
-        Ok(distinct.into_iter().map(|(id, start_ms)| (id.to_owned(), start_ms)).collect())
+        let keys =
+            ids.into_iter().zip(starts).zip(self.counts("run_twin")?).filter_map(|((id, start_ms), twin)| {
+                Some((id?, (*start_ms)?, u32::try_from((*twin)?).ok()?))
+            });
+        let distinct: BTreeSet<(&str, i64, u32)> = keys.collect();
+        Ok(distinct.into_iter().map(|(id, start_ms, twin)| (id.to_owned(), start_ms, twin)).collect())
     }
 
     fn frame(&self, chosen: &[usize], bucket: Vec<u32>, runs: Vec<Option<u32>>) -> Result<DataFrame, String> {

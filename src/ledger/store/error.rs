@@ -71,6 +71,18 @@ pub enum StoreError {
         /// The day.
         date: NaiveDate,
     },
+    /// A day was written while it was read.
+    #[error("{date} changed while it was read")]
+    Changing {
+        /// The day.
+        date: NaiveDate,
+    },
+    /// A day's rows are of runs that the kept job logs do not tell of.
+    #[error("{date} has rows of a run that is not in `runs.parquet`")]
+    UnknownRun {
+        /// The day.
+        date: NaiveDate,
+    },
     /// A job log cannot be kept.
     #[error("`{}` is a directory: the ledger keeps job logs that are files", path.display())]
     LogIsDirectory {
@@ -136,6 +148,10 @@ impl StoreError {
                     path.display()
                 )
             }
+            Self::UnknownRun { .. } => "run `wattledger backfill` again: with the job log that tells of it, read as before, or with the \
+                 samples of that day"
+                .to_owned(),
+            Self::Changing { .. } => "run the same command again".to_owned(),
             Self::NoDay { .. } => "`wattledger verify` says what the ledger has".to_owned(),
             Self::LogIsDirectory { path } => format!(
                 "make a table of it: `wattledger jobs {} > runs.csv`, then `--jobs runs.csv`",

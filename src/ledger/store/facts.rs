@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::runs::{Positions, RunKey};
 use crate::carbon::Footprint;
 use crate::jobs::Run;
 use crate::ledger::device::MethodBook;
@@ -20,8 +21,8 @@ use crate::meter::inventory::{DeviceKey, Machine};
 /// Everything but rows, inputs and totals.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Facts {
-    /// The runs that `runs` of nodes and `peaks_w` count, by id and start.
-    pub(super) runs: Vec<(String, i64)>,
+    /// The runs that `runs` of nodes and `peaks_w` count, by id, start and number.
+    pub(super) runs: Vec<RunKey>,
     /// Highest mean power over one minute, in watts, by position in `runs`.
     pub(super) peaks_w: Vec<(usize, f64)>,
     /// What runs used of what they held, by position in `runs`.
@@ -95,7 +96,7 @@ impl MethodFacts {
 
 impl Facts {
     /// Of the books of a day.
-    pub(super) fn of(books: &Books, runs: &[Run]) -> Self {
+    pub(super) fn of(books: &Books, runs: &[Run], twins: &[u32]) -> Self {
         let mut named: BTreeSet<usize> = books.peaks_w.keys().chain(books.held.keys()).copied().collect();
         for node in &books.nodes {
             named.extend(&node.runs_with_full_interval);
@@ -104,8 +105,10 @@ impl Facts {
         let place: BTreeMap<usize, usize> =
             named.iter().enumerate().map(|(place, run)| (*run, place)).collect();
         let places = |of: &BTreeSet<usize>| of.iter().filter_map(|run| place.get(run).copied()).collect();
-        let key =
-            |run: &usize| runs.get(*run).map(|run| (run.run_id.clone(), run.start_ms)).unwrap_or_default();
+        let key = |run: &usize| {
+            let twin = twins.get(*run).copied().unwrap_or_default();
+            runs.get(*run).map(|run| (run.run_id.clone(), run.start_ms, twin)).unwrap_or_default()
+        };
         let node = |node: &NodeBooks| NodeFacts {
             name: node.name.clone(),
             known: node.known,
@@ -138,6 +141,18 @@ impl Facts {
             stale_markers: books.read.stale_markers,
             left_out,
         }
+    }
+
+    /// Seconds of each device of which it is known what it used, by node, component and id.
+    pub(super) fn known_seconds(&self) -> super::KnownSeconds {
+        let mut found = super::KnownSeconds::new();
+        for node in &self.nodes {
+            for device in &node.devices {
+                let key = (node.name.clone(), device.component.to_string(), device.id.clone());
+                *found.entry(key).or_default() += device.covered_s + device.interpolated_s;
+            }
+        }
+        found
     }
 
     /// As a text that takes little room.
@@ -206,17 +221,17 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Adds a day. `run_of` is the position of a run by its id and start; `part` is the share of the day that is in the period.
+    /// Adds a day. `part` is the share of the day that is in the period.
     pub(super) fn add(
         &mut self,
         facts: Facts,
         balances: Balances,
         embodied: Vec<EmbodiedShare>,
-        run_of: &dyn Fn(&str, i64) -> Option<usize>,
+        positions: &Positions<'_>,
         part: f64,
     ) {
         let runs: Vec<Option<usize>> =
-            facts.runs.iter().map(|(id, start_ms)| run_of(id, *start_ms)).collect();
+            facts.runs.iter().map(|(id, start_ms, twin)| positions.of(id, *start_ms, *twin)).collect();
         let at = |place: &usize| runs.get(*place).copied().flatten();
         for (place, watts) in &facts.peaks_w {
             if let Some(run) = at(place) {

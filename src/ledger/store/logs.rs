@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, write_bytes, write_if_new};
-use crate::hash::file_sha256;
+use crate::hash::bytes_sha256;
 use crate::jobs::{self, JobLog};
 use crate::time::Window;
 
@@ -104,11 +105,11 @@ impl Store {
     ///
     /// Where it cannot be read, is no job log, or cannot be written.
     pub fn keep_log(&self, path: &Path, options: &LogOptions) -> Result<KeptLog, StoreError> {
-        let kept = described(path, options)?;
+        let bytes = content(path)?;
+        let kept = described(path, &bytes, options)?;
         let about = self.logs_directory().join(format!("{}.json", kept.sha256));
         let packed = self.log_path(&kept.sha256);
         if !packed.is_file() {
-            let bytes = fs::read(path).map_err(StoreError::io("read", path))?;
             let bytes = zstd::encode_all(bytes.as_slice(), 9).map_err(StoreError::io("pack", path))?;
             write_bytes(&packed, &bytes)?;
         }
@@ -134,10 +135,13 @@ impl Store {
         let mut kept = self.kept_logs()?;
         let mut places = BTreeMap::new();
         for (path, options) in more {
-            let log = described(path, options)?;
-            if kept.iter().all(|known| known.sha256 != log.sha256) {
-                places.insert(log.sha256.clone(), path.clone());
-                kept.push(log);
+            let log = described(path, &content(path)?, options)?;
+            match kept.iter_mut().find(|known| known.sha256 == log.sha256) {
+                Some(known) => known.options = log.options,
+                None => {
+                    places.insert(log.sha256.clone(), path.clone());
+                    kept.push(log);
+                }
             }
         }
         kept.sort_by(|left, right| (left.covered_ms, &left.sha256).cmp(&(right.covered_ms, &right.sha256)));
@@ -157,12 +161,36 @@ impl Store {
     }
 }
 
-fn described(path: &Path, options: &LogOptions) -> Result<KeptLog, StoreError> {
+/// The bytes of a log, unpacked, from a file, a pipe or standard input.
+fn content(path: &Path) -> Result<Vec<u8>, StoreError> {
     if path.is_dir() {
         return Err(StoreError::LogIsDirectory { path: path.to_path_buf() });
     }
-    let sha256 = file_sha256(path).map_err(StoreError::io("read", path))?;
-    let log = jobs::read(path, &options.parsed())?;
+    let failed = StoreError::io("read", path);
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).map_err(&failed)?;
+    } else {
+        bytes = fs::read(path).map_err(&failed)?;
+    }
+    loop {
+        bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+            let mut unpacked = Vec::new();
+            flate2::read::MultiGzDecoder::new(bytes.as_slice())
+                .read_to_end(&mut unpacked)
+                .map_err(&failed)?;
+            unpacked
+        } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            zstd::decode_all(bytes.as_slice()).map_err(&failed)?
+        } else {
+            return Ok(bytes);
+        };
+    }
+}
+
+fn described(path: &Path, bytes: &[u8], options: &LogOptions) -> Result<KeptLog, StoreError> {
+    let sha256 = bytes_sha256(bytes);
+    let log = jobs::read_from(bytes, path, &options.parsed())?;
     Ok(KeptLog {
         name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         options: options.clone(),

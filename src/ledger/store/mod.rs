@@ -30,13 +30,14 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-pub use day::{DayInputs, DayManifest, DayTotals};
-pub(super) use day::{Made, write_day};
+pub use day::{DayInputs, DayManifest, DayNode, DayTotals};
+pub(super) use day::{KnownSeconds, Made, write_day};
 pub use error::StoreError;
 pub use inputs::{BlockRef, RememberedSnapshot};
 pub use logs::{KeptLog, LogOptions, ReadLogs};
 pub use period::{LedgerPeriod, PeriodError};
 pub use runs::StoredRuns;
+pub(super) use runs::twins;
 pub use verify::{Finding, Verified};
 
 use crate::time::Window;
@@ -262,8 +263,15 @@ impl Store {
     pub fn time_range(&self) -> Result<Option<Window>, StoreError> {
         let dates = self.dates()?;
         let mut ends = Vec::new();
-        for date in dates.first().into_iter().chain(dates.last()) {
-            ends.extend(self.manifest(*date)?.map(|manifest| manifest.window()));
+        let (mut early, mut late) = (dates.iter(), dates.iter().rev());
+        // A day may have been taken out.
+        for from in [&mut early as &mut dyn Iterator<Item = &NaiveDate>, &mut late] {
+            for date in from {
+                if let Some(manifest) = self.manifest(*date)? {
+                    ends.push(manifest.window());
+                    break;
+                }
+            }
         }
         Ok(crate::time::span(&ends))
     }

@@ -1,11 +1,13 @@
 //! The books of a period, put together from the days of a ledger.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use polars::prelude::DataFrame;
 
 use super::facts::Merge;
+use super::runs::Positions;
 use super::{DayManifest, Store, StoreError, StoredRuns, day};
 use crate::carbon::Basis;
 use crate::jobs::Run;
@@ -104,13 +106,24 @@ pub struct LedgerPeriod {
 }
 
 impl Store {
-    /// Reads the days of `window`. Names of nodes in job logs go by `aliases`.
+    /// Reads the days of `window`, to be reported on in `zone`. Names of nodes in job logs go by `aliases`.
     ///
     /// # Errors
     ///
     /// [`PeriodError`] where there is none, where an end of the window lies inside a bucket, where days are priced by
     /// different bases, and where one is damaged.
-    pub fn period(&self, window: Window, aliases: &Aliases) -> Result<LedgerPeriod, PeriodError> {
+    pub fn period(&self, window: Window, zone: Tz, aliases: &Aliases) -> Result<LedgerPeriod, PeriodError> {
+        // A backfill may be at work between the runs and the days.
+        for _ in 0..2 {
+            match self.period_now(window, zone, aliases) {
+                Err(PeriodError::Store(StoreError::UnknownRun { .. } | StoreError::Changing { .. })) => {}
+                read => return read,
+            }
+        }
+        self.period_now(window, zone, aliases)
+    }
+
+    fn period_now(&self, window: Window, zone: Tz, aliases: &Aliases) -> Result<LedgerPeriod, PeriodError> {
         let runs = self.runs()?;
         let mut manifests = Vec::new();
         for date in self.dates()? {
@@ -148,28 +161,34 @@ impl Store {
                 buckets.push(bucket);
             }
         }
-        let positions: HashMap<(&str, i64), usize> = runs
-            .log
-            .runs
-            .iter()
-            .enumerate()
-            .map(|(position, run)| ((run.run_id.as_str(), run.start_ms), position))
-            .collect();
-        let run_of = |id: &str, start_ms: i64| positions.get(&(id, start_ms)).copied();
+        for (_, day) in local_days(window, zone) {
+            let after = buckets.partition_point(|bucket| bucket.start_ms < day.start_ms);
+            let cut = after.checked_sub(1).and_then(|before| buckets.get(before)).copied();
+            if let Some(bucket) =
+                cut.filter(|bucket| bucket.end_ms > day.start_ms && window.contains(day.start_ms))
+            {
+                return Err(PeriodError::CutsBucket { at_ms: day.start_ms, bucket });
+            }
+        }
+        let positions = Positions::new(&runs.log.runs);
         let mut merge = Merge::default();
         let mut entries: Option<DataFrame> = None;
         let (mut attributions, mut simulated, mut cut) = (Vec::new(), false, Vec::new());
         for manifest in &manifests {
             let day = day::read_day(&self.day_path(manifest.date))?;
+            let path = self.day_path(manifest.date);
+            if day.manifest.window() != manifest.window() {
+                return Err(StoreError::Changing { date: manifest.date }.into());
+            }
             let (rows, embodied) =
-                day.rows(&buckets, &run_of).map_err(|reason| damaged(reason, manifest.date))?;
+                day.rows(&buckets, &positions).map_err(|wrong| wrong.in_day(manifest.date, &path))?;
             let whole = manifest.window();
             let inside = whole.intersect(window).unwrap_or(whole);
             if inside != whole {
                 cut.push(manifest.date);
             }
             let part = inside.length_s() / whole.length_s().max(f64::MIN_POSITIVE);
-            merge.add(day.facts, day.manifest.balances.clone(), embodied, &run_of, part);
+            merge.add(day.facts, day.manifest.balances.clone(), embodied, &positions, part);
             entries = Some(match entries.take() {
                 None => rows,
                 Some(all) => all.vstack(&rows).map_err(|error| damaged(error.to_string(), manifest.date))?,
@@ -181,7 +200,6 @@ impl Store {
                 }
             }
         }
-        drop(positions);
         let (mut books, left_out) = merge.finish();
         books.nodes_without_series = without_series(&runs.log.runs, &books, window, aliases);
         let covered: Vec<Window> = manifests

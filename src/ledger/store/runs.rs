@@ -1,5 +1,6 @@
 //! `runs.parquet`: every run of the kept job logs, for people's own queries and for reports.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use parquet::data_type::ByteArray;
@@ -13,6 +14,51 @@ use crate::time::Window;
 
 const FILE: &str = "runs.parquet";
 const ABOUT: &str = "wattledger.runs";
+
+/// A run by its id, its start, and a number that tells those apart that share both, as tables made by hand may have them.
+pub(in crate::ledger) type RunKey = (String, i64, u32);
+
+/// The number of each run among those of the same id and start: by nodes, user and name, so that the order of logs is nothing to it.
+pub(in crate::ledger) fn twins(runs: &[Run]) -> Vec<u32> {
+    let mut same: HashMap<(&str, i64), Vec<usize>> = HashMap::with_capacity(runs.len());
+    for (position, run) in runs.iter().enumerate() {
+        same.entry((run.run_id.as_str(), run.start_ms)).or_default().push(position);
+    }
+    let mut numbers = vec![0; runs.len()];
+    for mut positions in same.into_values().filter(|positions| positions.len() > 1) {
+        positions.sort_by_cached_key(|position| {
+            let run = runs.get(*position);
+            run.map(|run| {
+                let nodes: Vec<&str> = run.allocations.iter().map(|part| part.node.as_str()).collect();
+                (nodes.join(" "), run.user.clone(), run.name.clone(), run.end_ms, run.restart)
+            })
+        });
+        for (number, position) in (0..).zip(positions) {
+            if let Some(slot) = numbers.get_mut(position) {
+                *slot = number;
+            }
+        }
+    }
+    numbers
+}
+
+/// Where each run stands.
+pub(in crate::ledger) struct Positions<'r>(HashMap<(&'r str, i64, u32), usize>);
+
+impl<'r> Positions<'r> {
+    pub(in crate::ledger) fn new(runs: &'r [Run]) -> Self {
+        let numbered = runs.iter().zip(twins(runs)).enumerate();
+        Self(
+            numbered
+                .map(|(position, (run, twin))| ((run.run_id.as_str(), run.start_ms, twin), position))
+                .collect(),
+        )
+    }
+
+    pub(in crate::ledger) fn of(&self, id: &str, start_ms: i64, twin: u32) -> Option<usize> {
+        self.0.get(&(id, start_ms, twin)).copied()
+    }
+}
 
 /// What stands beside the rows.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -115,6 +161,10 @@ fn columns(runs: &[Run]) -> serde_json::Result<Vec<Column>> {
     Ok(vec![
         text("run_id", &|run| Some(run.run_id.clone())),
         instant("start", &|run| Some(run.start_ms)),
+        Column::new(
+            "twin",
+            Values::Count(twins(runs).into_iter().map(|twin| Some(i64::from(twin))).collect()),
+        ),
         instant("end", &|run| run.end_ms),
         Column::new("restart", Values::Count(runs.iter().map(|run| Some(i64::from(run.restart))).collect())),
         text("job_id", &|run| Some(run.job_id.clone())),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
+use super::runs::{RunKey, twins};
 use super::{Store, StoreError, day};
 use crate::hash::bytes_sha256;
 use crate::time::{Window, local_day};
@@ -171,7 +172,7 @@ impl Store {
         Ok(verified)
     }
 
-    fn check_runs(&self, verified: &mut Verified) -> Result<BTreeSet<(String, i64)>, StoreError> {
+    fn check_runs(&self, verified: &mut Verified) -> Result<BTreeSet<RunKey>, StoreError> {
         const AGAIN: &str = "run `wattledger backfill` again: it writes the file from the kept job logs";
         let mut hashes = Vec::new();
         match self.kept_logs() {
@@ -207,7 +208,9 @@ impl Store {
                     verified.find("runs.parquet", "it is not of the job logs that are kept", AGAIN);
                 }
                 verified.runs = runs.log.runs.len() as u64;
-                Ok(runs.log.runs.into_iter().map(|run| (run.run_id, run.start_ms)).collect())
+                let twins = twins(&runs.log.runs);
+                let keys = runs.log.runs.into_iter().zip(twins);
+                Ok(keys.map(|(run, twin)| (run.run_id, run.start_ms, twin)).collect())
             }
             Err(error) => {
                 verified.find("runs.parquet", error.to_string(), AGAIN);

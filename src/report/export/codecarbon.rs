@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column, CsvWriter, DataFrame, PolarsResult, SerWriter as _};
+use polars::prelude::{Column, DataFrame, PolarsResult};
 
 use crate::ledger::store::LedgerPeriod;
+use crate::report::tables::{CellText, csv_as_is};
 use crate::sum::Sum;
 use crate::time::Window;
 use crate::units::{Joules, Seconds};
@@ -65,7 +66,7 @@ struct OfRun {
 }
 
 /// The table, as CSV: kWh, kg and W, as CodeCarbon has them.
-pub(super) fn table(period: &LedgerPeriod) -> PolarsResult<Vec<u8>> {
+pub(super) fn table(period: &LedgerPeriod, cells: CellText) -> PolarsResult<Vec<u8>> {
     let (entries, runs) = (&period.entries, &period.runs.log.runs);
     let numbers = entries.column("run")?.u32()?;
     let components = entries.column("component")?.str()?;
@@ -141,9 +142,7 @@ pub(super) fn table(period: &LedgerPeriod) -> PolarsResult<Vec<u8>> {
             Column::new(name.into(), values)
         })
         .collect();
-    let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut DataFrame::new(rows.len(), columns)?)?;
-    Ok(bytes)
+    csv_as_is(DataFrame::new(rows.len(), columns)?, cells)
 }
 
 /// As CodeCarbon writes it: without an offset. In UTC here.

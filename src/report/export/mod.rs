@@ -14,6 +14,7 @@ use ulid::Ulid;
 pub use series::{ExportSeries, series};
 
 use super::output::WriteError;
+use super::tables::CellText;
 use crate::ledger::store::LedgerPeriod;
 use crate::time::{DAY_MS, Window};
 use crate::tsdb::TsdbError;
@@ -70,6 +71,7 @@ pub fn export(
     period: &LedgerPeriod,
     form: Form,
     step_ms: i64,
+    cells: CellText,
     out: &Path,
 ) -> Result<Vec<PathBuf>, ExportError> {
     match form {
@@ -78,10 +80,10 @@ pub fn export(
             write_file(out, |file| openmetrics::write(&all, file))
         }
         Form::Tsdb => blocks(&series(period, step_ms)?, period, out),
-        Form::Csv => tables::csv(period, out),
+        Form::Csv => tables::csv(period, cells, out),
         Form::Parquet => tables::parquet(period, out),
         Form::Codecarbon => {
-            let bytes = codecarbon::table(period)?;
+            let bytes = codecarbon::table(period, cells)?;
             write_file(out, |file| file.write_all(&bytes))
         }
     }
@@ -115,7 +117,7 @@ fn blocks(all: &[ExportSeries], period: &LedgerPeriod, out: &Path) -> Result<Vec
     }
     let Some(window) = crate::time::span(&period.books.buckets) else { return Ok(Vec::new()) };
     let options = |window: Window| BlockOptions {
-        ulid: Some(name_of(window)),
+        ulid: Some(name_of(crate::time::whole_days(window))),
         meta_sections: std::collections::BTreeMap::from([(
             "wattledger".to_owned(),
             serde_json::json!({"export": "energy and emissions of a ledger"}),

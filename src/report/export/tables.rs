@@ -2,22 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{Column, CsvWriter, DataFrame, DataType, PolarsResult, SerWriter as _};
+use polars::prelude::{Column, DataFrame, DataType, PolarsResult};
 
 use super::ExportError;
 use crate::jobs::Run;
 use crate::ledger::store::LedgerPeriod;
 use crate::parquet_columns::{self, Column as Stored, Values};
 use crate::report::output::Outputs;
+use crate::report::tables::{CellText, csv_as_is};
 use crate::time::format_instant;
 
 /// `entries.csv` and `runs.csv`.
-pub(super) fn csv(period: &LedgerPeriod, out: &Path) -> Result<Vec<PathBuf>, ExportError> {
+pub(super) fn csv(period: &LedgerPeriod, cells: CellText, out: &Path) -> Result<Vec<PathBuf>, ExportError> {
     let mut outputs = Outputs::new(out, "");
     for (name, table) in [("entries.csv", entries(period)?), ("runs.csv", runs(period)?)] {
-        let mut bytes = Vec::new();
-        CsvWriter::new(&mut bytes).finish(&mut with_texts(table)?)?;
-        outputs.add(name, bytes);
+        outputs.add(name, csv_as_is(with_texts(table)?, cells)?);
     }
     Ok(outputs.write()?)
 }
