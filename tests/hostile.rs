@@ -406,7 +406,7 @@ fn configuration_and_intensity_files() {
         ended.stderr
     };
     assert_snapshot!(of(&["--config", "key.toml"]), @r#"
-    error: `key.toml` is not a valid configuration: line 3: unknown field `pew`, expected one of `name`, `time_zone`, `zone`, `pue`, `pue_series`, `gpu_in_node_meter`, `intensity`, `intensity_preference`, `contracts`, `matching`, `purchases`, `basis`
+    error: `key.toml` is not a valid configuration: line 3: unknown field `pew`, expected one of `name`, `time_zone`, `zone`, `pue`, `pue_series`, `gpu_in_node_meter`, `intensity`, `intensity_preference`, `contracts`, `matching`, `purchases`, `basis`, `price_per_kwh`, `currency`
     hint: docs/configuration.md lists every key
     "#);
     assert_snapshot!(of(&["--config", "syntax.toml"]), @r#"

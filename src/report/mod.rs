@@ -195,15 +195,15 @@ impl<'a> Report<'a> {
         if let Some(all) = summary.as_object_mut() {
             let statement = statement::summary(&self.entries, self.market.as_ref(), &self.subject)?;
             all.insert("statement".to_owned(), statement);
-            if let Some(price) = self.subject.price {
-                let facility_kwh = all.get("facility_energy_kwh").and_then(serde_json::Value::as_f64);
-                let cost = serde_json::json!({
+            let facility_kwh = all.get("facility_energy_kwh").and_then(serde_json::Value::as_f64);
+            let cost = self.subject.price.map(|price| {
+                serde_json::json!({
                     "currency": price.currency,
                     "per_kwh": price.per_kwh,
                     "total": facility_kwh.map(|kwh| price.of_kwh(kwh)),
-                });
-                all.insert("cost".to_owned(), cost);
-            }
+                })
+            });
+            all.insert("cost".to_owned(), serde_json::json!(cost));
         }
         Ok(summary)
     }
