@@ -630,7 +630,6 @@ fn a_recorded_prometheus_gives_the_same_figures() {
         eprintln!("skipped: `{}` is not there", live.display());
         return;
     }
-    let snapshot = snapshot_in(&live).unwrap();
     let directory = truth::fresh("ledger_live");
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_wattledger"))
@@ -640,32 +639,49 @@ fn a_recorded_prometheus_gives_the_same_figures() {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
-    let snapshot = snapshot.to_str().unwrap();
-    run(&["backfill", "--ledger", "ledger", "--snapshot", snapshot, "--zone", "DE"]);
-    let before = bytes(&directory.join("ledger"));
-    run(&["backfill", "--ledger", "ledger", "--snapshot", snapshot, "--zone", "DE"]);
-    assert_eq!(before, bytes(&directory.join("ledger")));
-    run(&["report", "--ledger", "ledger", "--no-charts", "--out", "one"]);
+    // Two snapshots of one server, and data directories as crashes left them, with logs that are no block yet.
+    let places =
+        ["snapshot_20261123T135522Z", "snapshot_20261123T135540Z", "data_after_kill9", "data_ooo_wbl_kill9"];
+    let places = places.map(|name| data_in(&live.join(name)));
+    let path = |place: usize| places[place].to_str().unwrap();
+    let mut arguments = vec!["backfill", "--ledger", "ledger", "--zone", "DE"];
+    (0..places.len()).for_each(|place| arguments.extend(["--snapshot", path(place)]));
+    run(&arguments);
+    for (number, order) in [[3, 0, 3, 2, 1], [1, 2, 0, 1, 3], [2, 3, 1, 0, 2]].into_iter().enumerate() {
+        let ledger = format!("pieces-{number}");
+        for place in order {
+            run(&["backfill", "--ledger", &ledger, "--zone", "DE", "--snapshot", path(place)]);
+        }
+        assert_same(&directory.join("ledger"), &directory.join(&ledger), &format!("{order:?}"));
+    }
+    let snapshot = path(0);
+    run(&["backfill", "--ledger", "one-ledger", "--snapshot", snapshot, "--zone", "DE"]);
+    run(&["report", "--ledger", "one-ledger", "--no-charts", "--out", "one"]);
     run(&["report", "--snapshot", snapshot, "--zone", "DE", "--no-charts", "--out", "other"]);
     for name in TABLES {
         assert_equal_tables(&directory.join("one").join(name), &directory.join("other").join(name));
     }
 }
 
-/// The first directory with blocks in it.
-fn snapshot_in(directory: &Path) -> Option<PathBuf> {
+/// The directory itself, or the one in it that holds blocks or a log.
+fn data_in(directory: &Path) -> PathBuf {
+    let holds = |path: &Path| {
+        let mut inside = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        inside.any(|path| {
+            path.join("meta.json").is_file() || path.file_name().is_some_and(|name| name == "wal")
+        })
+    };
+    if holds(directory) {
+        return directory.to_path_buf();
+    }
     let mut inside: Vec<PathBuf> = std::fs::read_dir(directory)
-        .ok()?
+        .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
         .collect();
     inside.sort();
-    if inside.iter().any(|path| path.join("meta.json").is_file()) {
-        return Some(directory.to_path_buf());
-    }
-    inside.iter().find_map(|path| snapshot_in(path))
+    inside.into_iter().find(|path| holds(path)).unwrap()
 }
-
 fn number(row: &truth::Row, column: &str) -> f64 {
     row.text(column).parse().unwrap_or(0.0)
 }

@@ -356,7 +356,7 @@ fn one_run_and_none() {
         page.resize(1440, 900, false);
         page.open(&path);
         is_accessible(&mut page);
-        assert_eq!(page.eval("document.querySelectorAll('figure').length"), 4);
+        assert_eq!(page.eval("document.querySelectorAll('figure').length"), 11);
         let rows = page.eval("document.querySelectorAll('#runs-table tbody tr').length");
         assert_eq!(rows, runs);
         fits_every_window(&mut page, name);

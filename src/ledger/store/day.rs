@@ -239,7 +239,7 @@ fn write(
     .map_err(|error| damaged(error.to_string()))?;
     match failed {
         Some(reason) => Err(damaged(reason)),
-        None => write_bytes(path, &bytes).map(|()| manifest),
+        None => write_new_day(path, &bytes).map(|()| manifest),
     }
 }
 
@@ -303,6 +303,38 @@ impl Store {
         };
         write(&path, &columns, manifest, facts)
     }
+}
+
+/// Writes the file of a day. A day that is new appears with its directory in one step, so that an empty directory is always a loss.
+fn write_new_day(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return write_bytes(path, bytes);
+    };
+    let Some(entries) = directory.parent().filter(|_| !directory.exists()) else {
+        return write_bytes(path, bytes);
+    };
+    fs::create_dir_all(entries).map_err(StoreError::io("make", entries))?;
+    let place = tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(entries);
+    let place = place.map_err(StoreError::io("make a directory in", entries))?;
+    write_bytes(&place.path().join(name), bytes)?;
+    open_to_all(place.path())?;
+    fs::rename(place.path(), directory).map_err(StoreError::io("write", path))?;
+    // It has another name now.
+    let _ = place.keep();
+    super::sync_directory(directory)
+}
+
+/// A temporary directory is private; what is kept is as open as any directory its user makes.
+#[cfg(unix)]
+fn open_to_all(directory: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory, mode).map_err(StoreError::io("open to others", directory))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// The columns that prices are in.

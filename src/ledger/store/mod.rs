@@ -178,14 +178,16 @@ impl Store {
             Err(fs::TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
         }
         for leftover in self.leftovers()? {
-            fs::remove_file(&leftover).map_err(StoreError::io("remove", &leftover))?;
+            let removed =
+                if leftover.is_dir() { fs::remove_dir_all(&leftover) } else { fs::remove_file(&leftover) };
+            removed.map_err(StoreError::io("remove", &leftover))?;
         }
         Ok(WriteLock { _file: file })
     }
 
     /// Files that an interrupted writer left.
     pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut places = vec![self.directory.clone(), self.logs_directory()];
+        let mut places = vec![self.directory.clone(), self.logs_directory(), self.directory.join(ENTRIES)];
         places.extend(
             self.dates()?.into_iter().filter_map(|date| Some(self.day_path(date).parent()?.to_path_buf())),
         );
