@@ -596,6 +596,9 @@ fn a_ledger_that_is_none_is_told_apart() {
     );
     let (code, text) = said(&["backfill", "--ledger", "snapshot", "--snapshot", "snapshot"]);
     assert!(code == Some(2) && text.contains("holds other files"), "{text}");
+    backfill(&cluster, "empty", &[], &[]);
+    let (code, text) = said(&["report", "--ledger", "empty"]);
+    assert!(code == Some(2) && text.contains("error: the ledger has no day yet"), "{text}");
     backfill(&cluster, "ledger", &[&cluster.directory.join("snapshot")], &[]);
     let (code, text) = said(&["report", "--ledger", "ledger", "--month", "2023-01"]);
     assert!(

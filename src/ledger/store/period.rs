@@ -25,7 +25,7 @@ pub enum PeriodError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It has no day of it.
-    #[error("the ledger has no day in {window}{}", what_there_is(*.has))]
+    #[error("{}", nothing(*.window, *.has))]
     Nothing {
         /// The period.
         window: Window,
@@ -54,8 +54,11 @@ pub enum PeriodError {
     },
 }
 
-fn what_there_is(has: Option<Window>) -> String {
-    has.map_or_else(|| ": it is empty".to_owned(), |window| format!(": it goes from {window}"))
+fn nothing(window: Window, has: Option<Window>) -> String {
+    has.map_or_else(
+        || "the ledger has no day yet".to_owned(),
+        |has| format!("the ledger has no day in {window}: it goes from {has}"),
+    )
 }
 
 impl PeriodError {
