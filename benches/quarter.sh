@@ -51,11 +51,14 @@ echo "in pieces, in random order, with repeats: $((SECONDS - began)) s"
 diff --recursive one many && echo "the same bytes"
 
 killed=0
+# The shell says of each that it was killed.
+exec 3>&2 2>/dev/null
 while ! {
     timeout --signal=KILL "0.$((RANDOM % 900 + 100))" \
-        "$wattledger" backfill --ledger killed --snapshot pieces/* --jobs cluster/sacct.txt "${flags[@]}" 2>/dev/null ||
+        "$wattledger" backfill --ledger killed --snapshot pieces/* --jobs cluster/sacct.txt "${flags[@]}" ||
         ((++killed >= ${KILLS:-20}))
 }; do :; done
+exec 2>&3
 "$wattledger" backfill --ledger killed --snapshot pieces/* --jobs cluster/sacct.txt "${flags[@]}"
 diff --recursive one killed && echo "killed $killed times: the same bytes"
 timed "verify" "$wattledger" verify --ledger one >verified

@@ -213,12 +213,16 @@ fn from_ledger(
         file: &file,
         config: config.as_ref(),
     };
-    let read = FromLedger::read(&asked(window))?;
+    let mut read = FromLedger::read(&asked(window))?;
     let earlier = match &args.compare {
         Some(text) => {
             let now = args.inputs.asked_period(zone)?;
             let (now, then, window) = ledger_report::earlier(text, now, window, zone)?;
-            Some((now, then, FromLedger::read(&asked(window))?))
+            let earlier = FromLedger::read(&asked(window))?;
+            // A part of a month is no month.
+            let notes = earlier.period.notes.iter().map(|note| format!("{then}: {note}"));
+            read.provenance.notes.extend(notes);
+            Some((now, then, earlier))
         }
         None => None,
     };

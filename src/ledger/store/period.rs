@@ -203,6 +203,10 @@ impl Store {
                 }
             }
         }
+        // A piece for each day would make every look at a row a search.
+        if let Some(all) = &mut entries {
+            all.rechunk_mut();
+        }
         let (mut books, left_out) = merge.finish();
         books.nodes_without_series = without_series(&runs.log.runs, &books, window, aliases);
         let covered: Vec<Window> = manifests
