@@ -8,11 +8,11 @@ use super::inputs::{PriceArgs, RuleArgs, prices_of, with_zones};
 use super::job_log::JobsArgs;
 use super::output::{bar, data, note};
 use super::{Failure, Outcome};
-use crate::config::{ConfigError, Plan, Request, find_file, log_time_zone, reporting_zone};
+use crate::config::{Plan, Request, find_file, from_to, log_time_zone, reporting_zone};
 use crate::figures::{energy, mass};
 use crate::ledger::backfill::{Action, Backfill, DayDone, DayPlan, restated};
 use crate::ledger::store::{ReadLogs, RememberedSnapshot, Store};
-use crate::time::{Window, parse_instant, span};
+use crate::time::{Window, span};
 use crate::units::Joules;
 
 /// Days from snapshots and job logs into a ledger on disk, safe to stop and to repeat.
@@ -144,7 +144,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         store.write_runs(&logs)?;
         logs
     };
-    let window = asked_days(args, store.time_zone())?;
+    let (from, to) = from_to(&args.from, &args.to, store.time_zone())?;
+    let window = Window::new(from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX));
     let request =
         Request { time_zone: Some(store.time_zone().name().to_owned()), is_day_by_day: true, ..request };
     let request = with_zones(&request, Some(&logs.log));
@@ -186,20 +187,6 @@ fn available(store: &Store, snapshots: &[RememberedSnapshot]) -> Result<Option<W
     windows.sort_unstable();
     let end_ms = windows.iter().map(|window| window.end_ms).max();
     Ok(span(&windows).zip(end_ms).map(|(all, end_ms)| Window::new(all.start_ms, end_ms)))
-}
-
-/// `--from` and `--to`.
-fn asked_days(args: &Args, zone: chrono_tz::Tz) -> Result<Window, Failure> {
-    let instant = |flag: &str, text: &Option<String>| {
-        let parsed = text.as_deref().map(|text| parse_instant(text, zone)).transpose();
-        parsed.map_err(|error| ConfigError::Value {
-            setting: flag.to_owned(),
-            reason: error.to_string(),
-            hint: None,
-        })
-    };
-    let (from, to) = (instant("--from", &args.from)?, instant("--to", &args.to)?);
-    Ok(Window::new(from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)))
 }
 
 fn bring_up_to_date(

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::provenance::{job_counts, node_notes};
-use crate::config::{ConfigError, ConfigFile, LedgerPlan, Request};
+use crate::config::{ConfigError, ConfigFile, LedgerPlan, Request, from_to};
 use crate::hash::file_sha256;
 use crate::ledger::store::{LedgerPeriod, Store};
 use crate::period::Period;
 use crate::report::{InputFile, Provenance, Subject};
-use crate::time::{Window, parse_instant};
+use crate::time::Window;
 
 /// A period of a ledger, read, and what a report on it needs.
 pub(super) struct FromLedger {
@@ -33,15 +33,7 @@ pub(super) struct Asked<'a> {
 
 /// `--from` and `--to`, or all that the ledger has.
 pub(super) fn window(store: &Store, request: &Request, zone: chrono_tz::Tz) -> Result<Window, Failure> {
-    let instant = |flag: &str, text: &Option<String>| {
-        let parsed = text.as_deref().map(|text| parse_instant(text, zone)).transpose();
-        parsed.map_err(|error| ConfigError::Value {
-            setting: flag.to_owned(),
-            reason: error.to_string(),
-            hint: None,
-        })
-    };
-    let (from, to) = (instant("--from", &request.from)?, instant("--to", &request.to)?);
+    let (from, to) = from_to(&request.from, &request.to, zone)?;
     let all = store.time_range()?.unwrap_or(Window::new(0, 0));
     Ok(Window::new(from.unwrap_or(all.start_ms), to.unwrap_or(all.end_ms)))
 }

@@ -16,7 +16,7 @@ use crate::carbon::Matching;
 use crate::config::{ConfigError, Defaults, Request, find_file, reporting_zone};
 use crate::ledger::Books;
 use crate::ledger::store::Store;
-use crate::report::{Before, CellText, Formats, GroupBy, Report, SplitBy, Subject};
+use crate::report::{CellText, Formats, GroupBy, Report, SplitBy, Subject};
 
 /// Energy and emissions of every run, user and node: a page, CSV tables and charts.
 ///
@@ -232,7 +232,7 @@ fn from_ledger(
     };
     let mut report = Report::new(read.subject(), read.period.entries.clone())?;
     if let (Some((now, then, _)), Some(earlier)) = (&earlier, &earlier_report) {
-        report = report.beside(Before { now: now.clone(), then: then.clone(), report: earlier });
+        report = report.beside(now.clone(), then.clone(), earlier)?;
     }
     let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &read.provenance);

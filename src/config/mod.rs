@@ -24,7 +24,7 @@ pub use intensity::StatementPlan;
 pub use ledger::LedgerPlan;
 pub(crate) use plan::find_file;
 pub use plan::{
-    Defaults, Plan, Request, clock_named, jobs_time_zone, log_time_zone, log_window, period_of,
+    Defaults, Plan, Request, clock_named, from_to, jobs_time_zone, log_time_zone, log_window, period_of,
     reporting_zone,
 };
 pub use whatif::question;

@@ -448,6 +448,23 @@ pub(super) fn time_zone(setting: &str, name: &str) -> Result<Tz, ConfigError> {
     })
 }
 
+/// `--from` and `--to` as instants (UTC, ms); those without an offset are of `zone`.
+///
+/// # Errors
+///
+/// Where one of them is no time, naming the flag.
+pub fn from_to(
+    from: &Option<String>,
+    to: &Option<String>,
+    zone: Tz,
+) -> Result<(Option<i64>, Option<i64>), ConfigError> {
+    let instant = |flag: &str, text: &Option<String>| {
+        let parsed = text.as_deref().map(|text| parse_instant(text, zone)).transpose();
+        parsed.map_err(|error| value(flag, error.to_string(), None))
+    };
+    Ok((instant("--from", from)?, instant("--to", to)?))
+}
+
 /// The time asked for, cut to what the source has.
 fn window(
     request: &Request,
@@ -455,13 +472,7 @@ fn window(
     available: Option<Window>,
     notes: &mut Vec<String>,
 ) -> Result<Window, ConfigError> {
-    let parse = |flag: &str, text: &Option<String>| {
-        text.as_deref()
-            .map(|text| parse_instant(text, zone))
-            .transpose()
-            .map_err(|error| value(flag, error.to_string(), None))
-    };
-    let (from, to) = (parse("--from", &request.from)?, parse("--to", &request.to)?);
+    let (from, to) = from_to(&request.from, &request.to, zone)?;
     if let (Some(from), Some(to)) = (from, to)
         && to <= from
     {

@@ -81,6 +81,18 @@ pub struct Run {
     pub recorded_energy_j: Option<f64>,
 }
 
+impl Run {
+    /// What it held on all nodes together; `None` if the log does not say of one of them.
+    pub fn total(&self, of: impl Fn(&Allocation) -> Option<f64>) -> Option<f64> {
+        self.allocations.iter().map(of).try_fold(0.0, |sum, amount| Some(sum + amount?))
+    }
+
+    /// Its nodes in the log's names, with blanks between.
+    pub fn node_names(&self) -> String {
+        self.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A CPU time that a log can mean: schedulers that do not gather it write nought.
 fn plausible_cpu_time_s(seconds: f64) -> Option<f64> {
     (seconds > 0.0 && seconds < 1e12).then_some(seconds)

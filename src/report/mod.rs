@@ -135,14 +135,15 @@ pub struct Report<'a> {
 }
 
 /// An earlier period beside a report.
-#[derive(Clone)]
-pub struct Before<'a> {
+pub(crate) struct Before<'a> {
     /// What the report's own period is called.
-    pub now: String,
+    now: String,
     /// What the earlier one is called.
-    pub then: String,
+    then: String,
     /// Its report.
-    pub report: &'a Report<'a>,
+    report: &'a Report<'a>,
+    /// `change.csv`.
+    change: DataFrame,
 }
 
 impl<'a> Report<'a> {
@@ -241,7 +242,7 @@ impl<'a> Report<'a> {
         let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(out, suffix);
         if let Some(before) = &self.before {
-            outputs.add("change.csv", tables::csv(&change::table(self, before.report)?, formats.cells)?);
+            outputs.add("change.csv", tables::csv(&before.change, formats.cells)?);
         }
         let summary = self.summary()?;
         let digest = self.digest_of(&summary)?;
@@ -305,9 +306,14 @@ impl<'a> Report<'a> {
     }
 
     /// The same, with an earlier period to stand beside it in `change.csv`.
-    #[must_use]
-    pub fn beside(self, before: Before<'a>) -> Self {
-        Self { before: Some(before), ..self }
+    /// Both are called by name.
+    ///
+    /// # Errors
+    ///
+    /// Only if Polars refuses the table.
+    pub fn beside(self, now: String, then: String, report: &'a Report<'a>) -> Result<Self, ReportError> {
+        let change = change::table(&self, report)?;
+        Ok(Self { before: Some(Before { now, then, report, change }), ..self })
     }
 }
 

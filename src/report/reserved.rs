@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
-use crate::jobs::{Allocation, Run};
+use crate::jobs::Run;
 use crate::ledger::{Books, HeldUse};
 use crate::sum::Sum;
 use crate::time::{Window, span};
@@ -58,19 +58,16 @@ pub(super) fn of_run(run: &Run, used: HeldUse, log_end_ms: Option<i64>, window: 
     let end_ms = run.end_ms.or(log_end_ms).unwrap_or(run.start_ms);
     let whole = Window::new(run.start_ms, end_ms);
     let inside_s = whole.intersect(window).map_or(0.0, Window::length_s);
-    let total = |of: fn(&Allocation) -> Option<f64>| {
-        run.allocations.iter().map(of).try_fold(0.0, |sum, amount| Some(sum + amount?))
-    };
     let mut reserved = Reserved::default();
-    let cpu_h = total(|part| part.cpus).map(|cpus| cpus * inside_s / HOUR_S);
+    let cpu_h = run.total(|part| part.cpus).map(|cpus| cpus * inside_s / HOUR_S);
     let part = if whole.length_s() > 0.0 { inside_s / whole.length_s() } else { 0.0 };
     match (cpu_h, run.cpu_time_s.filter(|_| run.end_ms.is_some())) {
         (Some(held), Some(seconds)) => reserved.cpu.add(Some(held), held, seconds * part / HOUR_S),
         (held, _) => reserved.cpu.add(held, 0.0, 0.0),
     }
-    let gpu_h = total(|part| part.gpus).map(|gpus| gpus * inside_s / HOUR_S);
+    let gpu_h = run.total(|part| part.gpus).map(|gpus| gpus * inside_s / HOUR_S);
     reserved.gpu.add(gpu_h, used.gpu_known_s / HOUR_S, used.gpu_busy_s / HOUR_S);
-    let memory = total(|part| part.memory_bytes).map(|bytes| bytes * inside_s / HOUR_S / GB);
+    let memory = run.total(|part| part.memory_bytes).map(|bytes| bytes * inside_s / HOUR_S / GB);
     let scale = HOUR_S * GB;
     reserved.memory.add(memory, used.memory_known_bytes_s / scale, used.memory_used_bytes_s / scale);
     reserved
@@ -147,6 +144,7 @@ pub(super) fn table(books: &Books, runs: &[Run]) -> PolarsResult<DataFrame> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Allocation;
 
     #[test]
     fn hours_by_hand() {

@@ -85,9 +85,6 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
     let number = |name: &str, value: &dyn Fn(&Run) -> Option<f64>| {
         Column::new(name.into(), chosen.iter().map(|run| value(run)).collect::<Vec<Option<f64>>>())
     };
-    let total = |run: &Run, amount: &dyn Fn(&crate::jobs::Allocation) -> Option<f64>| {
-        run.allocations.iter().map(amount).try_fold(0.0, |sum, amount| Some(sum + amount?))
-    };
     let window = span(&books.buckets).unwrap_or(Window::new(0, 0));
     let log_end_ms = books.jobs_covered.map(|covered| covered.end_ms);
     DataFrame::new(
@@ -107,11 +104,9 @@ fn identity(listed: &[usize], books: &Books, runs: &[Run]) -> PolarsResult<DataF
                 let whole = Window::new(run.start_ms, run.end_ms.or(log_end_ms).unwrap_or(run.start_ms));
                 Some(whole.intersect(window).map_or(0.0, Window::length_s))
             }),
-            text("nodes", &|run| {
-                run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
-            }),
-            number("cpus", &|run| total(run, &|part| part.cpus)),
-            number("gpus", &|run| total(run, &|part| part.gpus)),
+            text("nodes", &|run| run.node_names()),
+            number("cpus", &|run| run.total(|part| part.cpus)),
+            number("gpus", &|run| run.total(|part| part.gpus)),
         ],
     )
 }

@@ -24,7 +24,7 @@ use crate::uncertainty::{Bounds, Widths};
 /// Names of what stands beside the rows.
 const MANIFEST: &str = "wattledger.day";
 const MANIFEST_HASH: &str = "wattledger.day.sha256";
-const FACTS: &str = "wattledger.facts";
+pub(super) const FACTS: &str = "wattledger.facts";
 /// The component of rows that tell what falls on whom of a device's making; they have no energy.
 pub(super) const EMBODIED: &str = "embodied";
 
@@ -213,7 +213,7 @@ pub(in crate::ledger) fn write_day(store: &Store, made: &Made<'_>) -> Result<Day
     write(&path, &columns, manifest, facts)
 }
 
-fn write(
+pub(super) fn write(
     path: &Path,
     columns: &[Column],
     mut manifest: DayManifest,
@@ -251,58 +251,6 @@ impl Store {
     pub(in crate::ledger) fn known_seconds(&self, date: NaiveDate) -> KnownSeconds {
         read_day(&self.day_path(date)).map(|day| day.facts.known_seconds()).unwrap_or_default()
     }
-
-    /// Works out emissions of a day again, without its samples: `price` gives its rows their prices.
-    ///
-    /// # Errors
-    ///
-    /// Where the day is not there, is damaged, or cannot be written.
-    pub(in crate::ledger) fn reprice_day(
-        &self,
-        date: NaiveDate,
-        runs: &[Run],
-        prices: String,
-        basis: String,
-        attributions: Vec<String>,
-        price: impl FnOnce(DataFrame) -> Result<DataFrame, PolarsError>,
-    ) -> Result<DayManifest, StoreError> {
-        let path = self.day_path(date);
-        let damaged = |reason: String| StoreError::Damaged { path: path.clone(), reason };
-        let day = read_day(&path)?;
-        let buckets = day.manifest.buckets(self.time_zone);
-        let positions = Positions::new(runs);
-        let (rows, embodied) = day.rows(&buckets, &positions).map_err(|wrong| wrong.in_day(date, &path))?;
-        let count = rows.height();
-        let rows = price(rows).map_err(|error| damaged(error.to_string()))?;
-        let more = embodied.len();
-        let mut columns = day.columns.columns;
-        if columns.first().map_or(0, |column| column.values.len()) != count + more {
-            return Err(damaged("rows lie outside of its buckets".to_owned()));
-        }
-        for name in PRICES {
-            let found = columns.iter_mut().find(|column| column.name == name);
-            let Some(column) = found else { return Err(damaged(format!("it has no `{name}`"))) };
-            column.values = repriced(&rows, name, more).map_err(|error| damaged(error.to_string()))?;
-        }
-        let facts = day.columns.metadata.into_iter().find(|(name, _)| name == FACTS);
-        let facts = facts.map(|(_, text)| text).unwrap_or_default();
-        let before = day.manifest.totals;
-        let manifest = DayManifest {
-            layout: super::LAYOUT,
-            wattledger_version: env!("CARGO_PKG_VERSION").to_owned(),
-            basis,
-            attributions,
-            inputs: DayInputs { prices, ..day.manifest.inputs },
-            totals: DayTotals {
-                covered_s: before.covered_s,
-                interpolated_s: before.interpolated_s,
-                expected_s: before.expected_s,
-                ..sums(&columns)
-            },
-            ..day.manifest
-        };
-        write(&path, &columns, manifest, facts)
-    }
 }
 
 /// Writes the file of a day. A day that is new appears with its directory in one step, so that an empty directory is always a loss.
@@ -335,34 +283,6 @@ fn open_to_all(directory: &Path) -> Result<(), StoreError> {
 #[cfg(not(unix))]
 fn open_to_all(_: &Path) -> Result<(), StoreError> {
     Ok(())
-}
-
-/// The columns that prices are in.
-const PRICES: [&str; 11] = [
-    "pue",
-    "facility_energy_j",
-    "zone",
-    "intensity_gco2e_per_kwh",
-    "intensity_tier",
-    "intensity_estimated",
-    "basis",
-    "factor_source",
-    "factor_release",
-    "emissions_gco2e",
-    "upstream_gco2e",
-];
-
-/// The values of such a column, with those of `more` rows without energy.
-fn repriced(rows: &DataFrame, name: &str, more: usize) -> Result<Values, PolarsError> {
-    let column = rows.column(name)?;
-    if let Ok(values) = column.f64() {
-        let nothing = (name == "facility_energy_j").then_some(0.0);
-        return Ok(Values::Number(values.iter().chain(std::iter::repeat_n(nothing, more)).collect()));
-    }
-    if let Ok(values) = column.bool() {
-        return Ok(Values::Flag(values.iter().chain(std::iter::repeat_n(None, more)).collect()));
-    }
-    Ok(Values::texts(column.str()?.iter().chain(std::iter::repeat_n(None, more))))
 }
 
 /// The columns of the frame that stand in the file as they are: name here, name in the frame.

@@ -18,6 +18,7 @@ mod facts;
 mod inputs;
 mod logs;
 mod period;
+mod reprice;
 mod runs;
 mod verify;
 

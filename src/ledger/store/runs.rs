@@ -28,10 +28,7 @@ pub(in crate::ledger) fn twins(runs: &[Run]) -> Vec<u32> {
     for mut positions in same.into_values().filter(|positions| positions.len() > 1) {
         positions.sort_by_cached_key(|position| {
             let run = runs.get(*position);
-            run.map(|run| {
-                let nodes: Vec<&str> = run.allocations.iter().map(|part| part.node.as_str()).collect();
-                (nodes.join(" "), run.user.clone(), run.name.clone(), run.end_ms, run.restart)
-            })
+            run.map(|run| (run.node_names(), run.user.clone(), run.name.clone(), run.end_ms, run.restart))
         });
         for (number, position) in (0..).zip(positions) {
             if let Some(slot) = numbers.get_mut(position) {
@@ -153,9 +150,6 @@ fn columns(runs: &[Run]) -> serde_json::Result<Vec<Column>> {
     let instant = |name: &str, of: &dyn Fn(&Run) -> Option<i64>| {
         Column::new(name, Values::Instant(runs.iter().map(of).collect()))
     };
-    let total = |run: &Run, of: &dyn Fn(&crate::jobs::Allocation) -> Option<f64>| {
-        run.allocations.iter().map(of).try_fold(0.0, |sum, amount| Some(sum + amount?))
-    };
     let allocations: Vec<String> =
         runs.iter().map(|run| serde_json::to_string(&run.allocations)).collect::<serde_json::Result<_>>()?;
     Ok(vec![
@@ -175,12 +169,10 @@ fn columns(runs: &[Run]) -> serde_json::Result<Vec<Column>> {
         text("state", &|run| Some(run.state.clone())),
         text("stage", &|run| Some(run.stage.clone())),
         text("zone", &|run| run.zone.clone()),
-        text("nodes", &|run| {
-            Some(run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" "))
-        }),
-        number("cpus", &|run| total(run, &|part| part.cpus)),
-        number("memory_bytes", &|run| total(run, &|part| part.memory_bytes)),
-        number("gpus", &|run| total(run, &|part| part.gpus)),
+        text("nodes", &|run| Some(run.node_names())),
+        number("cpus", &|run| run.total(|part| part.cpus)),
+        number("memory_bytes", &|run| run.total(|part| part.memory_bytes)),
+        number("gpus", &|run| run.total(|part| part.gpus)),
         number("cpu_time_s", &|run| run.cpu_time_s),
         number("functional_units", &|run| run.functional_units),
         number("scheduler_energy_j", &|run| run.recorded_energy_j),

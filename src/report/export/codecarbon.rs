@@ -105,8 +105,8 @@ pub(super) fn table(period: &LedgerPeriod, cells: CellText) -> PolarsResult<Vec<
         };
         let kilograms = sums.emissions_g.map(|grams| grams.value() / 1000.0);
         let rate = kilograms.filter(|_| seconds > 0.0).map(|kilograms| kilograms / seconds);
-        let gpus = run.allocations.iter().map(|part| part.gpus).try_fold(0.0, |sum, gpus| Some(sum + gpus?));
-        let cpus = run.allocations.iter().map(|part| part.cpus).try_fold(0.0, |sum, cpus| Some(sum + cpus?));
+        let gpus = run.total(|part| part.gpus);
+        let cpus = run.total(|part| part.cpus);
         let text = |number: Option<f64>| number.map(|number: f64| number.to_string()).unwrap_or_default();
         let it_j = sums.all_j.value();
         rows.push(BTreeMap::from([

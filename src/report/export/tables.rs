@@ -105,9 +105,7 @@ fn runs(period: &LedgerPeriod) -> PolarsResult<DataFrame> {
         Column::new(name.into(), runs.iter().map(|run| of(run)).collect::<Vec<String>>())
     };
     let total = |name: &str, of: fn(&crate::jobs::Allocation) -> Option<f64>| {
-        let sums = runs
-            .iter()
-            .map(|run| run.allocations.iter().map(of).try_fold(0.0, |sum, amount| Some(sum + amount?)));
+        let sums = runs.iter().map(|run| run.total(of));
         Column::new(name.into(), sums.collect::<Vec<Option<f64>>>())
     };
     DataFrame::new(
@@ -126,9 +124,7 @@ fn runs(period: &LedgerPeriod) -> PolarsResult<DataFrame> {
             text("partition", &|run| run.partition.clone()),
             text("state", &|run| run.state.clone()),
             text("stage", &|run| run.stage.clone()),
-            text("nodes", &|run| {
-                run.allocations.iter().map(|part| part.node.as_str()).collect::<Vec<_>>().join(" ")
-            }),
+            text("nodes", &|run| run.node_names()),
             total("cpus", |part| part.cpus),
             total("memory_bytes", |part| part.memory_bytes),
             total("gpus", |part| part.gpus),

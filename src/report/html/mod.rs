@@ -149,7 +149,7 @@ fn sheets(report: &Report<'_>) -> Result<Vec<Sheet>, ReportError> {
                 ],
                 highest: None,
             },
-            &super::change::table(report, before.report)?,
+            &before.change,
         )?);
     }
     sheets.push(Sheet::new(
