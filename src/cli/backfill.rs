@@ -10,7 +10,7 @@ use super::output::{bar, data, note};
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file, from_to, log_time_zone, reporting_zone};
 use crate::figures::{energy, mass};
-use crate::ledger::backfill::{Action, Backfill, DayDone, DayPlan, restated};
+use crate::ledger::backfill::{Action, Backfill, DayDone, DayPlan, Shard, restated};
 use crate::ledger::store::{ReadLogs, RememberedSnapshot, Store};
 use crate::time::{Window, span};
 use crate::units::Joules;
@@ -31,6 +31,10 @@ use crate::units::Joules;
   Each night, from cron (wattledger.toml has the zone; nothing is printed unless something is wrong):
   wattledger backfill --ledger /srv/ledger --snapshot /srv/snapshots/latest --jobs /srv/sacct/latest.txt --quiet
 
+  A year in eight parts, as a Slurm job array; then once without --shard, and `wattledger verify`:
+  sbatch --array=1-8 --wrap 'wattledger backfill --ledger /srv/ledger --snapshot /srv/2025 --jobs sacct.txt \\
+      --shard $SLURM_ARRAY_TASK_ID/8'
+
   Factors that came later:
   wattledger reprice --ledger ledger --zone DE --intensity DE_2026_hourly.csv")]
 pub(super) struct Args {
@@ -50,6 +54,9 @@ pub(super) struct Args {
     /// First day that is not looked at.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// Make one part of the days only, as `3/8`: processes with other parts may write the same ledger at the same time.
+    #[arg(long, value_name = "PART")]
+    shard: Option<Shard>,
     /// Make all days again, whatever the ledger knows of them.
     #[arg(long)]
     rebuild: bool,
@@ -98,6 +105,7 @@ struct Sources {
     snapshots: Vec<RememberedSnapshot>,
     plan: Plan,
     window: Window,
+    shard: Shard,
     /// Lines of the job logs given this time that could not be used.
     rejected: u64,
 }
@@ -115,7 +123,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         Store::open_or_create(&args.ledger, asked)?
     };
-    let lock = if dry { None } else { Some(store.lock()?) };
+    let lock = match args.shard {
+        _ if dry => None,
+        None => Some(store.lock()?),
+        Some(_) => Some(store.lock_days()?),
+    };
+    // What all parts share is changed by one at a time.
+    let inputs_lock = if lock.is_some() && args.shard.is_some() { Some(store.lock_inputs()?) } else { None };
     let options = args.jobs.kept_options(log_time_zone(&request, &file)?);
     let given: Vec<_> = args.jobs.files().iter().map(|path| (path.clone(), options.clone())).collect();
     let mut snapshots = Vec::new();
@@ -154,10 +168,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     if !dry {
         store.remember(&snapshots)?;
     }
+    drop(inputs_lock);
     if !args.manner.quiet {
         forgotten.iter().for_each(note);
     }
-    let sources = Sources { store, logs, snapshots, plan, window, rejected };
+    let shard = args.shard.unwrap_or(Shard::WHOLE);
+    let sources = Sources { store, logs, snapshots, plan, window, shard, rejected };
     let outcome = bring_up_to_date(&sources, (args.rebuild, args.replace, false), args.manner);
     drop(lock);
     outcome
@@ -173,7 +189,15 @@ pub(super) fn reprice(args: &RepriceArgs) -> Result<Outcome, Failure> {
     let request = Request { time_zone: Some(zone), is_day_by_day: true, ..args.prices.request() };
     let request = with_zones(&request, Some(&logs.log));
     let plan = Plan::new(&request, &file, available(&store, &[])?)?;
-    let sources = Sources { store, logs, snapshots: Vec::new(), plan, window: Window::ALL, rejected: 0 };
+    let sources = Sources {
+        store,
+        logs,
+        snapshots: Vec::new(),
+        plan,
+        window: Window::ALL,
+        shard: Shard::WHOLE,
+        rejected: 0,
+    };
     let outcome = bring_up_to_date(&sources, (false, false, true), args.manner);
     drop(lock);
     outcome
@@ -209,6 +233,7 @@ fn bring_up_to_date(
         has_log: !sources.logs.kept.is_empty(),
         snapshots: &sources.snapshots,
         window: sources.window,
+        shard: sources.shard,
         now_ms: chrono::Utc::now().timestamp_millis(),
         only_prices,
         rebuild,

@@ -10,7 +10,7 @@ use super::usage::{ShareRule, Usage};
 use crate::meter::catalog::Component;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
-use crate::time::{MINUTE_MS, Window, step_edges};
+use crate::time::{MINUTE_MS, Window};
 
 /// What attribution needs to know of a node.
 pub(super) struct Node<'a> {
@@ -41,6 +41,21 @@ pub struct MinutePower {
     pub first_minute_ms: i64,
     /// Energy of each whole minute, in joules; of a run on one node only the greatest.
     pub energy_j: Vec<f64>,
+}
+
+impl MinutePower {
+    /// Adds a share of what was used in minutes that follow each other; those that are not wholly inside are left out.
+    fn add(&mut self, by_minute: &[(i64, f64)], share: f64) {
+        let Some((first_ms, _)) = by_minute.first() else { return };
+        let first = (first_ms - self.first_minute_ms).div_euclid(MINUTE_MS);
+        // Those before the first whole minute, and the position of the first of the others.
+        let before = usize::try_from(first.saturating_neg()).unwrap_or_default();
+        let from = usize::try_from(first).unwrap_or_default();
+        let cells = self.energy_j.get_mut(from..).unwrap_or_default();
+        for (cell, (_, energy_j)) in cells.iter_mut().zip(by_minute.iter().skip(before)) {
+            *cell += energy_j * share;
+        }
+    }
 }
 
 /// What attribution gives.
@@ -190,16 +205,18 @@ impl Sweep<'_> {
         // Minute by minute only where a run's peak needs it.
         let mut whole = crate::meter::curve::Reading::default();
         let mut energy_j = Sum::new();
-        let edges = if active.is_empty() { Vec::new() } else { step_edges(slice.window, MINUTE_MS) };
         self.by_minute.clear();
         let mut start_ms = slice.window.start_ms;
-        for end_ms in edges.into_iter().chain([slice.window.end_ms]) {
+        let mut minute_ms = start_ms.div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
+        while start_ms < slice.window.end_ms {
+            let next_ms = minute_ms.saturating_add(MINUTE_MS);
+            let end_ms = if active.is_empty() { slice.window.end_ms } else { next_ms.min(slice.window.end_ms) };
             let reading = reader.read(slice.bucket, Window::new(start_ms, end_ms));
             energy_j.add(reading.energy_j);
             whole.covered_s += reading.covered_s;
             whole.interpolated_s += reading.interpolated_s;
-            self.by_minute.push((start_ms.div_euclid(MINUTE_MS) * MINUTE_MS, reading.energy_j));
-            start_ms = end_ms;
+            self.by_minute.push((minute_ms, reading.energy_j));
+            (start_ms, minute_ms) = (end_ms, next_ms);
         }
         whole.energy_j = energy_j.value();
         let static_j = self.device.static_w * whole.known_s();
@@ -222,13 +239,7 @@ impl Sweep<'_> {
         let split = used.as_ref().unwrap_or(allocated);
         for share in &split.shares {
             if let Some(power) = minutes.get_mut(share.claim) {
-                for (minute_ms, energy_j) in &self.by_minute {
-                    let minute = (minute_ms - power.first_minute_ms) / MINUTE_MS;
-                    let cell = usize::try_from(minute).ok().and_then(|minute| power.energy_j.get_mut(minute));
-                    if let Some(cell) = cell {
-                        *cell += energy_j * share.share;
-                    }
-                }
+                power.add(&self.by_minute, share.share);
             }
             let Some(claim) = self.node.claims.get(share.claim) else { continue };
             let edge_error_j = self.edge_error_j(claim, slice) * share.share;

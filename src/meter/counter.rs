@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::curve::{Coverage, Interval, Missing};
 use super::presence::{Boots, GapLimits, LONGEST_GAP_MS};
 use crate::sum::Sum;
-use crate::time::{Window, day_of};
+use crate::time::{Window, day_of, whole_day};
 
 /// What is known about a counter before it is read.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ pub fn integrate(
     rules: &CounterRules<'_>,
     tally: &mut Tally,
 ) -> Vec<Interval> {
-    let ranges = WrapRanges::new(samples, rules.wrap_j);
+    let mut ranges = WrapRanges::new(samples, rules.wrap_j);
     let mut intervals = Vec::with_capacity(samples.len());
     let mut increments = Sum::new();
     let mut base: Option<(i64, f64)> = None;
@@ -157,7 +157,7 @@ pub fn integrate(
             continue;
         }
         let wrap_j = ranges.between(base_ms, at_ms);
-        let coverage = if at_ms - base_ms > rules.gaps.at(base_ms) || has_between(stale_ms, base_ms, at_ms) {
+        let coverage = if rules.gaps.is_gap(base_ms, at_ms) || has_between(stale_ms, base_ms, at_ms) {
             Coverage::Interpolated
         } else {
             Coverage::Covered
@@ -201,6 +201,8 @@ pub fn integrate(
 struct WrapRanges {
     /// `None` of a day on which it went beyond every known range.
     days: Vec<(i64, Option<f64>)>,
+    /// The day that was asked for last, and its range.
+    at_hand: (Window, Option<f64>),
 }
 
 impl WrapRanges {
@@ -208,7 +210,8 @@ impl WrapRanges {
     /// above all of them count only three in a row: fewer are outliers, and one bad
     /// reading would cost every wrap of the counter.
     fn new(samples: &[(i64, f64)], ranges_j: &[f64]) -> Self {
-        let Some(most_j) = ranges_j.last().copied() else { return Self { days: Vec::new() } };
+        let at_hand = (Window::new(0, 0), None);
+        let Some(most_j) = ranges_j.last().copied() else { return Self { days: Vec::new(), at_hand } };
         let range_of = |readings: &[(i64, f64)]| {
             let mut above_in_a_row = 0;
             let mut largest_j = 0.0_f64;
@@ -225,19 +228,34 @@ impl WrapRanges {
             }
             ranges_j.iter().copied().find(|range| *range >= largest_j)
         };
-        let by_day =
-            samples.chunk_by(|(before_ms, _), (after_ms, _)| day_of(*before_ms) == day_of(*after_ms));
-        let days = by_day.filter_map(|readings| Some((day_of(readings.first()?.0), range_of(readings))));
-        Self { days: days.collect() }
+        let mut days = Vec::new();
+        let mut rest = samples;
+        while let Some((first_ms, _)) = rest.first() {
+            let day = day_of(*first_ms);
+            let next = rest.partition_point(|(at_ms, _)| *at_ms < whole_day(day).end_ms).max(1);
+            let (today, later) = rest.split_at_checked(next).unwrap_or_default();
+            days.push((day, range_of(today)));
+            rest = later;
+        }
+        Self { days, at_hand }
     }
 
     /// The range that holds for readings at these instants: the larger of the two days'.
-    fn between(&self, from_ms: i64, to_ms: i64) -> Option<f64> {
-        let at = |at_ms: i64| {
+    fn between(&mut self, from_ms: i64, to_ms: i64) -> Option<f64> {
+        if self.days.is_empty() {
+            return None;
+        }
+        Some(self.at(from_ms)?.max(self.at(to_ms)?))
+    }
+
+    #[inline]
+    fn at(&mut self, at_ms: i64) -> Option<f64> {
+        if !self.at_hand.0.contains(at_ms) {
             let found = self.days.binary_search_by_key(&day_of(at_ms), |(day, _)| *day).ok()?;
-            self.days.get(found).and_then(|(_, range)| *range)
-        };
-        Some(at(from_ms)?.max(at(to_ms)?))
+            let (day, range) = *self.days.get(found)?;
+            self.at_hand = (whole_day(day), range);
+        }
+        self.at_hand.1
     }
 }
 
@@ -287,8 +305,10 @@ fn step(from_j: f64, to_j: f64, seconds: f64, wrap_j: Option<f64>, max_power_w: 
 }
 
 /// True if one of the ascending `times_ms` lies in `(after_ms, until_ms]`.
+#[inline]
 pub(super) fn has_between(times_ms: &[i64], after_ms: i64, until_ms: i64) -> bool {
-    times_ms.get(times_ms.partition_point(|at| *at <= after_ms)).is_some_and(|at| *at <= until_ms)
+    !times_ms.is_empty()
+        && times_ms.get(times_ms.partition_point(|at| *at <= after_ms)).is_some_and(|at| *at <= until_ms)
 }
 
 #[cfg(test)]
@@ -388,7 +408,7 @@ mod tests {
     #[test]
     fn each_day_tells_the_range_of_its_own_readings() {
         let day = crate::time::DAY_MS;
-        let ranges =
+        let mut ranges =
             WrapRanges::new(&[(0, 65_000.0), (day, 200_000.0), (2 * day, 900.0)], &[65_532.6, RANGE]);
         assert_eq!(ranges.between(0, 1), Some(65_532.6));
         assert_eq!(ranges.between(0, day), Some(RANGE));

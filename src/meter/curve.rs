@@ -200,13 +200,13 @@ impl Curve {
 
     /// A reader that answers windows in ascending order without searching.
     pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { curve: self, index: 0 }
+        Cursor { curve: self, index: 0, last: None }
     }
 
     /// Energy and coverage of one window, by binary search.
     pub fn read(&self, window: Window) -> Reading {
         let index = self.intervals.partition_point(|interval| interval.window.end_ms <= window.start_ms);
-        Cursor { curve: self, index }.read(window)
+        Cursor { curve: self, index, last: None }.read(window)
     }
 
     /// The parts of `window` of which nothing is known, in order.
@@ -237,12 +237,25 @@ impl Curve {
 pub struct Cursor<'a> {
     curve: &'a Curve,
     index: usize,
+    /// The instant that was asked for last, where the next window is likely to start.
+    last: Option<(i64, Totals)>,
 }
 
 impl Cursor<'_> {
     fn advance(&mut self, at_ms: i64) -> Totals {
-        while self.curve.intervals.get(self.index).is_some_and(|interval| interval.window.end_ms <= at_ms) {
-            self.index += 1;
+        let intervals = &self.curve.intervals;
+        let is_over =
+            |index: usize| intervals.get(index).is_some_and(|interval| interval.window.end_ms <= at_ms);
+        if is_over(self.index) {
+            // By steps that double, then by halves between the last two: windows may be near or far.
+            let mut step = 1;
+            while is_over(self.index.saturating_add(step)) {
+                self.index = self.index.saturating_add(step);
+                step *= 2;
+            }
+            let end = self.index.saturating_add(step).min(intervals.len());
+            let between = intervals.get(self.index..end).unwrap_or_default();
+            self.index += between.partition_point(|interval| interval.window.end_ms <= at_ms);
         }
         self.curve.totals_at(self.index, at_ms)
     }
@@ -254,8 +267,13 @@ impl Cursor<'_> {
 
     /// Energy and coverage of `window`, which must not start before the last one ended.
     pub fn read(&mut self, window: Window) -> Reading {
-        let start = self.advance(window.start_ms);
-        let end = self.advance(window.end_ms.max(window.start_ms));
+        let start = match self.last {
+            Some((at_ms, totals)) if at_ms == window.start_ms => totals,
+            _ => self.advance(window.start_ms),
+        };
+        let end_ms = window.end_ms.max(window.start_ms);
+        let end = self.advance(end_ms);
+        self.last = Some((end_ms, end));
         Reading {
             energy_j: end.energy_j - start.energy_j,
             covered_s: (end.covered_ms - start.covered_ms) as f64 / 1000.0,

@@ -34,10 +34,9 @@ impl Holders {
         next.checked_sub(1).and_then(|last| self.changes.get(last)).map_or(0, |(_, set)| *set)
     }
 
-    /// The first and the last instant strictly inside `window` at which the set changes.
-    pub fn outermost_inside(&self, window: Window) -> Option<(i64, i64)> {
-        let inside = self.inside(window);
-        Some((inside.first()?.0, inside.last()?.0))
+    /// Answers windows in ascending order without searching.
+    pub fn cursor(&self) -> HoldersCursor<'_> {
+        HoldersCursor { rest: &self.changes }
     }
 
     /// The changes strictly inside `window`.
@@ -45,6 +44,37 @@ impl Holders {
         let first = self.changes.partition_point(|(at_ms, _)| *at_ms <= window.start_ms);
         let end = self.changes.partition_point(|(at_ms, _)| *at_ms < window.end_ms);
         self.changes.get(first..end.max(first)).unwrap_or_default()
+    }
+}
+
+/// See [`Holders::cursor`].
+#[derive(Clone, Copy, Debug)]
+pub struct HoldersCursor<'a> {
+    rest: &'a [(i64, u32)],
+}
+
+impl<'a> HoldersCursor<'a> {
+    /// The changes strictly inside `window`, which must not start before the one asked for last.
+    #[inline]
+    fn inside(&mut self, window: Window) -> &'a [(i64, u32)] {
+        while let Some(((at_ms, _), later)) = self.rest.split_first() {
+            if *at_ms > window.start_ms {
+                if *at_ms >= window.end_ms {
+                    return &[];
+                }
+                let end = self.rest.partition_point(|(at_ms, _)| *at_ms < window.end_ms);
+                return self.rest.get(..end).unwrap_or_default();
+            }
+            self.rest = later;
+        }
+        &[]
+    }
+
+    /// The first and the last instant strictly inside `window` at which the set changes. Windows must ascend.
+    #[inline]
+    pub fn outermost_inside(&mut self, window: Window) -> Option<(i64, i64)> {
+        let inside = self.inside(window);
+        Some((inside.first()?.0, inside.last()?.0))
     }
 }
 
@@ -77,8 +107,9 @@ pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> (Ve
     }
     let mut placed = Vec::with_capacity(intervals.len() + holders.changes.len());
     let mut errors = Vec::new();
+    let mut cursor = holders.cursor();
     for (index, interval) in intervals.iter().enumerate() {
-        let changes = holders.inside(interval.window);
+        let changes = cursor.inside(interval.window);
         if changes.is_empty() {
             placed.push(*interval);
             continue;

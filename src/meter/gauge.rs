@@ -27,6 +27,7 @@ pub fn integrate(
     let mut intervals = Vec::with_capacity(samples.len());
     let mut increments = Sum::new();
     let mut last: Option<(i64, f64)> = None;
+    let mut holders = holders.cursor();
     for &(at_ms, power_w) in samples {
         if !(0.0..=max_power_w).contains(&power_w) {
             tally.impossible += tally.once(at_ms);
@@ -41,7 +42,7 @@ pub fn integrate(
         }
         if has_between(stale_ms, last_ms, at_ms) {
             intervals.push(Interval::missing(last_ms, at_ms, Missing::Stale));
-        } else if at_ms - last_ms > gaps.at(last_ms) {
+        } else if gaps.is_gap(last_ms, at_ms) {
             intervals.push(Interval::missing(last_ms, at_ms, Missing::Gap));
         } else {
             let window = Window::new(last_ms, at_ms);

@@ -113,7 +113,7 @@ fn cpu_curve(read: &MeterSamples, held: Window) -> Curve {
     for (&(from_ms, from_s), &(to_ms, to_s)) in samples.iter().zip(samples.iter().skip(1)) {
         // A fall is a new control group, which counts from nought.
         let rise_s = if to_s >= from_s { to_s - from_s } else { to_s.max(0.0) };
-        let long = to_ms - from_ms > read.gaps.at(from_ms);
+        let long = read.gaps.is_gap(from_ms, to_ms);
         let coverage = if long { Coverage::Interpolated } else { Coverage::Covered };
         intervals.push(Interval::flat(from_ms, to_ms, rise_s, coverage));
     }

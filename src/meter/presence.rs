@@ -1,7 +1,7 @@
 //! When a node was there: boots, time known to be off, and how far apart its
 //! samples usually are (rules C2, C5).
 
-use crate::time::{DAY_MS, MINUTE_MS, Window, day_of};
+use crate::time::{DAY_MS, MINUTE_MS, Window, day_of, whole_day};
 
 /// A boot time that moved by less is a clock being corrected, not a boot; nor does a node boot in less.
 const BOOT_TOLERANCE_MS: i64 = 30_000;
@@ -174,54 +174,102 @@ impl Seen {
 /// max(5 min, 2.5 × the median distance of samples that day) (rule C5).
 #[derive(Clone, Debug, Default)]
 pub struct GapLimits {
-    /// UTC day and median distance.
+    /// UTC days on which it is longer than the floor, and how long it is then.
     days: Vec<(i64, i64)>,
 }
 
 /// Floor of the gap limit.
 const GAP_FLOOR_MS: i64 = 5 * MINUTE_MS;
+/// The longest median distance for which the floor is the limit.
+const FLOOR_DISTANCE_MS: i64 = 2 * MINUTE_MS;
 
 impl GapLimits {
     /// From the instants of a series, ascending. A distance counts for the day in which it begins.
     pub fn from_times(times_ms: impl IntoIterator<Item = i64>) -> Self {
         let mut days = Vec::new();
-        let mut distances = Vec::new();
-        let mut previous: Option<i64> = None;
-        for at in times_ms {
-            if let Some(before) = previous {
-                if distances.last().is_some_and(|(day, _)| *day != day_of(before)) {
-                    days.extend(Self::close(&mut distances));
-                }
-                distances.push((day_of(before), at - before));
+        by_day(times_ms, |day, distances| {
+            // Most series are read so often that the floor holds; that needs no median.
+            let short = distances.iter().filter(|distance| **distance <= FLOOR_DISTANCE_MS).count();
+            if short <= middle(distances) {
+                let limit_ms = median(distances).saturating_mul(5) / 2;
+                days.push((day, limit_ms.clamp(GAP_FLOOR_MS, LONGEST_GAP_MS)));
             }
-            previous = Some(at);
-        }
-        days.extend(Self::close(&mut distances));
+        });
         Self { days }
-    }
-
-    fn close(distances: &mut Vec<(i64, i64)>) -> Option<(i64, i64)> {
-        let day = distances.first()?.0;
-        let middle = (distances.len() - 1) / 2;
-        let (_, median, _) = distances.select_nth_unstable_by_key(middle, |(_, distance)| *distance);
-        let median_ms = median.1;
-        distances.clear();
-        Some((day, median_ms))
     }
 
     /// The limit that holds for an interval that begins at `at_ms`.
     pub fn at(&self, at_ms: i64) -> i64 {
-        self.interval_at(at_ms).map_or(GAP_FLOOR_MS, |interval_ms| {
-            (interval_ms.saturating_mul(5) / 2).clamp(GAP_FLOOR_MS, LONGEST_GAP_MS)
-        })
+        if self.days.is_empty() {
+            return GAP_FLOOR_MS;
+        }
+        let found = self.days.binary_search_by_key(&day_of(at_ms), |(day, _)| *day).ok();
+        found.and_then(|found| self.days.get(found)).map_or(GAP_FLOOR_MS, |(_, limit_ms)| *limit_ms)
     }
 
-    /// How far apart samples usually are on the day of `at_ms`; `None` of a day with fewer than two.
-    pub fn interval_at(&self, at_ms: i64) -> Option<i64> {
-        let day = day_of(at_ms);
-        let found = self.days.binary_search_by_key(&day, |(candidate, _)| *candidate).ok()?;
-        self.days.get(found).map(|(_, interval_ms)| *interval_ms)
+    /// True if an interval from `from_ms` to `to_ms` is longer than the limit that holds for it.
+    #[inline]
+    pub fn is_gap(&self, from_ms: i64, to_ms: i64) -> bool {
+        let length_ms = to_ms.saturating_sub(from_ms);
+        length_ms > GAP_FLOOR_MS && length_ms > self.at(from_ms)
     }
+}
+
+/// How far apart samples usually are: for each UTC day the median distance. A day with fewer than two has none.
+#[derive(Clone, Debug, Default)]
+pub struct UsualDistances {
+    days: Vec<(i64, i64)>,
+}
+
+impl UsualDistances {
+    /// From the instants of a series, ascending. A distance counts for the day in which it begins.
+    pub fn from_times(times_ms: impl IntoIterator<Item = i64>) -> Self {
+        let mut days = Vec::new();
+        by_day(times_ms, |day, distances| days.push((day, median(distances))));
+        Self { days }
+    }
+
+    /// That of the day of `at_ms`.
+    pub fn at(&self, at_ms: i64) -> Option<i64> {
+        let found = self.days.binary_search_by_key(&day_of(at_ms), |(day, _)| *day).ok()?;
+        self.days.get(found).map(|(_, distance_ms)| *distance_ms)
+    }
+}
+
+/// Shows `close` each UTC day with the distances that begin in it; there is at least one.
+fn by_day(times_ms: impl IntoIterator<Item = i64>, mut close: impl FnMut(i64, &mut [i64])) {
+    let mut distances: Vec<i64> = Vec::new();
+    let mut times_ms = times_ms.into_iter();
+    let Some(mut before_ms) = times_ms.next() else { return };
+    let mut day = day_of(before_ms);
+    let mut day_ends_ms = whole_day(day).end_ms;
+    for at_ms in times_ms {
+        if before_ms >= day_ends_ms {
+            if !distances.is_empty() {
+                close(day, &mut distances);
+                distances.clear();
+            }
+            day = day_of(before_ms);
+            day_ends_ms = whole_day(day).end_ms;
+        }
+        distances.push(at_ms.saturating_sub(before_ms));
+        before_ms = at_ms;
+    }
+    if !distances.is_empty() {
+        close(day, &mut distances);
+    }
+}
+
+/// Position of the median in order; of an even number the lower of the two.
+fn middle(distances: &[i64]) -> usize {
+    distances.len().saturating_sub(1) / 2
+}
+
+fn median(distances: &mut [i64]) -> i64 {
+    if distances.is_empty() {
+        return 0;
+    }
+    *distances.select_nth_unstable(middle(distances)).1
 }
 
 #[cfg(test)]

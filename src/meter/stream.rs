@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::catalog::{Component, MeterKind, Quantity};
 use super::counter::{Tally, has_between};
 use super::inventory::MeterSeries;
-use super::presence::GapLimits;
+use super::presence::{GapLimits, UsualDistances};
 use crate::source::SourceError;
 use crate::time::{HOUR_MS, Window, day_of, whole_day, whole_days};
 use crate::tsdb::{ReadBuffer, ReadStats, is_stale};
@@ -52,8 +52,7 @@ impl MeterSamples {
             return Some(after);
         }
         let (before_ms, before) = *self.samples.get(next.checked_sub(1)?)?;
-        if after_ms - before_ms > self.gaps.at(before_ms) || has_between(&self.stale_ms, before_ms, after_ms)
-        {
+        if self.gaps.is_gap(before_ms, after_ms) || has_between(&self.stale_ms, before_ms, after_ms) {
             return None;
         }
         Some(before + (after - before) * (at_ms - before_ms) as f64 / (after_ms - before_ms) as f64)
@@ -103,30 +102,35 @@ impl Stream {
     fn drop_dead_days(&mut self, is_dead: SignOfDeath, counted: Window) -> u64 {
         let in_window =
             |samples: &[(i64, f64)]| samples.iter().filter(|(at_ms, _)| counted.contains(*at_ms)).count();
-        let before = in_window(&self.samples);
-        let mut kept = Vec::new();
+        let mut dead = Vec::new();
         let mut rest = self.samples.as_slice();
         while let Some((first_ms, _)) = rest.first() {
-            let day = day_of(*first_ms);
-            let (today, later) = rest
-                .split_at_checked(rest.partition_point(|(at_ms, _)| day_of(*at_ms) <= day))
-                .unwrap_or_default();
+            let day_ends_ms = whole_day(day_of(*first_ms)).end_ms;
+            let next = rest.partition_point(|(at_ms, _)| *at_ms < day_ends_ms).max(1);
+            let (today, later) = rest.split_at_checked(next).unwrap_or_default();
             rest = later;
             let span_ms = today.last().map_or(0, |(last_ms, _)| last_ms.saturating_sub(*first_ms));
             let values = || today.iter().map(|(_, value)| *value);
             let (least, most) =
                 (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-            if span_ms < HOUR_MS || !is_dead(least, most) {
-                kept.extend_from_slice(today);
+            if span_ms >= HOUR_MS && is_dead(least, most) {
+                dead.push(day_of(*first_ms));
             }
         }
-        self.samples = kept;
+        if dead.is_empty() {
+            return 0;
+        }
+        let before = in_window(&self.samples);
+        self.samples.retain(|(at_ms, _)| dead.binary_search(&day_of(*at_ms)).is_err());
         (before - in_window(&self.samples)) as u64
     }
 
     fn sort(&mut self) {
-        self.samples.sort_by_key(|(at_ms, _)| *at_ms);
-        self.samples.dedup_by_key(|(at_ms, _)| *at_ms);
+        // One series is in order as it is read.
+        if self.members.len() > 1 {
+            self.samples.sort_by_key(|(at_ms, _)| *at_ms);
+            self.samples.dedup_by_key(|(at_ms, _)| *at_ms);
+        }
         self.stale_ms.sort_unstable();
     }
 }
@@ -152,10 +156,7 @@ pub fn read_meter(
         let stream = streams.entry(piece.stream_key()).or_default();
         stream.members.push(member);
         meter.uses.push(collect(piece, stream, &scratch.buffer, &mut meter.tally));
-        let mut days: Vec<i64> =
-            scratch.buffer.samples().timestamps_ms.iter().map(|at_ms| day_of(*at_ms)).collect();
-        days.dedup();
-        days_of_member.push(days);
+        days_of_member.push(days(scratch.buffer.samples().timestamps_ms.as_slice(), |at_ms| *at_ms));
     }
     let mut streams: Vec<Stream> = streams.into_values().collect();
     streams.iter_mut().for_each(Stream::sort);
@@ -167,11 +168,36 @@ pub fn read_meter(
             meter.stood_still |= dropped > 0;
         }
     }
-    choose_by_day(&mut meter, &streams, &days_of_member);
-    meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
-    meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
+    match streams.as_mut_slice() {
+        [only] => take_only(&mut meter, only, &days_of_member),
+        _ => choose_by_day(&mut meter, &streams, &days_of_member),
+    }
+    meter.stale_ms.sort_unstable();
+    if !meter.stale_ms.is_empty() {
+        drop_continued(&mut meter);
+        meter.stale_ms.retain(|at_ms| window.contains(*at_ms));
+    }
+    let ends = meter.samples.first().zip(meter.samples.last());
+    if ends.is_some_and(|(first, last)| !window.contains(first.0) || !window.contains(last.0)) {
+        meter.samples.retain(|(at_ms, _)| window.contains(*at_ms));
+    }
     meter.gaps = GapLimits::from_times(meter.samples.iter().map(|(at_ms, _)| *at_ms));
     Ok(meter)
+}
+
+/// The UTC days of ascending `items`, each once.
+fn days<T>(items: &[T], at_ms: impl Fn(&T) -> i64) -> Vec<i64> {
+    let mut days = Vec::new();
+    let mut rest = items;
+    while let Some(first) = rest.first() {
+        let day = day_of(at_ms(first));
+        let day_ends_ms = whole_day(day).end_ms;
+        days.push(day);
+        let next = rest.partition_point(|item| at_ms(item) < day_ends_ms);
+        // One at the end of time is in a day that has no end.
+        rest = rest.get(next.max(1)..).unwrap_or_default();
+    }
+    days
 }
 
 /// Tells from all values of a day, the least and the most, that nothing was measured.
@@ -229,21 +255,22 @@ fn collect(
     let kind: &MeterKind = piece.kind;
     let mut used = SeriesUse { row: piece.row, ..SeriesUse::default() };
     stream.samples.reserve(samples.values.len());
+    let has_blanks = !kind.blank.is_empty();
     for (&at_ms, &raw) in samples.timestamps_ms.iter().zip(&samples.values) {
-        if is_stale(raw) {
-            stream.stale_ms.push(at_ms);
-            continue;
-        }
-        let counted = tally.once(at_ms);
-        used.samples += counted;
-        if !raw.is_finite() {
-            tally.not_finite += counted;
-            used.dropped += counted;
-        } else if kind.is_blank(raw) {
-            tally.blank += counted;
-            used.dropped += counted;
-        } else {
+        if raw.is_finite() && !(has_blanks && kind.is_blank(raw)) {
             stream.samples.push((at_ms, raw * kind.scale));
+            used.samples += tally.once(at_ms);
+        } else if is_stale(raw) {
+            stream.stale_ms.push(at_ms);
+        } else {
+            let counted = tally.once(at_ms);
+            used.samples += counted;
+            used.dropped += counted;
+            if raw.is_finite() {
+                tally.blank += counted;
+            } else {
+                tally.not_finite += counted;
+            }
         }
     }
     tally.samples += used.samples;
@@ -296,7 +323,7 @@ fn stitch<'s>(mut pieces: Vec<(usize, &'s [(i64, f64)])>) -> Vec<Chain<'s>> {
 /// series.
 fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream], days_of_member: &[Vec<i64>]) {
     let days: BTreeSet<i64> =
-        streams.iter().flat_map(|stream| stream.samples.iter().map(|(at_ms, _)| day_of(*at_ms))).collect();
+        streams.iter().flat_map(|stream| days(&stream.samples, |(at_ms, _)| *at_ms)).collect();
     let mut rest: Vec<&[(i64, f64)]> = streams.iter().map(|stream| stream.samples.as_slice()).collect();
     let first_member = |chain: &Chain<'_>| {
         let members =
@@ -327,30 +354,50 @@ fn choose_by_day(meter: &mut MeterSamples, streams: &[Stream], days_of_member: &
                     .stale_ms
                     .extend(stream.stale_ms.iter().filter(|at_ms| stream.day_ended(**at_ms) == day));
             }
-            let is_counted = whole_day(day).intersect(meter.tally.counted).is_some();
-            let was_there = |member: &&usize| {
-                days_of_member.get(**member).is_some_and(|days| days.binary_search(&day).is_ok())
-            };
-            for member in stream.members.iter().filter(|_| is_counted).filter(was_there) {
-                if let Some(used) = meter.uses.get_mut(*member) {
-                    *(if is_chosen(index) { &mut used.days_used } else { &mut used.days_replica }) += 1;
-                }
-            }
+            count_day(meter, (day, is_chosen(index)), &stream.members, days_of_member);
         }
     }
-    meter.stale_ms.sort_unstable();
-    drop_continued(meter);
+}
+
+/// Notes for the series that had samples on a day whether their stream was the one used.
+fn count_day(
+    meter: &mut MeterSamples,
+    (day, is_chosen): (i64, bool),
+    members: &[usize],
+    days_of_member: &[Vec<i64>],
+) {
+    if whole_day(day).intersect(meter.tally.counted).is_none() {
+        return;
+    }
+    let was_there =
+        |member: &&usize| days_of_member.get(**member).is_some_and(|days| days.binary_search(&day).is_ok());
+    for member in members.iter().filter(was_there) {
+        if let Some(used) = meter.uses.get_mut(*member) {
+            *(if is_chosen { &mut used.days_used } else { &mut used.days_replica }) += 1;
+        }
+    }
+}
+
+/// The same where there is nothing to choose from.
+fn take_only(meter: &mut MeterSamples, stream: &mut Stream, days_of_member: &[Vec<i64>]) {
+    let days = days(&stream.samples, |(at_ms, _)| *at_ms);
+    let is_used = |at_ms: &i64| days.binary_search(&stream.day_ended(*at_ms)).is_ok();
+    meter.stale_ms = stream.stale_ms.iter().copied().filter(is_used).collect();
+    meter.samples = std::mem::take(&mut stream.samples);
+    for day in days {
+        count_day(meter, (day, true), &stream.members, days_of_member);
+    }
 }
 
 /// Rule N3: a stale marker ends the meter only if no other series of it has a
 /// sample within one scrape interval.
 fn drop_continued(meter: &mut MeterSamples) {
     let samples = &meter.samples;
-    let gaps = GapLimits::from_times(samples.iter().map(|(at_ms, _)| *at_ms));
+    let usual = UsualDistances::from_times(samples.iter().map(|(at_ms, _)| *at_ms));
     meter.stale_ms.retain(|stale_ms| {
         let next = samples.partition_point(|(at_ms, _)| at_ms < stale_ms);
         let before = next.checked_sub(1).and_then(|before| samples.get(before));
-        let interval_ms = before.and_then(|(at_ms, _)| gaps.interval_at(*at_ms)).unwrap_or_default();
+        let interval_ms = before.and_then(|(at_ms, _)| usual.at(*at_ms)).unwrap_or_default();
         samples.get(next).is_none_or(|(at_ms, _)| *at_ms > stale_ms.saturating_add(interval_ms))
     });
 }

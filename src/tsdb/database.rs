@@ -1,7 +1,7 @@
 //! A directory of blocks, and of what is no block yet, as one database:
 //! selection over all of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,6 @@ use super::block::Block;
 use super::bytes::Malformed;
 use super::discover::{Found, discover};
 use super::head::Head;
-use super::index::SeriesEntry;
 use super::matcher::Matcher;
 use super::problem::{LeftOut, Problem};
 use super::{Labels, TsdbError};
@@ -179,7 +178,7 @@ impl Database {
     /// [`TsdbError::Corrupt`] if not one of the blocks in the window could be asked,
     /// and the heads have nothing.
     pub fn select(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Series>, TsdbError> {
-        let mut selected = BTreeMap::new();
+        let mut selected = Selection::default();
         let mut asked = 0_usize;
         let mut failed = Vec::new();
         for (position, block) in self.blocks.iter().enumerate() {
@@ -204,7 +203,7 @@ impl Database {
             database: self.identity,
             parts: parts.into(),
         };
-        Ok(selected.into_iter().map(series).collect())
+        Ok(selected.finish().into_iter().map(series).collect())
     }
 
     /// What was found damaged in the indexes so far, by any selection: series
@@ -219,7 +218,7 @@ impl Database {
         block: &Block,
         matchers: &[Matcher],
         window: Window,
-        selected: &mut BTreeMap<Labels, Vec<Part>>,
+        selected: &mut Selection,
     ) -> Result<(), Malformed> {
         // External labels are not in the index: decide on them here.
         let (external, indexed): (Vec<_>, Vec<_>) =
@@ -227,36 +226,46 @@ impl Database {
         if !external.iter().all(|matcher| matcher.matches_labels(&block.external_labels)) {
             return Ok(());
         }
-        let mut symbols = HashMap::new();
+        let mut texts = Texts { block, known: HashMap::new(), shared: HashMap::new() };
+        let mut pairs = Vec::new();
+        selected.rewind();
         for id in block.index.postings.select(block.index.bytes(), &indexed)? {
-            match series_in(block, id, window, &mut symbols) {
-                Ok(Some(labels)) => selected.entry(labels).or_default().push(Part::Block { position, id }),
-                Ok(None) => {}
+            match series_in(block, id, window, (&mut texts, &mut pairs)) {
+                Ok(true) => {
+                    let part = Part::Block { position, id };
+                    if block.external_labels.is_empty() {
+                        selected.add(&pairs, part, || texts.labels(&pairs));
+                    } else {
+                        let labels = texts.labels(&pairs).with(&block.external_labels);
+                        let pairs: Vec<(&str, &str)> = labels.iter().collect();
+                        selected.add(&pairs, part, || labels.clone());
+                    }
+                }
+                Ok(false) => {}
                 Err(wrong) => self.note(block, wrong, &format!("id {id}")),
             }
         }
+        selected.settle();
         Ok(())
     }
 
     /// True if they have any of these series. Their samples are then at hand.
-    fn select_in_heads(
-        &self,
-        matchers: &[Matcher],
-        window: Window,
-        selected: &mut BTreeMap<Labels, Vec<Part>>,
-    ) -> bool {
+    fn select_in_heads(&self, matchers: &[Matcher], window: Window, selected: &mut Selection) -> bool {
         let mut is_any = false;
         for (number, head) in self.heads.iter().enumerate() {
             let mut wanted = Vec::new();
+            selected.rewind();
             for (position, labels, (first_ms, last_ms)) in head.series() {
                 if first_ms < window.end_ms
                     && window.start_ms <= last_ms
                     && matchers.iter().all(|matcher| matcher.matches_labels(labels))
                 {
-                    selected.entry(labels.clone()).or_default().push(Part::Head { head: number, position });
+                    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+                    selected.add(&pairs, Part::Head { head: number, position }, || labels.clone());
                     wanted.push(position);
                 }
             }
+            selected.settle();
             is_any |= !wanted.is_empty();
             let problems = head.load(&wanted);
             self.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
@@ -292,13 +301,13 @@ fn overlaps(block: Window, window: Window) -> bool {
     Window::new(block.start_ms, end_ms).intersect(window).is_some()
 }
 
-/// The labels of series `id`, or `None` if it has no chunk in the window.
-fn series_in(
-    block: &Block,
+/// True if series `id` has a chunk in the window; `pairs` are then its labels as they stand in the index.
+fn series_in<'b>(
+    block: &'b Block,
     id: u32,
     window: Window,
-    symbols: &mut HashMap<u32, Arc<str>>,
-) -> Result<Option<Labels>, Malformed> {
+    (texts, pairs): (&mut Texts<'b>, &mut Vec<(&'b str, &'b str)>),
+) -> Result<bool, Malformed> {
     let entry = block.index.series(id)?;
     let mut in_window = false;
     for chunk in entry.chunks()? {
@@ -309,29 +318,103 @@ fn series_in(
         }
     }
     if !in_window {
-        return Ok(None);
+        return Ok(false);
     }
-    Ok(Some(labels_of(block, &entry, symbols)?.with(&block.external_labels)))
-}
-
-fn labels_of(
-    block: &Block,
-    entry: &SeriesEntry<'_>,
-    symbols: &mut HashMap<u32, Arc<str>>,
-) -> Result<Labels, Malformed> {
-    // Series share most of their texts: each is made once per selection.
-    let mut text = |ordinal: u32| -> Result<Arc<str>, Malformed> {
-        if let Some(known) = symbols.get(&ordinal) {
-            return Ok(Arc::clone(known));
-        }
-        let made: Arc<str> = block.index.symbol(ordinal)?.into();
-        symbols.insert(ordinal, Arc::clone(&made));
-        Ok(made)
-    };
-    let mut pairs = Vec::new();
+    pairs.clear();
     for pair in entry.label_symbols() {
         let (name, value) = pair?;
-        pairs.push((text(name)?, text(value)?));
+        pairs.push((texts.text(name)?, texts.text(value)?));
     }
-    Ok(Labels::from_ordered(pairs))
+    Ok(true)
+}
+
+/// The symbols of a block that were needed so far. Series share most of them.
+struct Texts<'b> {
+    block: &'b Block,
+    known: HashMap<u32, &'b str>,
+    shared: HashMap<&'b str, Arc<str>>,
+}
+
+impl<'b> Texts<'b> {
+    fn text(&mut self, ordinal: u32) -> Result<&'b str, Malformed> {
+        if let Some(known) = self.known.get(&ordinal) {
+            return Ok(known);
+        }
+        let found = self.block.index.symbol(ordinal)?;
+        self.known.insert(ordinal, found);
+        Ok(found)
+    }
+
+    /// A label set of its own, its texts shared with those made before.
+    fn labels(&mut self, pairs: &[(&'b str, &'b str)]) -> Labels {
+        let mut shared = |text: &'b str| Arc::clone(self.shared.entry(text).or_insert_with(|| text.into()));
+        Labels::from_ordered(pairs.iter().map(|(name, value)| (shared(name), shared(value))).collect())
+    }
+}
+
+/// Series that were selected, in the order of their labels, from one block after the other: most series of a block
+/// are those of the block before, in the same order.
+#[derive(Default)]
+struct Selection {
+    series: Vec<(Labels, Vec<Part>)>,
+    /// Those of the block at hand that are new.
+    fresh: Vec<(Labels, Vec<Part>)>,
+    /// Where the next one is likely to stand.
+    next: usize,
+}
+
+impl Selection {
+    /// Before the first series of a block.
+    fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// Adds a part of the series with the labels `pairs`, of which `labels` makes a label set if it is new.
+    fn add(&mut self, pairs: &[(&str, &str)], part: Part, labels: impl FnOnce() -> Labels) {
+        use std::cmp::Ordering::{Equal, Less};
+        let at = |position: usize| {
+            self.series.get(position).map(|(known, _)| known.iter().cmp(pairs.iter().copied()))
+        };
+        let found = match (at(self.next), at(self.next.saturating_add(1))) {
+            (Some(Equal), _) => Some(self.next),
+            (Some(Less), Some(Equal)) => Some(self.next.saturating_add(1)),
+            (None, _) if self.series.is_empty() => None,
+            _ => {
+                let searched =
+                    self.series.binary_search_by(|(known, _)| known.iter().cmp(pairs.iter().copied()));
+                self.next = searched.unwrap_or_else(|place| place.saturating_sub(1));
+                searched.ok()
+            }
+        };
+        match found.and_then(|found| Some((found, self.series.get_mut(found)?))) {
+            Some((found, (_, parts))) => {
+                parts.push(part);
+                self.next = found.saturating_add(1);
+            }
+            // Empty values stand for absent labels: what is looked for may not be what is made of it.
+            None => self.fresh.push((labels(), vec![part])),
+        }
+    }
+
+    /// After the last series of a block.
+    fn settle(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.series.append(&mut self.fresh);
+        // Stable, and fast on two runs that are in order each.
+        self.series.sort_by(|one, other| one.0.cmp(&other.0));
+        self.series.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1.append(&mut later.1);
+            }
+            same
+        });
+    }
+
+    fn finish(mut self) -> Vec<(Labels, Vec<Part>)> {
+        self.settle();
+        self.series
+    }
 }

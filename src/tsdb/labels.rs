@@ -11,7 +11,8 @@ pub const METRIC_NAME: &str = "__name__";
 /// Ordered as Prometheus orders series: by the pairs, byte by byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels {
-    pairs: Box<[(Arc<str>, Arc<str>)]>,
+    /// Shared: a clone costs no allocation.
+    pairs: Arc<[(Arc<str>, Arc<str>)]>,
 }
 
 impl Labels {
@@ -31,7 +32,7 @@ impl Labels {
     pub(crate) fn from_ordered(pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
         let ordered = pairs.is_sorted_by(|(left, _), (right, _)| left < right);
         if ordered && pairs.iter().all(|(_, value)| !value.is_empty()) {
-            return Self { pairs: pairs.into_boxed_slice() };
+            return Self { pairs: pairs.into() };
         }
         Self::new(pairs)
     }
@@ -43,7 +44,7 @@ impl Labels {
         if others.is_empty() {
             return self.clone();
         }
-        Self::new(self.pairs.iter().chain(&others.pairs).cloned())
+        Self::new(self.pairs.iter().chain(others.pairs.iter()).cloned())
     }
 
     /// The value of label `name`, if it is there.

@@ -5,6 +5,7 @@
 //! which these come, the ledger ends with the same bytes.
 
 mod fingerprints;
+mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use fingerprints::Fingerprints;
+pub use shard::{Shard, ShardError};
 
 use super::store::{
     BlockRef, DayInputs, DayManifest, DayNode, DayTotals, KnownSeconds, Made, RememberedSnapshot, Store,
@@ -75,6 +77,8 @@ pub struct Backfill<'a> {
     pub snapshots: &'a [RememberedSnapshot],
     /// Days that are looked at: those that lie in it.
     pub window: Window,
+    /// Of these the part that is looked at.
+    pub shard: Shard,
     /// Days that begin later have no samples yet, whatever a block says.
     pub now_ms: i64,
     /// True to work out emissions only.
@@ -304,11 +308,13 @@ impl Backfill<'_> {
             let sane = Window::new(block.start_ms.max(end_ms.saturating_sub(LONGEST_BLOCK_MS)), end_ms);
             dates.extend(local_days(sane, zone).into_iter().map(|(date, _)| date));
         }
+        let is_asked = |day: &Window| day.intersect(self.window) == Some(*day) && day.start_ms <= self.now_ms;
+        let days: Vec<(NaiveDate, Window)> = dates
+            .into_iter()
+            .filter_map(|date| Some((date, local_day(date, zone).filter(is_asked)?)))
+            .collect();
         let mut plans = Vec::new();
-        for date in dates {
-            let is_asked =
-                |day: &Window| day.intersect(self.window) == Some(*day) && day.start_ms <= self.now_ms;
-            let Some(whole) = local_day(date, zone).filter(is_asked) else { continue };
+        for &(date, whole) in self.shard.of(&days) {
             let here = blocks.iter().filter_map(|block| block.window().intersect(whole));
             let now = here.reduce(|all, part| {
                 Window::new(all.start_ms.min(part.start_ms), all.end_ms.max(part.end_ms))

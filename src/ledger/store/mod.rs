@@ -7,7 +7,8 @@
 //! | `runs.parquet` | all runs |
 //! | `jobs/` | the job logs, packed, each with how it is read |
 //! | `inputs.json` | where the blocks of samples lay |
-//! | `lock` | held by who writes |
+//! | `lock` | held by who writes days |
+//! | `lock.inputs` | held by who changes anything else |
 //!
 //! A day is one file that appears under its name whole or not at all, so that no interruption leaves half a day, and
 //! every reader at any time sees each day as it was before or after.
@@ -52,6 +53,7 @@ const ENTRIES: &str = "entries";
 const DAY_PREFIX: &str = "date=";
 const DAY_FILE: &str = "entries.parquet";
 const LOCK: &str = "lock";
+const INPUTS_LOCK: &str = "lock.inputs";
 
 #[derive(Deserialize, Serialize)]
 struct Mark {
@@ -121,9 +123,13 @@ impl Store {
         // What an interrupted beginning left is no reason to stop.
         let strange = entries.flatten().map(|entry| entry.file_name()).find(|name| {
             let name = name.to_string_lossy();
-            name != LOCK && !is_leftover(&name)
+            name != LOCK && name != INPUTS_LOCK && !is_leftover(&name)
         });
         if strange.is_some() {
+            // Another process may just have begun it.
+            if Self::is_one(directory) {
+                return Self::open_or_create(directory, time_zone);
+            }
             return Err(StoreError::OtherFiles { path: directory.to_path_buf() });
         }
         let zone = time_zone.unwrap_or(Tz::UTC);
@@ -164,26 +170,54 @@ impl Store {
     ///
     /// [`StoreError::Locked`] where another process has it.
     pub fn lock(&self) -> Result<WriteLock, StoreError> {
-        let path = self.directory.join(LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { path: self.directory.clone() });
-            }
-            Err(fs::TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
-        }
+        let (path, file) = self.lock_file(LOCK)?;
+        self.taken(&path, file.try_lock())?;
+        // So that a ledger has the same files whoever wrote it.
+        self.lock_file(INPUTS_LOCK)?;
         for leftover in self.leftovers()? {
             let removed =
                 if leftover.is_dir() { fs::remove_dir_all(&leftover) } else { fs::remove_file(&leftover) };
             removed.map_err(StoreError::io("remove", &leftover))?;
         }
         Ok(WriteLock { _file: file })
+    }
+
+    /// Takes the right to write some of its days, beside others who write other days. What an interrupted writer
+    /// left stays until the next [`lock`](Self::lock): it may be another's that is at work.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] where a process has all of it.
+    pub fn lock_days(&self) -> Result<WriteLock, StoreError> {
+        let (path, file) = self.lock_file(LOCK)?;
+        self.taken(&path, file.try_lock_shared())?;
+        Ok(WriteLock { _file: file })
+    }
+
+    /// Waits for the right to change what is no day: the job logs, the runs, the list of snapshots.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no locks there.
+    pub fn lock_inputs(&self) -> Result<WriteLock, StoreError> {
+        let (path, file) = self.lock_file(INPUTS_LOCK)?;
+        file.lock().map_err(StoreError::io("lock", &path))?;
+        Ok(WriteLock { _file: file })
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, File), StoreError> {
+        let path = self.directory.join(name);
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = opened.map_err(StoreError::io("open", &path))?;
+        Ok((path, file))
+    }
+
+    fn taken(&self, path: &Path, tried: Result<(), fs::TryLockError>) -> Result<(), StoreError> {
+        match tried {
+            Ok(()) => Ok(()),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: self.directory.clone() }),
+            Err(fs::TryLockError::Error(source)) => Err(StoreError::io("lock", path)(source)),
+        }
     }
 
     /// Files that an interrupted writer left.
