@@ -134,6 +134,17 @@ impl Bounds {
         Self { classes: vec![(Sum::new(), Sum::new()); classes], ..Self::default() }
     }
 
+    /// Of figures that were added up elsewhere: their sum, what was most likely used unseen, and the squares of what may be misplaced.
+    pub fn of_sums(total: f64, unseen: f64, placing_squared: f64) -> Self {
+        let of = |value: f64| std::iter::once(value).collect::<Sum>();
+        Self {
+            total: of(total),
+            classes: Vec::new(),
+            unseen: of(unseen),
+            placing_squared: of(placing_squared),
+        }
+    }
+
     /// Adds a figure of a class.
     pub fn add(&mut self, figure: f64, class: usize, widths: Widths) {
         self.total.add(figure);

@@ -105,8 +105,8 @@ fn emissions_of_every_run_are_energy_times_intensity_hour_by_hour() {
         time_zone: chrono_tz::Tz::UTC,
         provenance: &provenance,
     };
-    let report = Report::new(subject, entries_frame(&books, jobs.runs, prices).unwrap()).unwrap();
-    let entries = &report.entries;
+    let entries = &entries_frame(&books, jobs.runs, prices).unwrap();
+    let report = Report::new(subject, entries).unwrap();
     let (runs, starts) = (entries.column("run").unwrap(), entries.column("bucket_start_ms").unwrap());
     let energy = entries.column("energy_j").unwrap();
     let mut by_run: BTreeMap<u32, f64> = BTreeMap::new();

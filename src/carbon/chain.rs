@@ -51,6 +51,11 @@ impl Tier {
     pub const ALL: [Self; 6] =
         [Self::Hourly, Self::MonthlyProfile, Self::Monthly, Self::AnnualProfile, Self::Annual, Self::World];
 
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tier| tier.as_str() == name)
+    }
+
     /// True where one hour of a day differs from another.
     pub const fn has_hours(self) -> bool {
         matches!(self, Self::Hourly | Self::MonthlyProfile | Self::AnnualProfile)

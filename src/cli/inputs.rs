@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use polars::prelude::DataFrame;
 
 use super::Failure;
 use super::job_log::JobsArgs;
@@ -17,10 +16,10 @@ use crate::config::{
     log_time_zone, log_window, reporting_zone,
 };
 use crate::jobs::JobLog;
-use crate::ledger::{self, Books, Jobs, Prices, close_books, entries_frame};
+use crate::ledger::{self, Books, Jobs, NodeBooks, Prices, close_books, close_books_with};
 use crate::meter::edges::EdgeRule;
 use crate::period::Period;
-use crate::report::ReportError;
+use crate::report::Rollup;
 use crate::source::{NoSeries, Snapshot, Source};
 use crate::time::format_instant;
 
@@ -289,11 +288,6 @@ impl Opened {
         prices_of(&self.plan)
     }
 
-    /// The rows of the books, priced.
-    pub(super) fn entries(&self, books: &Books) -> Result<DataFrame, Failure> {
-        Ok(entries_frame(books, self.jobs().runs, self.prices()).map_err(ReportError::from)?)
-    }
-
     /// Works through the cluster, with a bar.
     pub(super) fn close_books(&self) -> Result<Books, Failure> {
         let bar = bar("reading nodes");
@@ -303,6 +297,25 @@ impl Opened {
         });
         bar.finish_and_clear();
         Ok(books?)
+    }
+
+    /// The same, with the rows added up for a report on the way; the books then have none.
+    pub(super) fn close_books_for_report(&self) -> Result<(Books, Rollup), Failure> {
+        let bar = bar("reading nodes");
+        let (rules, jobs, prices) = (&self.plan.rules, self.jobs(), self.prices());
+        let basis = self.plan.intensity.basis();
+        let mut rollup = Rollup::new(&rules.buckets(), jobs.runs, rules.time_zone, basis);
+        let frame = rollup.frame();
+        let progress = |done: usize, total: usize| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        };
+        let digest = |node: &mut NodeBooks| frame.digest(node, jobs.runs, prices);
+        let books = close_books_with(self.source.as_ref(), jobs, rules, &progress, &digest, &mut |node| {
+            rollup.take(node);
+        });
+        bar.finish_and_clear();
+        Ok((books?, rollup))
     }
 }
 

@@ -227,10 +227,10 @@ fn from_ledger(
         None => None,
     };
     let earlier_report = match &earlier {
-        Some((_, _, read)) => Some(Report::new(read.subject(), read.period.entries.clone())?),
+        Some((_, _, read)) => Some(Report::new(read.subject(), &read.period.entries)?),
         None => None,
     };
-    let mut report = Report::new(read.subject(), read.period.entries.clone())?;
+    let mut report = Report::new(read.subject(), &read.period.entries)?;
     if let (Some((now, then, _)), Some(earlier)) = (&earlier, &earlier_report) {
         report = report.beside(now.clone(), then.clone(), earlier)?;
     }
@@ -257,7 +257,7 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         data(&explain(source, plan, log, inputs)?)?;
         return Ok(Outcome::Done);
     }
-    let books = opened.close_books()?;
+    let (books, rollup) = opened.close_books_for_report()?;
     let provenance = provenance(source, plan, log, &books, inputs);
     let runs = opened.jobs().runs;
     let subject = Subject {
@@ -271,7 +271,7 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         time_zone: plan.rules.time_zone,
         provenance: &provenance,
     };
-    let report = Report::new(subject, opened.entries(&books)?)?;
+    let report = Report::of_rollup(subject, rollup)?;
     let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &provenance);
     wrote(&wanted.out, &written);

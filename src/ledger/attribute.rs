@@ -210,7 +210,8 @@ impl Sweep<'_> {
         let mut minute_ms = start_ms.div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
         while start_ms < slice.window.end_ms {
             let next_ms = minute_ms.saturating_add(MINUTE_MS);
-            let end_ms = if active.is_empty() { slice.window.end_ms } else { next_ms.min(slice.window.end_ms) };
+            let end_ms =
+                if active.is_empty() { slice.window.end_ms } else { next_ms.min(slice.window.end_ms) };
             let reading = reader.read(slice.bucket, Window::new(start_ms, end_ms));
             energy_j.add(reading.energy_j);
             whole.covered_s += reading.covered_s;

@@ -72,6 +72,26 @@ pub enum ShareMethod {
 }
 
 impl ShareMethod {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Bound,
+        Self::UsedCpuTime,
+        Self::UsedMemory,
+        Self::Ceems,
+        Self::UsedInstances,
+        Self::AllocatedGpus,
+        Self::AllocatedCpus,
+        Self::AllocatedMemory,
+        Self::LargestFraction,
+        Self::WholeNode,
+        Self::Remainder,
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
     /// The word used in every table.
     pub fn as_str(self) -> &'static str {
         match self {

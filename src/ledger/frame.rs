@@ -7,8 +7,8 @@ use polars::prelude::{Column, DataFrame, PolarsResult};
 
 use super::Books;
 use super::entry::Beneficiary;
-use super::method::Method;
 use super::pricing::{Place, Pricer, Prices};
+use super::row::{device_of, extrapolated_j};
 use crate::jobs::Run;
 use crate::time::Window;
 
@@ -96,9 +96,6 @@ fn run_number(beneficiary: Beneficiary) -> Option<u32> {
     }
 }
 
-/// Below this share of the expected time nothing is extrapolated (rule C5).
-const EXTRAPOLATE_FROM: f64 = 0.5;
-
 #[derive(Default)]
 struct Columns {
     bucket: Vec<u32>,
@@ -133,15 +130,11 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
     let mut columns = Columns::default();
     for node in &books.nodes {
         for entry in &node.entries {
-            let (Some(device), Some(bucket)) =
-                (node.devices.get(entry.device), books.buckets.get(entry.bucket))
+            let (Some((device, method)), Some(bucket)) =
+                (device_of(node, entry), books.buckets.get(entry.bucket))
             else {
                 continue;
             };
-            let known_s = entry.covered_s + entry.interpolated_s;
-            let extrapolated = (known_s > 0.0 && known_s >= EXTRAPOLATE_FROM * entry.expected_s)
-                .then(|| entry.energy_j * (entry.expected_s / known_s).max(1.0));
-            let method = device.chosen.get(entry.bucket).copied().unwrap_or(Method::None);
             columns.bucket.push(u32::try_from(entry.bucket).unwrap_or(u32::MAX));
             columns.bucket_start_ms.push(bucket.start_ms);
             columns.node.push(node.name.clone());
@@ -150,7 +143,7 @@ pub fn entries_frame(books: &Books, runs: &[Run], prices: Prices<'_>) -> PolarsR
             columns.beneficiary.push(entry.beneficiary.kind());
             columns.run.push(run_number(entry.beneficiary));
             columns.energy_j.push(entry.energy_j);
-            columns.energy_extrapolated_j.push(extrapolated);
+            columns.energy_extrapolated_j.push(extrapolated_j(entry));
             columns.edge_error_j.push(entry.edge_error_j);
             let widths = device.widths(entry);
             columns.width_low_j.push(widths.low);

@@ -54,6 +54,11 @@ impl Method {
         }
     }
 
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
     /// How far off what a meter saw of a component may be (rule U1); what models say brings its own spread.
     pub fn spread(self, component: Component) -> Spread {
         match (self, component) {

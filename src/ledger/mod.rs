@@ -28,6 +28,7 @@ mod outlook;
 mod peaks;
 mod pricing;
 mod pue;
+mod row;
 mod rules;
 mod shift;
 mod size;
@@ -58,6 +59,7 @@ pub use method::Method;
 pub use outlook::{Outlook, outlook};
 pub use pricing::Prices;
 pub use pue::Pue;
+pub use row::{PriceWords, Row, RowPrice, visit_frame, visit_node};
 pub use rules::{GpuInNodeMeter, NodeHardware, Rules};
 pub use shift::TimeShift;
 pub use survey::{Side, Survey, Unmatched, survey};
@@ -75,7 +77,7 @@ use crate::meter::names::{Aliases, NodeNames, nearest};
 use crate::meter::presence::{LONGEST_GAP_MS, Presence};
 use crate::meter::stream::{Scratch, SeriesUse};
 use crate::source::{Series, Source, SourceError};
-use crate::time::{Window, buckets, local_days, span, whole_days};
+use crate::time::{Window, local_days, span, whole_days};
 use crate::tsdb::{METRIC_NAME, ReadStats};
 
 /// Why the books could not be made.
@@ -212,12 +214,32 @@ pub fn close_books(
     rules: &Rules,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Books, LedgerError> {
+    close_books_with(source, jobs, rules, progress, &|_| (), &mut |()| ())
+}
+
+/// Nodes that are worked through before what they gave is taken on, for each thread.
+const NODES_AT_ONCE: usize = 16;
+
+/// Makes the books and lets go of what is large on the way: `digest` makes of each node what is needed of its rows, on whatever
+/// thread, and may empty it; `take` gets that in the order of the nodes. Memory then grows with what is taken.
+///
+/// # Errors
+///
+/// As [`close_books`].
+pub fn close_books_with<D: Send>(
+    source: &dyn Source,
+    jobs: Jobs<'_>,
+    rules: &Rules,
+    progress: &(dyn Fn(usize, usize) + Sync),
+    digest: &(dyn Fn(&mut NodeBooks) -> D + Sync),
+    take: &mut dyn FnMut(D),
+) -> Result<Books, LedgerError> {
     let series = select(source, rules)?;
     let Survey { inventory, names } = survey(&series, rules);
     let from_ms = rules.jobs_from_ms.or(jobs.covered.map(|covered| covered.start_ms));
     let to_ms = rules.jobs_to_ms.or(jobs.covered.map(|covered| covered.end_ms));
     let covered = from_ms.zip(to_ms).filter(|_| jobs.is_given).map(|(from, to)| Window::new(from, to));
-    let buckets = buckets(rules.window, rules.bucket_ms, rules.time_zone);
+    let buckets = rules.buckets();
     let (holds, mut known) = holds_by_node(jobs.runs, &names, rules, covered);
     let most_cpus = most_cpus_by_node(jobs.runs, names.aliases(), covered);
     let described: BTreeMap<String, &SchedulerNode> =
@@ -245,30 +267,37 @@ pub fn close_books(
         nodes.sort_by_key(|(name, _)| *name);
     }
     let total = nodes.len();
-    let results: Vec<Result<_, LedgerError>> = nodes
-        .into_par_iter()
-        .map_init(
-            || Scratch::of(rules.window),
-            |scratch, (name, series)| {
-                let held = holds.get(name).map_or(&[][..], Vec::as_slice);
-                let made = context.node(name, series, held, known.contains(name), scratch);
-                source.release();
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-                made.map(|(closed, balances)| (closed, balances, std::mem::take(&mut scratch.stats)))
-            },
-        )
-        .collect();
-
-    let mut books = Books { buckets, jobs_covered: covered, ..Books::default() };
+    let mut books = Books { jobs_covered: covered, ..Books::default() };
     let mut minutes = Vec::new();
-    for result in results {
-        let ((node, of_node), balances, read) = result?;
-        books.balances.merge(balances);
-        books.read.merge(read);
-        books.nodes.push(node);
-        minutes.extend(of_node.minutes);
-        for (run, used) in of_node.held {
-            books.held.entry(run).or_default().add(used);
+    let mut activity: Vec<shift::Activity> = Vec::new();
+    for some in nodes.chunks(NODES_AT_ONCE.saturating_mul(rayon::current_num_threads())) {
+        let results: Vec<Result<_, LedgerError>> = some
+            .par_iter()
+            .map_init(
+                || Scratch::of(rules.window),
+                |scratch, (name, series)| {
+                    let held = holds.get(*name).map_or(&[][..], Vec::as_slice);
+                    let made = context.node(name, *series, held, known.contains(*name), scratch);
+                    source.release();
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+                    let ((mut node, of_runs), balances) = made?;
+                    let activity = context.activity(&node, held);
+                    let digested = digest(&mut node);
+                    Ok((node, of_runs, balances, std::mem::take(&mut scratch.stats), activity, digested))
+                },
+            )
+            .collect();
+        for result in results {
+            let (node, of_node, balances, read, of_shift, digested) = result?;
+            books.balances.merge(balances);
+            books.read.merge(read);
+            books.nodes.push(node);
+            minutes.extend(of_node.minutes);
+            for (run, used) in of_node.held {
+                books.held.entry(run).or_default().add(used);
+            }
+            activity.extend(of_shift);
+            take(digested);
         }
     }
     books.peaks_w = peaks::peaks(minutes.iter());
@@ -280,17 +309,8 @@ pub fn close_books(
         })
         .collect();
     books.meters = meter_line::lines(&inventory.rows, &books.nodes);
-    // A node modelled from the log fits the log, however wrong its times are.
-    let is_seen = |node: &&NodeBooks| {
-        let mut methods = node.devices.iter().flat_map(|device| &device.chosen);
-        !methods.any(|method| *method == Method::ModelledJobLog)
-    };
-    let activity = books.nodes.iter().filter(is_seen).filter_map(|node| {
-        let holds = holds.get(&node.name)?.iter().map(|hold| (hold.window, hold.cpus.unwrap_or(1.0)));
-        Some(shift::Activity::new(node, books.buckets.len(), holds.collect()))
-    });
-    let activity: Vec<shift::Activity> = activity.collect();
-    books.time_shift = covered.and_then(|covered| shift::better(&activity, &books.buckets, covered));
+    books.time_shift = covered.and_then(|covered| shift::better(&activity, &buckets, covered));
+    books.buckets = buckets;
     Ok(books)
 }
 
@@ -437,6 +457,18 @@ impl Context<'_> {
             None => self.unseen_node(holds, &stated, described),
         };
         Ok(self.close(name, read, stated, known))
+    }
+
+    /// What a node did and what was held of it, to tell whether the log's times fit.
+    fn activity(&self, node: &NodeBooks, holds: &[Hold]) -> Option<shift::Activity> {
+        self.covered?;
+        // A node modelled from the log fits the log, however wrong its times are.
+        let mut methods = node.devices.iter().flat_map(|device| &device.chosen);
+        if holds.is_empty() || methods.any(|method| *method == Method::ModelledJobLog) {
+            return None;
+        }
+        let holds = holds.iter().map(|hold| (hold.window, hold.cpus.unwrap_or(1.0))).collect();
+        Some(shift::Activity::new(node, self.buckets.len(), holds))
     }
 
     /// A node without series, as far as the job log tells.

@@ -43,6 +43,43 @@ pub(super) struct Priced {
     pub upstream_gco2e: Option<f64>,
 }
 
+/// What energy in a zone and bucket is priced with.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    /// Whose factors apply.
+    pub zone: Option<Zone>,
+    /// The factor; `None` where nothing of the basis is known.
+    pub factor: Option<Factor>,
+    /// Facility energy ÷ IT energy.
+    pub pue: f64,
+    /// What lies upstream; `None` where not known.
+    upstream: Option<GramsPerKwh>,
+}
+
+/// What an amount of energy comes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PricedEnergy {
+    /// Energy at the meter of the building, in joules.
+    pub facility_energy_j: f64,
+    /// Emissions in gCO2e; `None` where unpriced.
+    pub emissions_gco2e: Option<f64>,
+    /// Upstream of them, in gCO2e; `None` where not known (rule G4).
+    pub upstream_gco2e: Option<f64>,
+}
+
+impl Unit {
+    /// Of `energy_j` joules of IT energy.
+    pub(super) fn of(&self, energy_j: f64) -> PricedEnergy {
+        let facility_energy_j = energy_j * self.pue;
+        let grams = |intensity| Joules(facility_energy_j).to_kwh().emissions(intensity).value();
+        PricedEnergy {
+            facility_energy_j,
+            emissions_gco2e: self.factor.as_ref().map(|factor| grams(factor.intensity)),
+            upstream_gco2e: self.upstream.map(grams),
+        }
+    }
+}
+
 /// What is to be priced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'p> {
@@ -93,16 +130,18 @@ impl<'a> Pricer<'a> {
 
     /// Prices `energy_j` joules of IT energy.
     pub(super) fn price(&mut self, place: Place<'_>, energy_j: f64) -> Priced {
+        let unit = self.unit(place);
+        let PricedEnergy { facility_energy_j, emissions_gco2e, upstream_gco2e } = unit.of(energy_j);
+        let Unit { zone, factor, pue, .. } = unit;
+        Priced { zone, factor, pue, facility_energy_j, emissions_gco2e, upstream_gco2e }
+    }
+
+    /// What any energy there is priced with.
+    pub(super) fn unit(&mut self, place: Place<'_>) -> Unit {
         let (zone, pue) = self.place(place);
         let factor = zone.as_ref().and_then(|zone| self.factor(zone, place.bucket));
-        let facility_energy_j = energy_j * pue;
-        let emissions_gco2e = factor
-            .as_ref()
-            .map(|factor| Joules(facility_energy_j).to_kwh().emissions(factor.intensity).value());
         let upstream = self.upstream(zone.as_ref(), place.bucket, factor.as_ref());
-        let upstream_gco2e =
-            upstream.map(|intensity| Joules(facility_energy_j).to_kwh().emissions(intensity).value());
-        Priced { zone, factor, pue, facility_energy_j, emissions_gco2e, upstream_gco2e }
+        Unit { zone, factor, pue, upstream }
     }
 
     /// Whose factors apply, and facility energy ÷ IT energy in the bucket.

@@ -121,6 +121,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The stretches of the report's window for which there are rows.
+    pub fn buckets(&self) -> Vec<Window> {
+        crate::time::buckets(self.window, self.bucket_ms, self.time_zone)
+    }
+
     /// What the site states of the hardware of `node`, first statement first.
     pub fn hardware_of(&self, node: &str) -> NodeHardware {
         let mut merged = NodeHardware::default();

@@ -41,6 +41,12 @@ impl Component {
             Self::Node => "node",
         }
     }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Cpu, Self::Dram, Self::Gpu, Self::Other, Self::Node];
+        all.into_iter().find(|component| component.as_str() == name)
+    }
 }
 
 impl std::fmt::Display for Component {

@@ -7,7 +7,7 @@ use polars::prelude::{Column, DataFrame, PolarsResult};
 use super::chart::{BarItem, Bars, SegmentStyle, Text, scale_for, three_digits};
 use super::chart_files::ChartFiles;
 use super::output::Outputs;
-use super::tables::{CellText, csv};
+use super::tables::{CellText, write_csv};
 use super::{ReportError, pictures};
 use crate::jobs::Run;
 use crate::ledger::{Account, ComponentEnergy};
@@ -27,8 +27,10 @@ pub fn write_comparison(
     (charts, cells): (Option<ChartFiles>, CellText),
 ) -> Result<Vec<PathBuf>, ReportError> {
     let mut outputs = Outputs::new(directory, "");
-    outputs.add("compare.csv", csv(&by_run(accounts, runs)?, cells)?);
-    outputs.add("compare_methods.csv", csv(&by_method(accounts)?, cells)?);
+    let table = by_run(accounts, runs)?;
+    outputs.add_with("compare.csv", move |out| write_csv(&table, cells, out));
+    let table = by_method(accounts)?;
+    outputs.add_with("compare_methods.csv", move |out| write_csv(&table, cells, out));
     if let Some(files) = charts {
         files.add(&mut outputs, "compare", &chart(accounts, subtitle))?;
     }

@@ -3,7 +3,6 @@
 //! [`Report::new`] groups the ledger's rows into tables; [`Report::write`]
 //! writes them, the summary, the charts, a page and a message of them, each file whole or not at all.
 
-mod bounds;
 mod change;
 pub mod chart;
 mod chart_files;
@@ -12,8 +11,8 @@ mod cost;
 mod digest;
 mod embodied;
 pub mod export;
-mod group;
 mod groups;
+mod hourly;
 mod html;
 mod intensity;
 mod markdown;
@@ -21,6 +20,7 @@ mod meters;
 mod output;
 pub(crate) mod pictures;
 mod reserved;
+mod rollup;
 mod runs;
 mod split;
 mod statement;
@@ -39,6 +39,7 @@ pub use cost::EnergyPrice;
 pub use digest::{Amount, BalanceLine, Change, Digest, Leader, Part};
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
+pub use rollup::{NodeRollup, Rollup, RollupFrame};
 pub use split::SplitBy;
 pub use summary::{InputFile, Provenance};
 pub use tables::CellText;
@@ -46,8 +47,7 @@ pub use whatif::WhatIfSubject;
 
 use crate::carbon::{Basis, CarbonError, Contracts, Equivalents, Matching, Purchases};
 use crate::jobs::Run;
-use crate::ledger::{Books, Market};
-use bounds::RowWidths;
+use crate::ledger::Books;
 use chart::{ChartError, Theme};
 
 /// Why a report could not be made.
@@ -98,14 +98,10 @@ pub struct Subject<'a> {
 /// All tables of a report.
 pub struct Report<'a> {
     subject: Subject<'a>,
-    widths: RowWidths,
-    market: Option<Market>,
-    /// The ledger's rows.
-    pub entries: DataFrame,
+    /// The ledger's rows, added up.
+    rollup: Rollup,
     /// A row for each run.
     pub runs: DataFrame,
-    /// Hour × node × component × kind of beneficiary.
-    pub hourly: DataFrame,
     /// A row for each user, and for what nobody used.
     pub by_user: DataFrame,
     /// The same for accounts.
@@ -152,35 +148,38 @@ impl<'a> Report<'a> {
     /// # Errors
     ///
     /// Only if Polars refuses a table.
-    pub fn new(subject: Subject<'a>, entries: DataFrame) -> Result<Self, ReportError> {
-        let bucket_ms = subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
-        let widths = RowWidths::new(&entries, bucket_ms)?;
-        let market = statement::market(&entries, &subject)?;
-        let entries = statement::with_market(entries, market.as_ref())?;
-        let rows = (&entries, &widths);
+    pub fn new(subject: Subject<'a>, entries: &DataFrame) -> Result<Self, ReportError> {
+        let rollup = Rollup::new(&subject.books.buckets, subject.runs, subject.time_zone, subject.basis);
+        Self::of_rollup(subject, rollup.of_frame(entries)?)
+    }
+
+    /// Makes tables of rows that were added up while the books were made.
+    ///
+    /// # Errors
+    ///
+    /// Only if Polars refuses a table.
+    pub fn of_rollup(subject: Subject<'a>, mut rollup: Rollup) -> Result<Self, ReportError> {
+        let Subject { books, runs, basis, .. } = subject;
+        rollup.finish(subject.contracts, subject.matching);
+        let rows = &rollup;
+        let all = (books, runs);
+        let equivalents = Equivalents::shipped()?;
         Ok(Self {
-            runs: runs::runs(rows, subject.books, subject.runs, &Equivalents::shipped()?)?,
-            hourly: tables::hourly(&entries, &widths)?,
-            by_user: tables::by_run_text(rows, (subject.books, subject.runs), "user", |run| &run.user)?,
-            by_account: tables::by_run_text(rows, (subject.books, subject.runs), "account", |run| {
-                &run.account
-            })?,
-            by_stage: tables::by_run_text(rows, (subject.books, subject.runs), "stage", |run| &run.stage)?,
-            by_partition: tables::by_run_text(rows, (subject.books, subject.runs), "partition", |run| {
-                &run.partition
-            })?,
-            by_state: tables::by_run_text(rows, (subject.books, subject.runs), "state", |run| &run.state)?,
-            by_node: tables::by_node(rows, subject.books)?,
-            by_site: groups::by_site(rows, subject.books)?,
-            by_day: groups::by_day(rows, subject.books, subject.time_zone)?,
-            meters: meters::table(subject.books)?,
-            embodied: embodied::table(subject.books)?,
-            reserved: reserved::table(subject.books, subject.runs)?,
-            statement: statement::table(&entries, market.as_ref(), &subject)?,
+            runs: runs::runs(rows, books, runs, (basis, &equivalents))?,
+            by_user: tables::by_run_text(rows, all, "user", |run| &run.user)?,
+            by_account: tables::by_run_text(rows, all, "account", |run| &run.account)?,
+            by_stage: tables::by_run_text(rows, all, "stage", |run| &run.stage)?,
+            by_partition: tables::by_run_text(rows, all, "partition", |run| &run.partition)?,
+            by_state: tables::by_run_text(rows, all, "state", |run| &run.state)?,
+            by_node: tables::by_node(rows, books)?,
+            by_site: groups::by_site(rows, books)?,
+            by_day: groups::by_day(rows, runs, None)?,
+            meters: meters::table(books)?,
+            embodied: embodied::table(books)?,
+            reserved: reserved::table(books, runs)?,
+            statement: statement::table(&rows.all(), rows.market(), &subject)?,
             before: None,
-            entries,
-            widths,
-            market,
+            rollup,
             subject,
         })
     }
@@ -191,10 +190,9 @@ impl<'a> Report<'a> {
     ///
     /// Only if Polars refuses a grouping.
     pub fn summary(&self) -> Result<serde_json::Value, ReportError> {
-        let mut summary =
-            summary::summary(&self.entries, &self.widths, &self.subject, &Equivalents::shipped()?)?;
+        let mut summary = summary::summary(&self.rollup, &self.subject, &Equivalents::shipped()?);
         if let Some(all) = summary.as_object_mut() {
-            let statement = statement::summary(&self.entries, self.market.as_ref(), &self.subject)?;
+            let statement = statement::summary(&self.rollup.all(), self.rollup.market(), &self.subject);
             all.insert("statement".to_owned(), statement);
             let facility_kwh = all.get("facility_energy_kwh").and_then(serde_json::Value::as_f64);
             let cost = self.subject.price.map(|price| {
@@ -242,7 +240,7 @@ impl<'a> Report<'a> {
         let suffix = if self.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(out, suffix);
         if let Some(before) = &self.before {
-            outputs.add("change.csv", tables::csv(&before.change, formats.cells)?);
+            outputs.add_with("change.csv", |out| tables::write_csv(&before.change, formats.cells, out));
         }
         let summary = self.summary()?;
         let digest = self.digest_of(&summary)?;
@@ -260,7 +258,6 @@ impl<'a> Report<'a> {
         }
         for (name, table) in [
             ("runs.csv", &self.runs),
-            ("hourly.csv", &self.hourly),
             ("by_user.csv", &self.by_user),
             ("by_account.csv", &self.by_account),
             ("by_node.csv", &self.by_node),
@@ -275,9 +272,12 @@ impl<'a> Report<'a> {
             ("statement.csv", &self.statement),
         ] {
             if formats.has(name) {
-                outputs.add(name, tables::csv(&self.with_cost(table)?, formats.cells)?);
+                let table = self.with_cost(table)?;
+                outputs.add_with(name, move |out| tables::write_csv(&table, formats.cells, out));
             }
         }
+        let hourly = hourly::Hourly::new(&self.rollup, &self.subject.books.buckets, self.subject.basis);
+        outputs.add_with("hourly.csv", move |out| hourly.write(formats.cells, out));
         outputs.add("summary.json", format!("{summary:#}\n").into_bytes());
         if let Some(files) = formats.charts {
             let pictures = pictures::svgs(self, files.theme)?;

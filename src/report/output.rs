@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::whole_file;
@@ -17,15 +17,17 @@ pub struct WriteError {
     pub source: std::io::Error,
 }
 
+/// What writes a file.
+type Fill<'f> = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + 'f>;
+
 /// Files on their way into a directory.
-#[derive(Debug)]
-pub struct Outputs {
+pub struct Outputs<'f> {
     directory: PathBuf,
     suffix: &'static str,
-    files: Vec<(String, Vec<u8>)>,
+    files: Vec<(String, Fill<'f>)>,
 }
 
-impl Outputs {
+impl<'f> Outputs<'f> {
     /// Nothing yet, for `directory`; `suffix` is added to every name.
     pub fn new(directory: &Path, suffix: &'static str) -> Self {
         Self { directory: directory.to_owned(), suffix, files: Vec::new() }
@@ -33,7 +35,12 @@ impl Outputs {
 
     /// One more file.
     pub fn add(&mut self, name: &str, bytes: Vec<u8>) {
-        self.files.push((format!("{name}{}", self.suffix), bytes));
+        self.add_with(name, move |out| out.write_all(&bytes));
+    }
+
+    /// One more file, of which `fill` writes the content when it is written.
+    pub fn add_with(&mut self, name: &str, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + 'f) {
+        self.files.push((format!("{name}{}", self.suffix), Box::new(fill)));
     }
 
     /// Writes each file under a temporary name and renames it, so that no
@@ -49,10 +56,10 @@ impl Outputs {
         };
         std::fs::create_dir_all(&self.directory).map_err(error("create", &self.directory))?;
         let mut written = Vec::with_capacity(self.files.len());
-        for (name, bytes) in self.files {
+        for (name, fill) in self.files {
             let path = self.directory.join(&name);
             let failed = |source| error("write", &path)(source);
-            whole_file::write(&path, failed, |file| file.write_all(&bytes).map_err(failed))?;
+            whole_file::write(&path, failed, |file| fill(file).map_err(failed))?;
             written.push(path);
         }
         Ok(written)

@@ -1,15 +1,12 @@
 //! `runs.csv`: every run with what follows from its energy.
 
-use std::collections::BTreeMap;
-
 use polars::prelude::{Column, DataFrame, PolarsResult};
 
-use super::bounds::RowWidths;
 use super::embodied::{self, EMBODIED};
-use super::group::Grouped;
 use super::reserved::{self, Reserved};
-use super::tables::totals;
-use crate::carbon::Equivalents;
+use super::rollup::Rollup;
+use super::tables::Rows;
+use crate::carbon::{Basis, Equivalents};
 use crate::jobs::Run;
 use crate::ledger::{Beneficiary, Books};
 use crate::time::{Window, format_instant, span};
@@ -17,28 +14,11 @@ use crate::units::{GramsCo2e, Seconds};
 
 /// `runs.csv`: every run of the log that lies in the window, also those without energy.
 pub(super) fn runs(
-    (entries, widths): (&DataFrame, &RowWidths),
+    rollup: &Rollup,
     books: &Books,
     runs: &[Run],
-    equivalents: &Equivalents,
+    (basis, equivalents): (Basis, &Equivalents),
 ) -> PolarsResult<DataFrame> {
-    let of_runs = Grouped::new(entries, &["run"])?;
-    let totals = totals(&of_runs, entries, widths)?;
-    let mut columns = totals.energy;
-    columns.push(of_runs.sum(entries, "edge_error_j")?);
-    columns.push(of_runs.words(entries, "share_method")?);
-    columns.extend(totals.coverage);
-    columns.extend(totals.carbon);
-    columns.push(of_runs.words(entries, "basis")?);
-    let energies = of_runs.table(columns)?;
-    let row_of: BTreeMap<usize, usize> = energies
-        .column("run")?
-        .u32()?
-        .iter()
-        .enumerate()
-        .filter_map(|(row, run)| run.map(|run| (run as usize, row)))
-        .collect();
-
     let Some(window) = span(&books.buckets) else {
         return identity(&[], books, runs);
     };
@@ -51,29 +31,20 @@ pub(super) fn runs(
             })
         })
         .collect();
-    listed.sort_by_key(|index| runs.get(*index).map(|run| (run.start_ms, run.run_id.clone(), run.restart)));
-    let rows: Vec<Option<usize>> = listed.iter().map(|run| row_of.get(run).copied()).collect();
+    let order = |index: &usize| runs.get(*index).map(|run| (run.start_ms, &run.run_id, run.restart));
+    listed.sort_by(|one, other| order(one).cmp(&order(other)));
+    let rows = Rows::new(listed.iter().map(|run| rollup.runs().get(run)).collect(), rollup);
+    let totals = rows.totals();
     let mut all = identity(&listed, books, runs)?.columns().to_vec();
-    for column in energies.columns().iter().filter(|column| column.name().as_str() != "run") {
-        all.push(pick(column, &rows)?);
-    }
+    all.extend(totals.energy);
+    all.push(rows.number("edge_error_j", |group| Some(group.edge_error_j())));
+    all.push(rows.text("share_method", |group| group.share_method.joined(|method| Some(method.as_str()))));
+    all.extend(totals.coverage);
+    all.extend(totals.carbon);
+    all.push(rows.text("basis", |_| basis.to_string()));
     all.extend(run_figures(&listed, &all, books, runs, equivalents)?);
     all.extend(scores(&listed, &all, books, runs)?);
     DataFrame::new(listed.len(), all)
-}
-
-/// The rows of a column, null where there is none.
-fn pick(column: &Column, rows: &[Option<usize>]) -> PolarsResult<Column> {
-    let name = column.name().clone();
-    Ok(match column.f64() {
-        Ok(values) => {
-            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
-        }
-        Err(_) => {
-            let values = column.str()?;
-            Column::new(name, rows.iter().map(|row| row.and_then(|row| values.get(row))).collect::<Vec<_>>())
-        }
-    })
 }
 
 /// Who, what, where and when.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, PolarsResult};
+use polars::prelude::BooleanChunked;
 use serde_json::json;
 
-use super::bounds::RowWidths;
 use super::output::{Outputs, WriteError};
+use super::rollup::Figures;
 use super::tables::CellText;
 use super::{Report, ReportError, groups, tables};
 use crate::jobs::Run;
@@ -89,15 +89,12 @@ pub(super) fn write(
     for name in names {
         let is_this: BooleanChunked = texts.iter().map(|text| Some(text == Some(name))).collect();
         let table = report.runs.filter(&is_this)?;
-        let entries = entries_of(&report.entries, runs, |run| by.of(run) == name)?;
-        let bucket_ms = report.subject.books.buckets.first().map_or(0, |bucket| bucket.length_ms());
-        let widths = RowWidths::new(&entries, bucket_ms)?;
-        let rows = (&entries, &widths);
+        let is_wanted = |run: &Run| by.of(run) == name;
         let directory = place.join(file_name(name));
         let suffix = if report.subject.books.balances.close() { "" } else { ".unbalanced" };
         let mut outputs = Outputs::new(&directory, suffix);
         let books = report.subject.books;
-        let by_user = tables::by_run_text(rows, (books, runs), "user", |run| &run.user)?;
+        let by_user = tables::by_run_text_of(&report.rollup, (books, runs), ("user", user_of), is_wanted)?;
         // What falls on others of the making of devices is not this one's.
         let by_user = by_user.drop(super::embodied::EMBODIED)?;
         let kinds = by_user.column("beneficiary")?.str()?;
@@ -107,18 +104,29 @@ pub(super) fn write(
             .zip(energy.iter())
             .map(|(kind, energy)| Some(kind == Some("run") && energy.is_some()))
             .collect();
-        let by_day = groups::by_day(rows, books, report.subject.time_zone)?;
+        let by_day = groups::by_day(&report.rollup, runs, Some(&is_wanted))?;
         let price = report.subject.price;
         for (file, table) in
             [("runs.csv", table), ("by_user.csv", by_user.filter(&of_runs)?), ("by_day.csv", by_day)]
         {
-            outputs.add(file, tables::csv(&super::cost::with_cost(table, price)?, cells)?);
+            let table = super::cost::with_cost(table, price)?;
+            outputs.add_with(file, move |out| tables::write_csv(&table, cells, out));
         }
-        outputs.add("summary.json", format!("{:#}\n", summary(report, &entries, by, name)?).into_bytes());
+        let of_runs = report
+            .rollup
+            .groups()
+            .iter()
+            .filter(|(key, _)| report.rollup.classes().example(key.class, runs).is_some_and(is_wanted));
+        let sums = Figures::all(of_runs.map(|(_, figures)| figures));
+        outputs.add("summary.json", format!("{:#}\n", summary(report, &sums, by, name)).into_bytes());
         outputs.write()?;
         written.push(directory);
     }
     Ok(written)
+}
+
+fn user_of(run: &Run) -> &String {
+    &run.user
 }
 
 /// Removes small reports of an earlier time that are of nobody in this one: they would pass for today's.
@@ -140,37 +148,11 @@ fn remove_others(place: &Path, names: &BTreeSet<String>) -> Result<(), WriteErro
     Ok(())
 }
 
-/// The rows of some runs.
-fn entries_of(
-    entries: &DataFrame,
-    runs: &[Run],
-    is_wanted: impl Fn(&Run) -> bool,
-) -> PolarsResult<DataFrame> {
-    let numbers = entries.column("run")?.u32()?;
-    let wanted: BooleanChunked = numbers
-        .iter()
-        .map(|run| Some(run.and_then(|run| runs.get(run as usize)).is_some_and(&is_wanted)))
-        .collect();
-    entries.filter(&wanted)
-}
-
-fn summary(
-    report: &Report<'_>,
-    entries: &DataFrame,
-    by: SplitBy,
-    name: &str,
-) -> PolarsResult<serde_json::Value> {
-    let sum = |column: &Column| -> PolarsResult<Option<f64>> {
-        let mut known = column.f64()?.iter().flatten().peekable();
-        Ok(known.peek().is_some().then(|| known.collect::<crate::sum::Sum>().value()))
-    };
-    let kwh = |column: &str| -> PolarsResult<f64> {
-        let joules = sum(entries.column(column)?)?.unwrap_or(0.0);
-        Ok(crate::units::Joules(joules).to_kwh().value())
-    };
-    let facility_kwh = kwh("facility_energy_j")?;
+fn summary(report: &Report<'_>, sums: &Figures, by: SplitBy, name: &str) -> serde_json::Value {
+    let kwh = |joules: f64| crate::units::Joules(joules).to_kwh().value();
+    let facility_kwh = kwh(sums.facility_energy_j());
     let window = crate::time::span(&report.subject.books.buckets);
-    Ok(json!({
+    json!({
         "title": report.subject.provenance.title,
         "simulated": report.subject.provenance.simulated,
         by.column(): name,
@@ -178,10 +160,10 @@ fn summary(
             "start": crate::time::format_instant(window.start_ms),
             "end": crate::time::format_instant(window.end_ms),
         })),
-        "energy_kwh": kwh("energy_j")?,
+        "energy_kwh": kwh(sums.energy_j(None)),
         "facility_energy_kwh": facility_kwh,
-        "emissions_gco2e": sum(entries.column("emissions_gco2e")?)?,
-        "emissions_market_gco2e": sum(entries.column("emissions_market_gco2e")?)?,
+        "emissions_gco2e": sums.emissions_gco2e(),
+        "emissions_market_gco2e": sums.market_gco2e(),
         "basis": report.subject.basis.to_string(),
         "cost": report.subject.price.map(|price| json!({
             "currency": price.currency,
@@ -189,7 +171,7 @@ fn summary(
             "total": price.of_kwh(facility_kwh),
         })),
         "attributions": report.subject.provenance.attributions,
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -1,68 +1,13 @@
 //! The statement: what of the emissions is Scope 2, by location and by market, what lies upstream, what was bought (rules G4, G5).
 
-use std::collections::BTreeMap;
-
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde_json::{Value, json};
 
+use super::rollup::Figures;
 use super::{Subject, embodied};
-use crate::carbon::{Contracts, Zone};
-use crate::ledger::{Market, ZoneUse};
-use crate::sum::Sum;
+use crate::ledger::Market;
 use crate::time::{Window, span};
 use crate::units::Joules;
-
-/// The market-based factors of a total that may have them.
-pub(super) fn market(entries: &DataFrame, subject: &Subject<'_>) -> PolarsResult<Option<Market>> {
-    if !subject.basis.is_scope_2() {
-        return Ok(None);
-    }
-    let zones = entries.column("zone")?.str()?;
-    let buckets = entries.column("bucket")?.u32()?;
-    let energy = entries.column("facility_energy_j")?.f64()?;
-    let factors = entries.column("intensity_gco2e_per_kwh")?.f64()?;
-    let mut used: BTreeMap<(&str, u32), (Sum, Option<f64>)> = BTreeMap::new();
-    for row in 0..entries.height() {
-        let (Some(zone), Some(bucket)) = (zones.get(row), buckets.get(row)) else { continue };
-        let (sum, factor) = used.entry((zone, bucket)).or_default();
-        sum.add(energy.get(row).unwrap_or(0.0));
-        *factor = factor.or(factors.get(row));
-    }
-    let used = used.into_iter().map(|((zone, bucket), (joules, location_g_per_kwh))| {
-        let facility_kwh = Joules(joules.value()).to_kwh().value();
-        ((Zone::from_id(zone), bucket as usize), ZoneUse { facility_kwh, location_g_per_kwh })
-    });
-    let none = Contracts::default();
-    let contracts = subject.contracts.unwrap_or(&none);
-    Ok(Some(Market::new(contracts, subject.matching, &subject.books.buckets, &used.collect())))
-}
-
-/// The ledger's rows with their market-based emissions; null where there are none.
-pub(super) fn with_market(mut entries: DataFrame, market: Option<&Market>) -> PolarsResult<DataFrame> {
-    let zones = entries.column("zone")?.str()?;
-    let buckets = entries.column("bucket")?.u32()?;
-    let energy = entries.column("facility_energy_j")?.f64()?;
-    // Rows of one zone and bucket stand together.
-    let mut last: Option<(Zone, u32, Option<f64>)> = None;
-    let mut of_row = |row: usize| -> Option<f64> {
-        let (market, text, bucket) = (market?, zones.get(row)?, buckets.get(row)?);
-        let factor = match &last {
-            Some((zone, known, factor)) if zone.as_str() == text && *known == bucket => *factor,
-            _ => {
-                let zone = Zone::from_id(text);
-                let factor = market.factor(&zone, bucket as usize);
-                last = Some((zone, bucket, factor));
-                factor
-            }
-        };
-        let kwh = Joules(energy.get(row)?).to_kwh().value();
-        // Where nothing was used there is nothing to match.
-        factor.or((kwh == 0.0).then_some(0.0)).map(|factor| kwh * factor)
-    };
-    let grams: Vec<Option<f64>> = (0..entries.height()).map(&mut of_row).collect();
-    entries.with_column(Column::new("emissions_market_gco2e".into(), grams))?;
-    Ok(entries)
-}
 
 /// One line of the statement.
 struct Line {
@@ -91,26 +36,11 @@ impl Line {
     }
 }
 
-/// The sum of a column; `None` if no row has it.
-fn total(entries: &DataFrame, column: &str) -> PolarsResult<Option<f64>> {
-    let values = entries.column(column)?.f64()?;
-    let mut known = values.iter().flatten().peekable();
-    Ok(known.peek().is_some().then(|| known.collect::<Sum>().value()))
-}
-
-/// Energy at the building's meter of the rows that have a value in `column`, in kWh.
-fn energy_with(entries: &DataFrame, column: &str) -> PolarsResult<f64> {
-    let values = entries.column(column)?.f64()?;
-    let energy = entries.column("facility_energy_j")?.f64()?;
-    let known = values.iter().zip(energy.iter()).filter(|(value, _)| value.is_some());
-    let joules = known.filter_map(|(_, joules)| joules).collect::<Sum>().value();
-    Ok(Joules(joules).to_kwh().value())
-}
-
-fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) -> PolarsResult<Vec<Line>> {
+fn lines(sums: &Figures, market: Option<&Market>, subject: &Subject<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let location = total(entries, "emissions_gco2e")?;
-    let priced_kwh = energy_with(entries, "emissions_gco2e")?;
+    let in_kwh = |joules: f64| Joules(joules).to_kwh().value();
+    let location = sums.emissions_gco2e();
+    let priced_kwh = in_kwh(sums.priced_facility_j());
     let mean = |grams: Option<f64>, kwh: f64| grams.filter(|_| kwh > 0.0).map(|grams| grams / kwh);
     let located = |scope, item, note: &str| Line {
         energy_kwh: Some(priced_kwh),
@@ -165,8 +95,8 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
                     ..Line::new("", "unpriced-market", None, note)
                 });
             }
-            let upstream = total(entries, "upstream_gco2e")?;
-            let kwh = energy_with(entries, "upstream_gco2e")?;
+            let upstream = sums.upstream_gco2e();
+            let kwh = in_kwh(sums.upstream_facility_j());
             lines.push(Line {
                 energy_kwh: Some(kwh),
                 intensity: mean(upstream, kwh),
@@ -176,7 +106,7 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
     }
     let unpriced =
         |kwh: f64| Line { energy_kwh: Some(kwh), ..Line::new("", "unpriced", None, "no factor is known") };
-    let all_kwh = Joules(total(entries, "facility_energy_j")?.unwrap_or(0.0)).to_kwh().value();
+    let all_kwh = in_kwh(sums.facility_energy_j());
     if all_kwh - priced_kwh > 1e-9 * all_kwh {
         lines.push(unpriced(all_kwh - priced_kwh));
     }
@@ -188,7 +118,7 @@ fn lines(entries: &DataFrame, market: Option<&Market>, subject: &Subject<'_>) ->
     let amortised = crate::sum::sum(embodied::rows(subject.books).iter().map(|row| row.gco2e));
     let note = "embodied emissions over the life of the hardware; no scope, and not to be added to purchases";
     lines.push(Line::new("", "embodied-amortised", Some(amortised), note));
-    Ok(lines)
+    lines
 }
 
 fn window(subject: &Subject<'_>) -> Window {
@@ -197,11 +127,11 @@ fn window(subject: &Subject<'_>) -> Window {
 
 /// `statement.csv`.
 pub(super) fn table(
-    entries: &DataFrame,
+    sums: &Figures,
     market: Option<&Market>,
     subject: &Subject<'_>,
 ) -> PolarsResult<DataFrame> {
-    let lines = lines(entries, market, subject)?;
+    let lines = lines(sums, market, subject);
     let text = |name: &str, value: &dyn Fn(&Line) -> String| {
         Column::new(name.into(), lines.iter().map(value).collect::<Vec<String>>())
     };
@@ -224,11 +154,7 @@ pub(super) fn table(
 }
 
 /// The same for `summary.json`.
-pub(super) fn summary(
-    entries: &DataFrame,
-    market: Option<&Market>,
-    subject: &Subject<'_>,
-) -> PolarsResult<Value> {
+pub(super) fn summary(sums: &Figures, market: Option<&Market>, subject: &Subject<'_>) -> Value {
     let rows = embodied::rows(subject.books);
     let by_kind = embodied::by(&rows, |row| Some(row.beneficiary.kind()));
     let of_market = market.map(|market| {
@@ -241,13 +167,13 @@ pub(super) fn summary(
             "unpriced_kwh": market.unknown_kwh,
         })
     });
-    Ok(json!({
-        "scope_2_location_gco2e": market.map(|_| total(entries, "emissions_gco2e")).transpose()?.flatten(),
+    json!({
+        "scope_2_location_gco2e": market.and_then(|_| sums.emissions_gco2e()),
         "scope_2_market_gco2e": market.filter(|market| market.covers_any()).map(Market::emissions_gco2e),
-        "scope_3_category_3_gco2e": total(entries, "upstream_gco2e")?,
+        "scope_3_category_3_gco2e": sums.upstream_gco2e(),
         "scope_3_category_2_gco2e": subject.purchases.map(|purchases| purchases.total_g(window(subject))),
         "market": of_market,
         "embodied_amortised_gco2e": crate::sum::sum(rows.iter().map(|row| row.gco2e)),
         "embodied_amortised_gco2e_by_beneficiary": by_kind,
-    }))
+    })
 }

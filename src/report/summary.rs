@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{DataFrame, PolarsResult};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Subject;
-use super::bounds::{Figure, RowWidths};
-use super::group::Grouped;
+use super::rollup::{Figure, Figures, PricePart, Rollup};
 use super::tables::{BENEFICIARIES, COMPONENTS};
 use crate::carbon::Equivalents;
 use crate::ledger::{Balance, Balances, Books};
@@ -86,70 +84,53 @@ fn balances(balances: &Balances) -> Value {
     })
 }
 
-/// Energy by each value of a text column, in the order of the texts.
-fn energy_by(entries: &DataFrame, column: &str) -> PolarsResult<BTreeMap<String, f64>> {
-    let grouped = Grouped::new(entries, &[column])?;
-    let table = grouped.table(vec![grouped.sum(entries, "energy_j")?])?;
-    let names = table.column(column)?.str()?;
-    let sums = table.column("energy_j")?.f64()?;
-    Ok(names
-        .iter()
-        .zip(sums.iter())
-        .map(|(name, sum)| (name.unwrap_or("unpriced").to_owned(), sum.unwrap_or(0.0)))
-        .collect())
-}
-
 /// Shares of a total, as numbers from 0 to 1.
-fn shares(parts: &BTreeMap<String, f64>) -> BTreeMap<&str, f64> {
+fn shares<'n>(parts: &BTreeMap<&'n str, f64>) -> BTreeMap<&'n str, f64> {
     let total = crate::sum::sum(parts.values().copied());
-    parts.iter().map(|(name, part)| (name.as_str(), if total > 0.0 { part / total } else { 0.0 })).collect()
+    parts.iter().map(|(name, part)| (*name, if total > 0.0 { part / total } else { 0.0 })).collect()
 }
 
 /// The whole of `summary.json`.
-pub(super) fn summary(
-    entries: &DataFrame,
-    widths: &RowWidths,
-    subject: &Subject<'_>,
-    equivalents: &Equivalents,
-) -> PolarsResult<Value> {
+pub(super) fn summary(rollup: &Rollup, subject: &Subject<'_>, equivalents: &Equivalents) -> Value {
     let Subject { books, runs, basis, provenance, .. } = *subject;
-    let total = |column: &str| -> PolarsResult<f64> {
-        Ok(entries.column(column)?.f64()?.iter().flatten().collect::<Sum>().value())
-    };
-    let energy_j = total("energy_j")?;
-    let facility_j = total("facility_energy_j")?;
-    let is_priced = entries.column("emissions_gco2e")?.f64()?.iter().any(|grams| grams.is_some());
-    let emissions = if is_priced { Some(total("emissions_gco2e")?) } else { None };
-    let by_beneficiary = energy_by(entries, "beneficiary")?;
-    let by_component = energy_by(entries, "component")?;
-    let by_method = energy_by(entries, "method")?;
-    let by_share = energy_by(entries, "share_method")?;
-    let by_tier = energy_by(entries, "intensity_tier")?;
-    let by_source = energy_by(entries, "factor_source")?;
-    let in_kwh = |parts: &BTreeMap<String, f64>, names: &[&str]| -> BTreeMap<String, f64> {
-        names
-            .iter()
-            .map(|name| {
-                ((*name).to_owned(), Joules(parts.get(*name).copied().unwrap_or(0.0)).to_kwh().value())
-            })
-            .collect()
-    };
+    let sums = rollup.all();
+    let energy_j = sums.energy_j(None);
+    let emissions = sums.emissions_gco2e();
+    let mut by_kind: [Figures; BENEFICIARIES.len()] = Default::default();
+    for (key, figures) in rollup.groups() {
+        if let Some(of_kind) = by_kind.get_mut(key.kind) {
+            of_kind.merge(figures);
+        }
+    }
+    let kwh = |joules: f64| Joules(joules).to_kwh().value();
+    let by_beneficiary: BTreeMap<&str, f64> = BENEFICIARIES
+        .into_iter()
+        .zip(&by_kind)
+        .map(|(kind, sums)| (kind, kwh(sums.energy_j(None))))
+        .collect();
+    let by_component: BTreeMap<&str, f64> = COMPONENTS
+        .into_iter()
+        .map(|component| (component.as_str(), kwh(sums.energy_j(Some(component)))))
+        .collect();
+    let by_method = sums.method.sums(|method| Some(method.as_str()));
+    let by_share = sums.share_method.sums(|method| Some(method.as_str()));
+    let by_price = |part| sums.price.sums(|word| Some(rollup.words().text(word, part).unwrap_or("unpriced")));
+    let (by_tier, by_source) = (by_price(PricePart::Tier), by_price(PricePart::Source));
     let window = span(&books.buckets).map(
         |window| json!({"start": format_instant(window.start_ms), "end": format_instant(window.end_ms)}),
     );
     let tallies = tallies(subject);
-    let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
     let mut all = json!({
         "title": provenance.title,
         "simulated": provenance.simulated,
         "wattledger_version": env!("CARGO_PKG_VERSION"),
         "window": window,
-        "energy_kwh": Joules(energy_j).to_kwh().value(),
+        "energy_kwh": kwh(energy_j),
         "energy_j": energy_j,
-        "facility_energy_kwh": Joules(facility_j).to_kwh().value(),
-        "energy_extrapolated_kwh": extrapolated_j(entries)?.map(|joules| Joules(joules).to_kwh().value()),
-        "energy_kwh_by_beneficiary": in_kwh(&by_beneficiary, &BENEFICIARIES),
-        "energy_kwh_by_component": in_kwh(&by_component, &components),
+        "facility_energy_kwh": kwh(sums.facility_energy_j()),
+        "energy_extrapolated_kwh": sums.extrapolated_j().map(kwh),
+        "energy_kwh_by_beneficiary": by_beneficiary,
+        "energy_kwh_by_component": by_component,
         "energy_share_by_method": shares(&by_method),
         "energy_share_by_share_method": shares(&by_share),
         "emissions_gco2e": emissions,
@@ -189,47 +170,38 @@ pub(super) fn summary(
         "notes": provenance.notes,
         "attributions": provenance.attributions,
     });
-    if let (Value::Object(all), Value::Object(bounds)) = (&mut all, bounds(entries, widths)?) {
+    if let (Value::Object(all), Value::Object(bounds)) =
+        (&mut all, bounds(&sums, &by_kind, rollup.bucket_ms()))
+    {
         all.extend(bounds);
     }
-    Ok(all)
+    all
 }
 
 /// How far off the totals may be.
-fn bounds(entries: &DataFrame, widths: &RowWidths) -> PolarsResult<Value> {
+fn bounds(sums: &Figures, by_kind: &[Figures], bucket_ms: i64) -> Value {
     let kwh = |joules: f64| Joules(joules).to_kwh().value();
-    let of_energy = widths.of_all(Figure::Energy, |_| true).unwrap_or_default();
-    let of_facility = widths.of_all(Figure::Facility, |_| true).unwrap_or_default();
-    let of_emissions = widths.of_all(Figure::Emissions, |_| true);
-    let parts = |column: &str, names: &[&str]| -> PolarsResult<BTreeMap<String, [f64; 2]>> {
-        let values = entries.column(column)?.str()?;
-        let of = |name: &&str| {
-            let is_this = |row: usize| values.get(row) == Some(*name);
-            let (low, high) = widths.of_all(Figure::Energy, is_this).unwrap_or_default();
-            ((*name).to_owned(), [kwh(low), kwh(high)])
-        };
-        Ok(names.iter().map(of).collect())
+    let of_energy = sums.bounds(Figure::Energy, None, bucket_ms).unwrap_or_default();
+    let of_facility = sums.bounds(Figure::Facility, None, bucket_ms).unwrap_or_default();
+    let of_emissions = sums.bounds(Figure::Emissions, None, bucket_ms);
+    let part = |sums: &Figures, component| {
+        let (low, high) = sums.bounds(Figure::Energy, component, bucket_ms).unwrap_or_default();
+        [kwh(low), kwh(high)]
     };
-    let components: Vec<&str> = COMPONENTS.iter().map(|component| component.as_str()).collect();
-    Ok(json!({
+    let by_kind: BTreeMap<&str, [f64; 2]> =
+        BENEFICIARIES.into_iter().zip(by_kind).map(|(kind, sums)| (kind, part(sums, None))).collect();
+    let by_component: BTreeMap<&str, [f64; 2]> =
+        COMPONENTS.into_iter().map(|component| (component.as_str(), part(sums, Some(component)))).collect();
+    json!({
         "energy_kwh_low": kwh(of_energy.0),
         "energy_kwh_high": kwh(of_energy.1),
         "facility_energy_kwh_low": kwh(of_facility.0),
         "facility_energy_kwh_high": kwh(of_facility.1),
         "emissions_gco2e_low": of_emissions.map(|bounds| bounds.0),
         "emissions_gco2e_high": of_emissions.map(|bounds| bounds.1),
-        "energy_kwh_bounds_by_beneficiary": parts("beneficiary", &BENEFICIARIES)?,
-        "energy_kwh_bounds_by_component": parts("component", &components)?,
-    }))
-}
-
-/// The extrapolated energy of all rows; `None` if any of them knows too little
-/// (rule C5): a total without them could be less than what was measured.
-fn extrapolated_j(entries: &DataFrame) -> PolarsResult<Option<f64>> {
-    let expected = entries.column("expected_s")?.f64()?;
-    let rows = entries.column("energy_extrapolated_j")?.f64()?.iter().zip(expected.iter());
-    let known = rows.filter(|(value, expected)| value.is_some() || expected.unwrap_or(0.0) > 0.0);
-    Ok(known.map(|(value, _)| value).collect::<Option<Sum>>().map(Sum::value))
+        "energy_kwh_bounds_by_beneficiary": by_kind,
+        "energy_kwh_bounds_by_component": by_component,
+    })
 }
 
 /// Share of the expected time that is known, over all devices. From the devices

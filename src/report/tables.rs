@@ -2,18 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use polars::prelude::{Column, CsvWriter, DataFrame, DataType, PolarsResult, SerWriter as _};
+use rayon::prelude::*;
 
-use super::bounds::{Figure, RowWidths};
 use super::embodied;
-use super::group::Grouped;
+use super::rollup::{Figure, Figures, PricePart, Rollup, Words, mean_intensity};
 use crate::jobs::Run;
 use crate::ledger::{Beneficiary, Books};
 use crate::meter::catalog::Component;
 use crate::spreadsheet::guard;
-use crate::sum::Sum;
-use crate::time::format_instant;
 use crate::units::Joules;
 
 /// The components that ledger lines can have, in the order of the columns.
@@ -37,19 +36,48 @@ pub enum CellText {
     Raw,
 }
 
-/// A table as CSV.
-pub(super) fn csv(table: &DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
-    csv_as_is(rounded(table)?, text)
+/// Rows that become CSV at a time.
+const ROWS_AT_ONCE: usize = 1 << 15;
+
+/// Writes a table as CSV, a part of its rows after the other: it may be larger than what is left of the memory.
+pub(super) fn write_csv(table: &DataFrame, text: CellText, out: &mut dyn Write) -> io::Result<()> {
+    let parts = table.height().div_ceil(ROWS_AT_ONCE).max(1);
+    write_parts(parts, text, out, |part| {
+        let first = part.saturating_mul(ROWS_AT_ONCE);
+        Ok(table.slice(i64::try_from(first).unwrap_or(i64::MAX), ROWS_AT_ONCE))
+    })
+}
+
+/// Writes the parts of a table as one CSV; they are made in parallel, a few at a time.
+pub(super) fn write_parts(
+    parts: usize,
+    text: CellText,
+    out: &mut dyn Write,
+    part: impl Fn(usize) -> PolarsResult<DataFrame> + Sync,
+) -> io::Result<()> {
+    let all: Vec<usize> = (0..parts).collect();
+    for some in all.chunks(rayon::current_num_threads().saturating_mul(2).max(1)) {
+        let texts: Vec<PolarsResult<Vec<u8>>> =
+            some.par_iter().map(|nth| csv_of(rounded(&part(*nth)?)?, text, *nth == 0)).collect();
+        for bytes in texts {
+            out.write_all(&bytes.map_err(io::Error::other)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// A table as CSV, its numbers to the last bit.
-pub(super) fn csv_as_is(mut table: DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
+pub(super) fn csv_as_is(table: DataFrame, text: CellText) -> PolarsResult<Vec<u8>> {
+    csv_of(table, text, true)
+}
+
+fn csv_of(mut table: DataFrame, text: CellText, has_header: bool) -> PolarsResult<Vec<u8>> {
     if text == CellText::Guarded {
         let columns = table.columns().iter().map(guarded).collect::<PolarsResult<Vec<Column>>>()?;
         table = DataFrame::new(table.height(), columns)?;
     }
     let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut table)?;
+    CsvWriter::new(&mut bytes).include_header(has_header).finish(&mut table)?;
     Ok(bytes)
 }
 
@@ -99,28 +127,16 @@ fn round(value: f64) -> f64 {
     if rounded.is_finite() { rounded } else { value }
 }
 
-/// A column of joules as kilowatt-hours under another name.
-fn kwh(column: &Column, name: &str) -> PolarsResult<Column> {
-    let values: Vec<Option<f64>> =
-        column.f64()?.iter().map(|joules| joules.map(|joules| Joules(joules).to_kwh().value())).collect();
-    Ok(Column::new(name.into(), values))
+/// Joules in kWh.
+pub(super) fn in_kwh(joules: f64) -> f64 {
+    Joules(joules).to_kwh().value()
 }
 
-/// `numerator ÷ denominator`, null where the denominator is zero.
-fn ratio(numerator: &Column, denominator: &Column, name: &str) -> PolarsResult<Column> {
-    let pairs = numerator.f64()?.iter().zip(denominator.f64()?.iter());
-    let values: Vec<Option<f64>> = pairs
-        .map(|pair| match pair {
-            (Some(top), Some(bottom)) if bottom > 0.0 => Some(top / bottom),
-            _ => None,
-        })
-        .collect();
-    Ok(Column::new(name.into(), values))
-}
-
-/// Mean intensity in gCO2e/kWh of what was priced.
-fn mean_intensity(emissions: &Column, priced_facility_j: &Column) -> PolarsResult<Column> {
-    ratio(emissions, &kwh(priced_facility_j, "kwh")?, "intensity_gco2e_per_kwh")
+/// Groups side by side, each a row of a table; null where there is none.
+pub(super) struct Rows<'f> {
+    groups: Vec<Option<&'f Figures>>,
+    words: &'f Words,
+    bucket_ms: i64,
 }
 
 /// The columns that every grouped table ends in.
@@ -130,170 +146,167 @@ pub(super) struct Totals {
     pub(super) carbon: Vec<Column>,
 }
 
-fn in_kwh(joules: f64) -> f64 {
-    Joules(joules).to_kwh().value()
-}
-
-/// A group's energy where `keep` holds, with its bounds, in kWh.
-pub(super) fn energy_where(
-    (grouped, entries, widths): (&Grouped, &DataFrame, &RowWidths),
-    name: &str,
-    keep: impl Fn(usize) -> bool,
-) -> PolarsResult<Vec<Column>> {
-    let mut columns = vec![kwh(&grouped.sum_where(entries, "energy_j", name, &keep)?, name)?];
-    columns.extend(widths.columns(grouped, Figure::Energy, name, in_kwh, keep));
-    Ok(columns)
-}
-
-pub(super) fn totals(grouped: &Grouped, entries: &DataFrame, widths: &RowWidths) -> PolarsResult<Totals> {
-    let components = entries.column("component")?.str()?;
-    let group = (grouped, entries, widths);
-    let mut energy = energy_where(group, "energy_kwh", |_| true)?;
-    for component in COMPONENTS {
-        let is_this = |row: usize| components.get(row) == Some(component.as_str());
-        energy.extend(energy_where(group, &format!("{component}_energy_kwh"), is_this)?);
+impl<'f> Rows<'f> {
+    pub(super) fn new(groups: Vec<Option<&'f Figures>>, rollup: &'f Rollup) -> Self {
+        Self { groups, words: rollup.words(), bucket_ms: rollup.bucket_ms() }
     }
-    let facility = grouped.sum(entries, "facility_energy_j")?;
-    energy.push(kwh(&facility, "facility_energy_kwh")?);
-    energy.extend(widths.columns(grouped, Figure::Facility, "facility_energy_kwh", in_kwh, |_| true));
-    let covered = grouped.sum(entries, "covered_s")?;
-    let interpolated = grouped.sum(entries, "interpolated_s")?;
-    let expected = grouped.sum(entries, "expected_s")?;
-    let known = Column::new(
-        "known_s".into(),
-        covered
-            .f64()?
+
+    /// A column of numbers; null of a row without a group.
+    pub(super) fn number(&self, name: &str, value: impl Fn(&Figures) -> Option<f64>) -> Column {
+        let values = self.groups.iter().map(|group| group.and_then(&value));
+        Column::new(name.into(), values.collect::<Vec<Option<f64>>>())
+    }
+
+    /// A column of texts.
+    pub(super) fn text(&self, name: &str, value: impl Fn(&Figures) -> String) -> Column {
+        let values = self.groups.iter().map(|group| group.map(&value));
+        Column::new(name.into(), values.collect::<Vec<Option<String>>>())
+    }
+
+    /// A figure of the price's words.
+    fn price(&self, name: &str, part: PricePart) -> Column {
+        self.text(name, |group| self.words.of(group, part))
+    }
+
+    /// `NAME_low` and `NAME_high` in the unit of `in_unit`.
+    fn bounds(
+        &self,
+        name: &str,
+        (figure, component): (Figure, Option<Component>),
+        in_unit: impl Fn(f64) -> f64,
+    ) -> [Column; 2] {
+        let bounds: Vec<Option<(f64, f64)>> = self
+            .groups
             .iter()
-            .zip(interpolated.f64()?.iter())
-            .map(|(covered, interpolated)| covered.unwrap_or(0.0) + interpolated.unwrap_or(0.0))
-            .collect::<Vec<f64>>(),
-    );
-    let coverage = vec![
-        ratio(&known, &expected, "coverage")?,
-        ratio(&interpolated, &expected, "interpolated")?,
-        kwh(&extrapolated(grouped, entries)?, "energy_extrapolated_kwh")?,
-        grouped.words(entries, "method")?,
-    ];
-    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
-    let priced = entries.column("emissions_gco2e")?.f64()?;
-    let is_priced = |row: usize| priced.get(row).is_some();
-    let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
-    let unpriced = grouped.sum_where(entries, "energy_j", "unpriced", |row| !is_priced(row))?;
-    let mut carbon = vec![
-        mean_intensity(&emissions, &priced_facility)?,
-        grouped.words(entries, "intensity_tier")?,
-        grouped.words(entries, "zone")?,
-        emissions,
-    ];
-    carbon.extend(widths.columns(grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
-    carbon.push(kwh(&unpriced, "unpriced_energy_kwh")?);
-    carbon.push(grouped.sum_if_any(entries, "emissions_market_gco2e")?);
-    carbon.push(grouped.sum_if_any(entries, "upstream_gco2e")?);
-    Ok(Totals { energy, coverage, carbon })
-}
-
-/// Rule C5 over a group: null if any of its rows knows too little.
-fn extrapolated(grouped: &Grouped, entries: &DataFrame) -> PolarsResult<Column> {
-    let values = entries.column("energy_extrapolated_j")?.f64()?;
-    let expected = entries.column("expected_s")?.f64()?;
-    let sums: Vec<Option<f64>> = grouped
-        .rows()
-        .iter()
-        .map(|rows| {
-            let mut sum = Sum::new();
-            for row in rows.iter().map(|row| *row as usize) {
-                match values.get(row) {
-                    Some(value) => sum.add(value),
-                    None if expected.get(row).unwrap_or(0.0) > 0.0 => return None,
-                    None => {}
-                }
-            }
-            Some(sum.value())
-        })
-        .collect();
-    Ok(Column::new("energy_extrapolated_j".into(), sums))
-}
-
-/// `hourly.csv`.
-pub(super) fn hourly(entries: &DataFrame, widths: &RowWidths) -> PolarsResult<DataFrame> {
-    let keys = ["bucket_start_ms", "node", "component", "beneficiary"];
-    let grouped = Grouped::new(entries, &keys)?;
-    let mut columns = vec![grouped.sum(entries, "energy_j")?];
-    columns.extend(widths.columns(&grouped, Figure::Energy, "energy_j", |joules| joules, |_| true));
-    columns.push(grouped.sum(entries, "facility_energy_j")?);
-    columns.extend(widths.columns(
-        &grouped,
-        Figure::Facility,
-        "facility_energy_j",
-        |joules| joules,
-        |_| true,
-    ));
-    for name in ["covered_s", "interpolated_s", "expected_s"] {
-        columns.push(grouped.sum(entries, name)?);
+            .map(|group| group.and_then(|group| group.bounds(figure, component, self.bucket_ms)))
+            .collect();
+        let side = |side: &str, pick: fn((f64, f64)) -> f64| {
+            let values = bounds.iter().map(|bounds| bounds.map(|bounds| in_unit(pick(bounds))));
+            Column::new(format!("{name}_{side}").into(), values.collect::<Vec<Option<f64>>>())
+        };
+        [side("low", |bounds| bounds.0), side("high", |bounds| bounds.1)]
     }
-    let emissions = grouped.sum_if_any(entries, "emissions_gco2e")?;
-    let priced = entries.column("emissions_gco2e")?.f64()?;
-    let is_priced = |row: usize| priced.get(row).is_some();
-    let priced_facility = grouped.sum_where(entries, "facility_energy_j", "priced_j", is_priced)?;
-    columns.push(grouped.words(entries, "method")?);
-    columns.push(grouped.words(entries, "zone")?);
-    columns.push(mean_intensity(&emissions, &priced_facility)?);
-    for name in ["intensity_tier", "basis", "factor_source", "factor_release"] {
-        columns.push(grouped.words(entries, name)?);
+
+    /// IT energy in kWh, of a component or all, with its bounds.
+    pub(super) fn energy(&self, name: &str, component: Option<Component>) -> Vec<Column> {
+        let mut columns = vec![self.number(name, |group| Some(in_kwh(group.energy_j(component))))];
+        columns.extend(self.bounds(name, (Figure::Energy, component), in_kwh));
+        columns
     }
-    columns.push(emissions);
-    columns.extend(widths.columns(&grouped, Figure::Emissions, "emissions_gco2e", |grams| grams, |_| true));
-    columns.push(grouped.sum_if_any(entries, "emissions_market_gco2e")?);
-    columns.push(grouped.sum_if_any(entries, "upstream_gco2e")?);
-    with_instants(grouped.table(columns)?, "bucket_start_ms", "bucket_start")
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut energy = self.energy("energy_kwh", None);
+        for component in COMPONENTS {
+            energy.extend(self.energy(&format!("{component}_energy_kwh"), Some(component)));
+        }
+        let facility = "facility_energy_kwh";
+        energy.push(self.number(facility, |group| Some(in_kwh(group.facility_energy_j()))));
+        energy.extend(self.bounds(facility, (Figure::Facility, None), in_kwh));
+        let share = |part: f64, expected_s: f64| (expected_s > 0.0).then(|| part / expected_s);
+        let coverage = vec![
+            self.number("coverage", |group| {
+                let (covered_s, interpolated_s, expected_s) = group.seconds();
+                share(covered_s + interpolated_s, expected_s)
+            }),
+            self.number("interpolated", |group| {
+                let (_, interpolated_s, expected_s) = group.seconds();
+                share(interpolated_s, expected_s)
+            }),
+            self.number("energy_extrapolated_kwh", |group| group.extrapolated_j().map(in_kwh)),
+            self.text("method", |group| group.method.joined(|method| Some(method.as_str()))),
+        ];
+        let mut carbon = vec![
+            self.number("intensity_gco2e_per_kwh", mean_intensity),
+            self.price("intensity_tier", PricePart::Tier),
+            self.price("zone", PricePart::Zone),
+            self.number("emissions_gco2e", Figures::emissions_gco2e),
+        ];
+        carbon.extend(self.bounds("emissions_gco2e", (Figure::Emissions, None), |grams| grams));
+        carbon.push(self.number("unpriced_energy_kwh", |group| Some(in_kwh(group.unpriced_j()))));
+        carbon.push(self.number("emissions_market_gco2e", Figures::market_gco2e));
+        carbon.push(self.number("upstream_gco2e", Figures::upstream_gco2e));
+        Totals { energy, coverage, carbon }
+    }
 }
 
-/// Replaces a column of milliseconds by RFC 3339 text.
-fn with_instants(table: DataFrame, from: &str, to: &str) -> PolarsResult<DataFrame> {
-    let columns = table
-        .columns()
-        .iter()
-        .map(|column| {
-            if column.name().as_str() != from {
-                return Ok(column.clone());
-            }
-            let texts: Vec<Option<String>> =
-                column.i64()?.iter().map(|at_ms| at_ms.map(format_instant)).collect();
-            Ok(Column::new(to.into(), texts))
-        })
-        .collect::<PolarsResult<Vec<Column>>>()?;
-    DataFrame::new(table.height(), columns)
+/// Groups of all kinds of beneficiary, as `by_node.csv` and the like show them: those of each kind, and all of them.
+#[derive(Default)]
+pub(super) struct OfKinds {
+    by_kind: [Figures; BENEFICIARIES.len()],
+}
+
+impl OfKinds {
+    /// Adds a group of the kind at a position.
+    pub(super) fn add(&mut self, kind: usize, figures: &Figures) {
+        if let Some(sum) = self.by_kind.get_mut(kind) {
+            sum.merge(figures);
+        }
+    }
+
+    /// All kinds.
+    fn all(&self) -> Figures {
+        Figures::all(&self.by_kind)
+    }
+}
+
+/// Energy by component and by kind of beneficiary, emissions and coverage of each row.
+pub(super) fn sums_of_kinds(rows: &[&OfKinds], rollup: &Rollup) -> Vec<Column> {
+    let all: Vec<Figures> = rows.iter().map(|row| row.all()).collect();
+    let Totals { energy, coverage, carbon } = Rows::new(all.iter().map(Some).collect(), rollup).totals();
+    let mut columns = energy;
+    for (at, kind) in BENEFICIARIES.iter().enumerate() {
+        let of_kind = rows.iter().map(|row| row.by_kind.get(at)).collect();
+        columns.extend(Rows::new(of_kind, rollup).energy(&format!("{kind}_energy_kwh"), None));
+    }
+    columns.extend(carbon);
+    columns.extend(coverage);
+    columns
 }
 
 /// `by_user.csv`, `by_account.csv`, `by_stage.csv`: a row for each text that
 /// runs have, and rows for what no run used, so that the column adds up to the cluster.
 pub(super) fn by_run_text<'r>(
-    (entries, widths): (&DataFrame, &RowWidths),
+    rollup: &Rollup,
     (books, runs): (&Books, &'r [Run]),
     name: &str,
     text: impl Fn(&'r Run) -> &'r String,
 ) -> PolarsResult<DataFrame> {
-    let numbers = entries.column("run")?.u32()?;
-    let of_row = |row: usize| numbers.get(row).and_then(|number| runs.get(number as usize));
-    let texts: Vec<&str> =
-        (0..entries.height()).map(|row| of_row(row).map_or("", |run| text(run).as_str())).collect();
-    let mut keyed = entries.clone();
-    keyed.with_column(Column::new(name.into(), texts))?;
-    let grouped = Grouped::new(&keyed, &["beneficiary", name])?;
-    let counts: Vec<u64> = grouped
-        .rows()
-        .iter()
-        .map(|rows| {
-            let distinct: std::collections::BTreeSet<u32> =
-                rows.iter().filter_map(|row| numbers.get(*row as usize)).collect();
-            distinct.len() as u64
-        })
-        .collect();
-    let totals = totals(&grouped, &keyed, widths)?;
-    let mut columns = vec![Column::new("runs".into(), counts)];
-    columns.extend(totals.energy);
-    columns.extend(totals.carbon);
-    columns.extend(totals.coverage);
+    by_run_text_of(rollup, (books, runs), (name, text), |_| true)
+}
+
+/// The same of the runs that are wanted.
+pub(super) fn by_run_text_of<'r>(
+    rollup: &Rollup,
+    (books, runs): (&Books, &'r [Run]),
+    (name, text): (&str, impl Fn(&'r Run) -> &'r String),
+    is_wanted: impl Fn(&Run) -> bool,
+) -> PolarsResult<DataFrame> {
+    let mut groups: BTreeMap<(&str, &str), Figures> = BTreeMap::new();
+    for (key, figures) in rollup.groups() {
+        let run = rollup.classes().example(key.class, runs);
+        if key.kind == 0 && !run.is_some_and(&is_wanted) {
+            continue;
+        }
+        let kind = BENEFICIARIES.get(key.kind).copied().unwrap_or_default();
+        let text = run.map_or("", |run| text(run).as_str());
+        groups.entry((kind, text)).or_default().merge(figures);
+    }
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for run in rollup.runs().keys().filter_map(|run| runs.get(*run)).filter(|run| is_wanted(run)) {
+        *counts.entry(text(run)).or_default() += 1;
+    }
+    let count = |(kind, text): &(&str, &str)| {
+        if *kind == "run" { counts.get(text).copied().unwrap_or(0) } else { 0 }
+    };
+    let Totals { energy, coverage, carbon } = Rows::new(groups.values().map(Some).collect(), rollup).totals();
+    let mut columns = vec![
+        Column::new("beneficiary".into(), groups.keys().map(|(kind, _)| *kind).collect::<Vec<&str>>()),
+        Column::new(name.into(), groups.keys().map(|(_, text)| *text).collect::<Vec<&str>>()),
+        Column::new("runs".into(), groups.keys().map(count).collect::<Vec<u64>>()),
+    ];
+    columns.extend(energy);
+    columns.extend(carbon);
+    columns.extend(coverage);
     let of_beneficiary = |row: &embodied::Row<'_>| {
         let text = match row.beneficiary {
             Beneficiary::Run(run) => runs.get(run).map_or("", |run| text(run).as_str()),
@@ -302,23 +315,22 @@ pub(super) fn by_run_text<'r>(
         Some(vec![row.beneficiary.kind().to_owned(), text.to_owned()])
     };
     let sums = embodied::by(&embodied::rows(books), of_beneficiary);
-    embodied::join(grouped.table(columns)?, &["beneficiary", name], sums)
+    embodied::join(DataFrame::new(groups.len(), columns)?, &["beneficiary", name], sums)
 }
 
 /// `by_node.csv`.
-pub(super) fn by_node((entries, widths): (&DataFrame, &RowWidths), books: &Books) -> PolarsResult<DataFrame> {
-    let grouped = Grouped::new(entries, &["node"])?;
-    let totals = totals(&grouped, entries, widths)?;
-    let kinds = entries.column("beneficiary")?.str()?;
-    let mut columns = totals.energy;
-    for kind in BENEFICIARIES {
-        let is_this = |row: usize| kinds.get(row) == Some(kind);
-        columns.extend(energy_where((&grouped, entries, widths), &format!("{kind}_energy_kwh"), is_this)?);
+pub(super) fn by_node(rollup: &Rollup, books: &Books) -> PolarsResult<DataFrame> {
+    let mut rows: BTreeMap<&str, OfKinds> = BTreeMap::new();
+    for node in rollup.nodes() {
+        let row = rows.entry(&node.name).or_default();
+        for (kind, figures) in node.by_kind.iter().enumerate() {
+            figures.iter().for_each(|figures| row.add(kind, figures));
+        }
     }
-    columns.extend(totals.carbon);
-    columns.extend(totals.coverage);
+    let mut columns = vec![Column::new("node".into(), rows.keys().copied().collect::<Vec<&str>>())];
+    columns.extend(sums_of_kinds(&rows.values().collect::<Vec<_>>(), rollup));
     let sums = embodied::by(&embodied::rows(books), |row| Some(vec![row.node.to_owned()]));
-    let table = embodied::join(grouped.table(columns)?, &["node"], sums)?;
+    let table = embodied::join(DataFrame::new(rows.len(), columns)?, &["node"], sums)?;
     let by_name: BTreeMap<&str, &crate::ledger::NodeBooks> =
         books.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     let nodes: Vec<Option<&crate::ledger::NodeBooks>> = table
@@ -366,28 +378,12 @@ mod tests {
             Column::new("saving".into(), [-0.5, 0.0, 1.0]),
         ];
         let table = DataFrame::new(3, columns).unwrap();
-        let text = |text| String::from_utf8(csv(&table, text).unwrap()).unwrap();
+        let text = |text| {
+            let mut bytes = Vec::new();
+            write_csv(&table, text, &mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
         assert_eq!(text(CellText::Guarded), "name,saving\n'=1+1,-0.5\ntrain,0.0\n,1.0\n");
         assert_eq!(text(CellText::Raw), "name,saving\n=1+1,-0.5\ntrain,0.0\n,1.0\n");
-    }
-
-    #[test]
-    fn groups_are_sorted_and_add_up_however_the_rows_lie() {
-        let rows = |order: [usize; 4]| {
-            let user = order.map(|row| ["b", "a", "b", "b"][row]);
-            let energy = order.map(|row| [1e16, 3.0, 1.0, 1.0][row]);
-            let columns = vec![Column::new("user".into(), user), Column::new("energy_j".into(), energy)];
-            DataFrame::new(4, columns).unwrap()
-        };
-        for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
-            let frame = rows(order);
-            let grouped = Grouped::new(&frame, &["user"]).unwrap();
-            let table = grouped.table(vec![grouped.sum(&frame, "energy_j").unwrap()]).unwrap();
-            let users: Vec<_> = table.column("user").unwrap().str().unwrap().iter().flatten().collect();
-            assert_eq!(users, ["a", "b"]);
-            let sums: Vec<_> = table.column("energy_j").unwrap().f64().unwrap().iter().flatten().collect();
-            // A plain sum from the left gives 1e16 for the second.
-            assert_eq!(sums, [3.0, 10_000_000_000_000_002.0]);
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::chart::{BarItem, Bars, SegmentStyle, Text, scale_for, three_digits};
 use super::chart_files::ChartFiles;
 use super::output::Outputs;
 use super::pictures::{MASS_UNITS, plural};
-use super::tables::{BENEFICIARIES, CellText, csv};
+use super::tables::{BENEFICIARIES, CellText, write_csv};
 use super::{Provenance, ReportError};
 use crate::carbon::{Basis, Tier};
 use crate::jobs::Run;
@@ -54,13 +54,15 @@ impl WhatIfSubject<'_> {
     ) -> Result<Vec<PathBuf>, ReportError> {
         let mut outputs = Outputs::new(directory, if self.balanced { "" } else { ".unbalanced" });
         if !self.found.elsewhere.is_empty() {
-            outputs.add("whatif_zones.csv", csv(&self.by_zone()?, cells)?);
+            let table = self.by_zone()?;
+            outputs.add_with("whatif_zones.csv", move |out| write_csv(&table, cells, out));
             if let Some(files) = charts {
                 files.add(&mut outputs, "whatif_zones", &self.zone_chart())?;
             }
         }
         if let Some(slack_ms) = self.slack_ms {
-            outputs.add("whatif_shift.csv", csv(&self.by_run()?, cells)?);
+            let table = self.by_run()?;
+            outputs.add_with("whatif_shift.csv", move |out| write_csv(&table, cells, out));
             if let Some(files) = charts {
                 files.add(&mut outputs, "whatif_shift", &self.shift_chart(slack_ms))?;
             }

@@ -2,42 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 use super::super::Report;
 use super::super::chart::{
     Calendar, CalendarDay, Layer, LayerKind, Overlay, StackedTime, scale_for, three_digits,
 };
+use super::super::rollup::BucketSums;
 use super::super::tables::{BENEFICIARIES, COMPONENTS};
 use super::{ENERGY_UNITS, MASS_UNITS, POWER_UNITS, component_name, counted, listed, period, plural, text};
 use crate::sum::{Sum, sum};
 use crate::time::{DAY_MS, HOUR_MS, Window, day_of};
 use crate::units::{Joules, Seconds};
 
-/// Sums of a column by bucket, for each value of a text column.
-fn by_bucket(
-    entries: &DataFrame,
-    value: &str,
-    text: &str,
-    buckets: usize,
-) -> PolarsResult<BTreeMap<String, Vec<f64>>> {
-    let bucket = entries.column("bucket")?.u32()?;
-    let values = entries.column(value)?.f64()?;
-    let texts = entries.column(text)?.str()?;
-    let mut sums: BTreeMap<String, Vec<Sum>> = BTreeMap::new();
-    for row in 0..entries.height() {
-        let (Some(bucket), Some(value), Some(text)) = (bucket.get(row), values.get(row), texts.get(row))
-        else {
-            continue;
-        };
-        if !sums.contains_key(text) {
-            sums.insert(text.to_owned(), vec![Sum::new(); buckets]);
-        }
-        if let Some(sum) = sums.get_mut(text).and_then(|row| row.get_mut(bucket as usize)) {
-            sum.add(value);
-        }
-    }
-    Ok(sums.into_iter().map(|(text, sums)| (text, sums.into_iter().map(Sum::value).collect())).collect())
+/// What `pick` takes of each bucket, for each of `names`; without those of which no bucket has anything.
+fn by_bucket<const N: usize>(
+    report: &Report<'_>,
+    names: [&str; N],
+    pick: impl Fn(&BucketSums) -> [Option<Sum>; N],
+) -> BTreeMap<String, Vec<f64>> {
+    let buckets: Vec<[Option<Sum>; N]> = report.rollup.over_time().iter().map(pick).collect();
+    let of = |at: usize| buckets.iter().map(move |sums| sums.get(at).copied().flatten());
+    let found = names.iter().enumerate().filter(|(at, _)| of(*at).any(|sum| sum.is_some()));
+    found
+        .map(|(at, name)| ((*name).to_owned(), of(at).map(|sum| sum.map_or(0.0, Sum::value)).collect()))
+        .collect()
+}
+
+/// Emissions of each bucket in gCO2e by kind of beneficiary.
+fn grams_by_kind(report: &Report<'_>) -> BTreeMap<String, Vec<f64>> {
+    by_bucket(report, BENEFICIARIES, |sums| sums.emissions_gco2e)
 }
 
 /// Largest total over all layers in one bucket.
@@ -50,7 +44,7 @@ fn highest(layers: &BTreeMap<String, Vec<f64>>, buckets: usize) -> f64 {
 /// Mean power by component, with the carbon intensity over it.
 pub(super) fn power(report: &Report<'_>) -> PolarsResult<StackedTime> {
     let buckets = &report.subject.books.buckets;
-    let joules = by_bucket(&report.entries, "energy_j", "component", buckets.len())?;
+    let joules = by_bucket(report, COMPONENTS.map(|component| component.as_str()), |sums| sums.energy_j);
     let seconds = Seconds(buckets.iter().map(|bucket| bucket.length_s()).sum());
     let mut watts = joules.clone();
     for values in watts.values_mut() {
@@ -66,7 +60,7 @@ pub(super) fn power(report: &Report<'_>) -> PolarsResult<StackedTime> {
     };
     let means = COMPONENTS.iter().map(|component| component.as_str());
     let means = means.map(|component| (component_name(component), mean(component)));
-    let overlay = intensity(report)?;
+    let overlay = intensity(report);
     let mut alt = format!(
         "Mean power by component, {}: at most {} {unit}, over the whole time {}",
         period(report),
@@ -101,30 +95,16 @@ pub(super) fn power(report: &Report<'_>) -> PolarsResult<StackedTime> {
 }
 
 /// Mean intensity of each bucket, weighted by what was used.
-fn intensity(report: &Report<'_>) -> PolarsResult<Option<Overlay>> {
-    let entries = &report.entries;
-    let bucket = entries.column("bucket")?.u32()?;
-    let intensity = entries.column("intensity_gco2e_per_kwh")?.f64()?;
-    let weight = entries.column("facility_energy_j")?.f64()?;
-    let mut sums = vec![(Sum::new(), Sum::new()); report.subject.books.buckets.len()];
-    for row in 0..entries.height() {
-        if let (Some(bucket), Some(intensity), Some(weight)) =
-            (bucket.get(row), intensity.get(row), weight.get(row))
-            && let Some((weighted, weights)) = sums.get_mut(bucket as usize)
-        {
-            weighted.add(intensity * weight);
-            weights.add(weight);
-        }
-    }
+fn intensity(report: &Report<'_>) -> Option<Overlay> {
+    let sums = report.rollup.over_time().iter().map(|sums| sums.weighted);
     let values: Vec<Option<f64>> = sums
-        .into_iter()
         .map(|(weighted, weights)| (weights.value() > 0.0).then(|| weighted.value() / weights.value()))
         .collect();
-    Ok(values.iter().any(Option::is_some).then(|| Overlay {
+    values.iter().any(Option::is_some).then(|| Overlay {
         name: "carbon intensity".to_owned(),
         values,
         y_label: "gCO₂e/kWh".to_owned(),
-    }))
+    })
 }
 
 /// What the emissions of each kind of beneficiary are called and how they step back.
@@ -150,7 +130,7 @@ fn totals(by_kind: &BTreeMap<String, Vec<f64>>) -> String {
 /// Emissions of each bucket by kind of beneficiary, as a rate.
 pub(super) fn emissions_by_hour(report: &Report<'_>) -> PolarsResult<StackedTime> {
     let buckets = &report.subject.books.buckets;
-    let grams = by_bucket(&report.entries, "emissions_gco2e", "beneficiary", buckets.len())?;
+    let grams = grams_by_kind(report);
     let mut rates = grams.clone();
     for values in rates.values_mut() {
         for (value, bucket) in values.iter_mut().zip(buckets) {
@@ -178,7 +158,7 @@ pub(super) fn emissions_by_hour(report: &Report<'_>) -> PolarsResult<StackedTime
 /// Emissions of each day of UTC by kind of beneficiary; the first and the last may be parts of days.
 pub(super) fn emissions_by_day(report: &Report<'_>) -> PolarsResult<StackedTime> {
     let buckets = &report.subject.books.buckets;
-    let grams = by_bucket(&report.entries, "emissions_gco2e", "beneficiary", buckets.len())?;
+    let grams = grams_by_kind(report);
     let mut days: BTreeMap<i64, Window> = BTreeMap::new();
     for bucket in buckets {
         let day = days.entry(day_of(bucket.start_ms)).or_insert(*bucket);
@@ -217,18 +197,10 @@ pub(super) fn emissions_by_day(report: &Report<'_>) -> PolarsResult<StackedTime>
 
 /// Energy of each hour of each day of UTC; hours of which no device was seen have none.
 pub(super) fn calendar(report: &Report<'_>) -> PolarsResult<Calendar> {
-    let entries = &report.entries;
-    let start = entries.column("bucket_start_ms")?.i64()?;
-    let energy = entries.column("energy_j")?.f64()?;
-    let (covered, interpolated) =
-        (entries.column("covered_s")?.f64()?, entries.column("interpolated_s")?.f64()?);
     let mut hours: BTreeMap<i64, Sum> = BTreeMap::new();
-    for row in 0..entries.height() {
-        let known_s = covered.get(row).unwrap_or(0.0) + interpolated.get(row).unwrap_or(0.0);
-        if let (Some(start_ms), Some(joules)) = (start.get(row), energy.get(row))
-            && known_s > 0.0
-        {
-            hours.entry(start_ms.div_euclid(HOUR_MS)).or_default().add(joules);
+    for (bucket, sums) in report.subject.books.buckets.iter().zip(report.rollup.over_time()) {
+        if let Some(seen) = sums.seen_j {
+            hours.entry(bucket.start_ms.div_euclid(HOUR_MS)).or_default().add(seen.value());
         }
     }
     let value = |hour: &i64| hours.get(hour).map(|sum| sum.value());

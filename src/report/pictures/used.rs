@@ -6,6 +6,7 @@ use super::super::chart::{Ring, Rings, SegmentStyle, scale_for, three_digits};
 use super::super::tables::BENEFICIARIES;
 use super::super::{Report, reserved};
 use super::{ENERGY_UNITS, component_name, percent, period, plural, text};
+use crate::meter::catalog::Component;
 use crate::sum::{Sum, sum};
 
 /// By hours; `None` where nobody tells of any.
@@ -44,25 +45,20 @@ pub(super) fn cpu_and_gpu(report: &Report<'_>) -> PolarsResult<Rings> {
     if let Some(rings) = of_hours(report) {
         return Ok(rings);
     }
-    let entries = &report.entries;
-    let components = entries.column("component")?.str()?;
-    let kinds = entries.column("beneficiary")?.str()?;
-    let energy = entries.column("energy_j")?.f64()?;
     let mut rings = Vec::new();
     let mut words = Vec::new();
-    for component in ["cpu", "gpu"] {
+    for component in [Component::Cpu, Component::Gpu] {
         let mut sums = [Sum::new(); BENEFICIARIES.len()];
-        for row in (0..entries.height()).filter(|row| components.get(*row) == Some(component)) {
-            let kind = BENEFICIARIES.iter().position(|kind| kinds.get(row) == Some(kind));
-            if let Some(sum) = kind.and_then(|kind| sums.get_mut(kind)) {
-                sum.add(energy.get(row).unwrap_or(0.0));
+        for (key, figures) in report.rollup.groups() {
+            if let Some(sum) = sums.get_mut(key.kind) {
+                sum.add(figures.energy_j(Some(component)));
             }
         }
         let parts = sums.map(Sum::value);
         let whole = sum(parts);
         let (Some(runs), true) = (parts.first(), whole > 0.0) else { continue };
         let (unit, scale) = scale_for(whole, &ENERGY_UNITS);
-        let (share, name) = (percent(runs / whole), component_name(component));
+        let (share, name) = (percent(runs / whole), component_name(component.as_str()));
         let caption = format!("of {} {unit} used by runs", three_digits(whole / scale));
         words.push(format!("{name} {share} {caption}"));
         rings.push(Ring { name: name.to_owned(), figure: share, caption, parts: parts.into() });
