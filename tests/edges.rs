@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use wattledger::meter::curve::{Coverage, Curve, Interval};
-use wattledger::meter::edges::{EdgeRule, Holders, place};
+use wattledger::meter::edges::{EdgeRule, Holders, Placed, place};
 use wattledger::time::Window;
 
 /// Mean idle power of the device, in watts.
@@ -93,7 +93,7 @@ fn measure(load: Load, length_s: i64, scrape_s: i64, rule: EdgeRule) -> Errors {
             Interval::flat(from_ms, to_ms, energy_j, Coverage::Covered)
         });
         let holders = Holders::new([(run.start_ms, 1), (run.end_ms, 0)]);
-        let (placed, errors) = place(intervals.collect(), &holders, rule);
+        let Placed { intervals: placed, errors, .. } = place(intervals.collect(), &holders, rule);
         let error_j = Curve::new(placed).read(run).energy_j - profile.energy(run);
         let allowed: f64 = errors
             .iter()

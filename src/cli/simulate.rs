@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// Also write what each job uses of CPU and memory, as cgroup_exporter shows it.
     #[arg(long)]
     job_series: bool,
+    /// Have no exporter name the job that holds a GPU: the series of a GPU then go on from run to run.
+    #[arg(long)]
+    no_gpu_jobs: bool,
     /// Also write the per-CPU series that have nothing to do with energy.
     #[arg(long)]
     extra_series: bool,
@@ -74,6 +77,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         scrape_interval_s: args.scrape_interval,
         runs: args.runs,
         job_series: args.job_series,
+        gpu_jobs: !args.no_gpu_jobs,
         extra_series: args.extra_series,
         unlike: args.unlike,
         ..Scenario::default()

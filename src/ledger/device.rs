@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::method::Method;
 use crate::meter::counter::Tally;
 use crate::meter::curve::{Cursor, Curve, Reading};
-use crate::meter::edges::{EdgeError, EdgeRule, Holders, place};
+use crate::meter::edges::{EdgeError, EdgeRule, Holders, Placed, place};
 use crate::meter::inventory::DeviceKey;
 use crate::meter::presence::Presence;
 use crate::sum::Sum;
@@ -30,8 +30,8 @@ pub struct MethodCurve {
     pub tally: Tally,
     /// How far off a model may be; `None` for what a meter saw, which its class tells.
     pub model_spread: Option<Spread>,
-    /// The known intervals between readings, before any was cut at a run edge.
-    full: Vec<Window>,
+    /// The known intervals between readings that were cut at a run edge, as they were.
+    cut: Vec<Window>,
 }
 
 impl MethodCurve {
@@ -44,10 +44,16 @@ impl MethodCurve {
         rule: EdgeRule,
         tally: Tally,
     ) -> Self {
-        let known = intervals.iter().filter(|interval| interval.is_known());
-        let full = known.map(|interval| interval.window).collect();
-        let (placed, edge_errors) = place(intervals, holders, rule);
-        Self { method, source, curve: Curve::new(placed), edge_errors, tally, model_spread: None, full }
+        let Placed { intervals, errors, cut } = place(intervals, holders, rule);
+        Self {
+            method,
+            source,
+            curve: Curve::new(intervals),
+            edge_errors: errors,
+            tally,
+            model_spread: None,
+            cut,
+        }
     }
 
     /// Of intervals that end wherever a run does, so that no edge has to be placed.
@@ -69,8 +75,22 @@ impl MethodCurve {
     /// True if two readings next to each other lie inside `window` (rule C6:
     /// a run without such a pair is `short`).
     pub fn has_full_interval(&self, window: Window) -> bool {
-        let first = self.full.partition_point(|interval| interval.start_ms < window.start_ms);
-        self.full.get(first).is_some_and(|interval| interval.end_ms <= window.end_ms)
+        let intervals = self.curve.intervals();
+        let first_from = |at_ms: i64| intervals.partition_point(|interval| interval.window.start_ms < at_ms);
+        let mut at = first_from(window.start_ms);
+        while let Some(interval) = intervals.get(at) {
+            let start_ms = interval.window.start_ms;
+            let of = self.cut.partition_point(|whole| whole.end_ms <= start_ms);
+            let whole = self.cut.get(of).filter(|whole| whole.start_ms <= start_ms);
+            match whole {
+                _ if !interval.is_known() => at += 1,
+                None => return interval.window.end_ms <= window.end_ms,
+                Some(whole) if whole.start_ms == start_ms => return whole.end_ms <= window.end_ms,
+                // A later piece: the reading before it lies outside.
+                Some(whole) => at = first_from(whole.end_ms),
+            }
+        }
+        false
     }
 
     /// True if this method alone is good enough in every bucket.
@@ -317,6 +337,31 @@ mod tests {
         let source = String::new();
         let holders = Holders::default();
         MethodCurve::new(method, source, intervals.collect(), &holders, EdgeRule::Power, Tally::default())
+    }
+
+    #[test]
+    fn two_readings_inside_a_window_whether_run_edges_cut_between_them_or_not() {
+        let span = |start: i64, end: i64| Interval::flat(start, end, 1.0, Coverage::Covered);
+        let missing = Interval::missing(30, 40, crate::meter::curve::Missing::Gap);
+        let intervals = vec![span(0, 10), span(10, 20), span(20, 30), missing, span(40, 50)];
+        let holders = Holders::new([(13, 1), (16, 2), (35, 0)]);
+        let method = MethodCurve::new(
+            Method::MeasuredCounter,
+            String::new(),
+            intervals.clone(),
+            &holders,
+            EdgeRule::Power,
+            Tally::default(),
+        );
+        for start in 0..52 {
+            for end in start..52 {
+                let window = Window::new(start, end);
+                let inside = |interval: &&Interval| interval.is_known() && interval.window.start_ms >= start;
+                let expected =
+                    intervals.iter().find(inside).is_some_and(|interval| interval.window.end_ms <= end);
+                assert_eq!(method.has_full_interval(window), expected, "{start} {end}");
+            }
+        }
     }
 
     #[test]

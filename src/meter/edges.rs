@@ -99,14 +99,26 @@ pub struct EdgeError {
     pub after_j: f64,
 }
 
+/// Intervals with the run edges placed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placed {
+    /// In order; one that an edge cuts stands in pieces.
+    pub intervals: Vec<Interval>,
+    /// How far off each edge may be.
+    pub errors: Vec<EdgeError>,
+    /// The known intervals that were cut, as they were.
+    pub cut: Vec<Window>,
+}
+
 /// Cuts `intervals` at the run edges of `holders` and gives each piece its
 /// energy. The sum over the pieces of an interval is the interval's energy.
-pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> (Vec<Interval>, Vec<EdgeError>) {
+pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> Placed {
     if holders.changes.is_empty() {
-        return (intervals, Vec::new());
+        return Placed { intervals, ..Placed::default() };
     }
     let mut placed = Vec::with_capacity(intervals.len() + holders.changes.len());
     let mut errors = Vec::new();
+    let mut whole = Vec::new();
     let mut cursor = holders.cursor();
     for (index, interval) in intervals.iter().enumerate() {
         let changes = cursor.inside(interval.window);
@@ -116,6 +128,7 @@ pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> (Ve
         }
         let mut pieces = cut(interval, changes, holders.at(interval.window.start_ms));
         if interval.is_known() {
+            whole.push(interval.window);
             let sides = Sides::of(&intervals, index, holders);
             match (interval.shape, rule) {
                 (_, EdgeRule::Linear) => spread_by_time(&mut pieces, interval),
@@ -133,7 +146,7 @@ pub fn place(intervals: Vec<Interval>, holders: &Holders, rule: EdgeRule) -> (Ve
         }
         placed.extend(pieces.into_iter().map(|piece| piece.interval));
     }
-    (placed, errors)
+    Placed { intervals: placed, errors, cut: whole }
 }
 
 /// A part of an interval between two edges.
@@ -366,9 +379,9 @@ mod tests {
         let intervals = steps(&[20_000, 95_000], &[60.0, 400.0, 60.0], 150_000);
         let holders = Holders::new([(20_000, 1), (95_000, 0)]);
         let run = Window::new(20_000, 95_000);
-        let (by_power, errors) = place(intervals.clone(), &holders, EdgeRule::Power);
+        let Placed { intervals: by_power, errors, .. } = place(intervals.clone(), &holders, EdgeRule::Power);
         assert!((energy(&by_power, run) - 75.0 * 400.0).abs() < 1e-6);
-        let (linear, _) = place(intervals, &holders, EdgeRule::Linear);
+        let linear = place(intervals, &holders, EdgeRule::Linear).intervals;
         // By hand: 60 s in full at 400 W, and 10 s and 5 s at the mean powers of their intervals.
         let expected =
             60.0 * 400.0 + 10.0 * (5.0 * 60.0 + 10.0 * 400.0) / 15.0 + 5.0 * (5.0 * 400.0 + 600.0) / 15.0;
@@ -383,7 +396,7 @@ mod tests {
     fn a_run_that_no_sample_saw_gets_what_is_left() {
         let intervals = steps(&[32_000, 40_000], &[60.0, 400.0, 60.0], 90_000);
         let holders = Holders::new([(32_000, 1), (40_000, 0)]);
-        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        let placed = place(intervals, &holders, EdgeRule::Power).intervals;
         assert!((energy(&placed, Window::new(32_000, 40_000)) - 8.0 * 400.0).abs() < 1e-6);
     }
 
@@ -391,7 +404,7 @@ mod tests {
     fn a_run_over_one_sample_but_no_full_interval() {
         let intervals = steps(&[25_000, 41_000], &[60.0, 400.0, 60.0], 90_000);
         let holders = Holders::new([(25_000, 1), (41_000, 0)]);
-        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        let placed = place(intervals, &holders, EdgeRule::Power).intervals;
         assert!((energy(&placed, Window::new(25_000, 41_000)) - 16.0 * 400.0).abs() < 1e-6);
     }
 
@@ -400,7 +413,7 @@ mod tests {
         let mut intervals = steps(&[], &[100.0], 60_000);
         intervals[1].energy_j = 300.0;
         let holders = Holders::new([(20_000, 1), (25_000, 2), (28_000, 0)]);
-        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        let placed = place(intervals, &holders, EdgeRule::Power).intervals;
         // Known: 5 s before and 2 s after at 100 W = 700 J > 300 J.
         assert_eq!(energy(&placed, Window::new(20_000, 28_000)), 0.0);
         assert!((energy(&placed, Window::new(15_000, 20_000)) - 300.0 * 5.0 / 7.0).abs() < 1e-9);
@@ -413,7 +426,7 @@ mod tests {
             |n: i64, energy_j: f64| Interval::flat(n * 60_000, (n + 1) * 60_000, energy_j, Coverage::Covered);
         let intervals = vec![flat(0, 0.0), flat(1, 3000.0), flat(2, 0.0)];
         let holders = Holders::new([(70_000, 1), (80_000, 0)]);
-        let (placed, _) = place(intervals, &holders, EdgeRule::Power);
+        let placed = place(intervals, &holders, EdgeRule::Power).intervals;
         assert_eq!(energy(&placed, Window::new(70_000, 80_000)), 3000.0);
     }
 
@@ -422,10 +435,10 @@ mod tests {
         let shape = Shape::Ramp { from_w: 60.0, to_w: 400.0 };
         let window = Window::new(0, 15_000);
         let ramp = Interval { window, energy_j: 230.0 * 15.0, coverage: Coverage::Covered, shape };
-        let (placed, _) = place(vec![ramp], &Holders::new([(5_000, 1)]), EdgeRule::Power);
+        let placed = place(vec![ramp], &Holders::new([(5_000, 1)]), EdgeRule::Power).intervals;
         assert_eq!(placed[0].energy_j, 300.0);
         assert_eq!(placed[1].energy_j, 4000.0);
-        let (placed, _) = place(vec![ramp], &Holders::new([(5_000, 1), (10_000, 0)]), EdgeRule::Power);
+        let placed = place(vec![ramp], &Holders::new([(5_000, 1), (10_000, 0)]), EdgeRule::Power).intervals;
         assert_eq!((placed[1].energy_j, placed[1].coverage), (5.0 * 230.0, Coverage::Interpolated));
         assert_eq!(placed[2].energy_j, 2000.0);
     }
@@ -452,7 +465,7 @@ mod tests {
             let mut edges = edges;
             edges.sort_unstable();
             let rule = if linear { EdgeRule::Linear } else { EdgeRule::Power };
-            let (placed, _) = place(intervals.clone(), &Holders::new(edges), rule);
+            let placed = place(intervals.clone(), &Holders::new(edges), rule).intervals;
             prop_assert!(placed.iter().all(|piece| piece.energy_j >= 0.0));
             let placed = super::super::curve::Curve::new(placed);
             for interval in &intervals {

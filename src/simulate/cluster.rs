@@ -5,7 +5,7 @@ use super::hardware::{Node, SOCKETS, nodes};
 use super::profile::{Load, LoadCurve, Piece, Profile, Pulse};
 use super::random::{Purpose, stream};
 use super::scenario::Scenario;
-use super::workload::{Kind, Run, runs};
+use super::workload::{Kind, Part, Run, runs};
 use crate::time::{HOUR_MS, SECOND_MS, Window};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +45,8 @@ pub(super) struct Cluster {
     pub(super) runs: Vec<Run>,
     /// Beside `runs`: the loads of each run's parts.
     pub(super) loads: Vec<Vec<PartLoads>>,
+    /// Beside `nodes`: the parts of runs that are on it, by position of the run and of the part, in the order of the runs.
+    pub(super) on_node: Vec<Vec<(usize, usize)>>,
     /// Beside `nodes`.
     pub(super) curves: Vec<NodeCurves>,
     pub(super) faults: Faults,
@@ -72,25 +74,36 @@ impl Cluster {
                     .collect()
             })
             .collect();
-        let curves = (0_u64..)
-            .zip(&nodes)
-            .map(|(nth, node)| {
-                let mut chance = stream(scenario.seed, Purpose::Infrastructure, nth);
-                node_curves(&mut chance, nth as usize, node, window, &runs, &loads)
+        let mut on_node = vec![Vec::new(); nodes.len()];
+        for (run, parts) in runs.iter().enumerate() {
+            for (nth, part) in parts.parts.iter().enumerate() {
+                if let Some(here) = on_node.get_mut(part.node) {
+                    here.push((run, nth));
+                }
+            }
+        }
+        let mut cluster = Self { window, nodes, runs, loads, on_node, curves: Vec::new(), faults };
+        cluster.curves = (0..cluster.nodes.len())
+            .into_par_iter()
+            .filter_map(|nth| {
+                let mut chance = stream(scenario.seed, Purpose::Infrastructure, nth as u64);
+                Some(node_curves(&mut chance, &cluster, nth, cluster.nodes.get(nth)?))
             })
             .collect();
-        Self { window, nodes, runs, loads, curves, faults }
+        cluster
+    }
+
+    /// The runs on a node, with what they hold there and the load of it.
+    pub(super) fn parts_on(&self, node: usize) -> impl Iterator<Item = (&Run, &Part, &PartLoads)> {
+        let here = self.on_node.get(node).map_or(&[][..], Vec::as_slice);
+        here.iter().filter_map(|&(run, part)| {
+            let (of_run, loads) = (self.runs.get(run)?, self.loads.get(run)?);
+            Some((of_run, of_run.parts.get(part)?, loads.get(part)?))
+        })
     }
 }
 
-fn node_curves(
-    chance: &mut ChaCha8Rng,
-    nth: usize,
-    node: &Node,
-    window: Window,
-    runs: &[Run],
-    loads: &[Vec<PartLoads>],
-) -> NodeCurves {
+fn node_curves(chance: &mut ChaCha8Rng, cluster: &Cluster, nth: usize, node: &Node) -> NodeCurves {
     let sockets = SOCKETS as usize;
     let mut package = vec![Vec::new(); sockets];
     let mut dram = vec![Vec::new(); sockets];
@@ -99,7 +112,7 @@ fn node_curves(
     let mut memory = Vec::new();
     if !node.scheduled {
         // Nobody's jobs, but people's sessions and file traffic: a level an hour.
-        let profile = Arc::new(service_profile(chance, window));
+        let profile = Arc::new(service_profile(chance, cluster.window));
         for loads in &mut package {
             let factor = node.core_w() * f64::from(node.cores_per_socket());
             loads.push(Load { profile: Arc::clone(&profile), factor });
@@ -108,32 +121,30 @@ fn node_curves(
             loads.push(Load { profile: Arc::clone(&profile), factor: 1.0 });
         }
     }
-    for (run, parts) in runs.iter().zip(loads) {
-        for (part, load) in run.parts.iter().zip(parts).filter(|(part, _)| part.node == nth) {
-            for (socket, loads) in (0_u32..).zip(&mut package) {
-                let cores = part.cpus.iter().filter(|&&cpu| node.socket_of(cpu) == socket).count();
-                if cores > 0 {
-                    loads.push(Load { profile: Arc::clone(&load.cpu), factor: node.core_w() * cores as f64 });
-                }
+    for (_, part, load) in cluster.parts_on(nth) {
+        for (socket, loads) in (0_u32..).zip(&mut package) {
+            let cores = part.cpus.iter().filter(|&&cpu| node.socket_of(cpu) == socket).count();
+            if cores > 0 {
+                loads.push(Load { profile: Arc::clone(&load.cpu), factor: node.core_w() * cores as f64 });
             }
-            let share = part.memory_mib as f64 / node.memory_mib as f64;
-            for loads in &mut dram {
-                loads.push(Load { profile: Arc::clone(&load.dram), factor: node.dram_span_w() * share });
-            }
-            for (&held, profile) in part.gpus.iter().zip(&load.gpu) {
-                if let Some(loads) = gpu.get_mut(held as usize) {
-                    let factor = node.gpu_span_w();
-                    loads.push(Load { profile: Arc::clone(profile), factor });
-                }
-            }
-            for &cpu in &part.cpus {
-                if let Some(loads) = busy.get_mut(cpu as usize) {
-                    loads.push(Load { profile: Arc::clone(&load.cpu), factor: 1.0 });
-                }
-            }
-            let bytes = (part.memory_mib << 20) as f64;
-            memory.push(Load { profile: Arc::clone(&load.dram), factor: bytes });
         }
+        let share = part.memory_mib as f64 / node.memory_mib as f64;
+        for loads in &mut dram {
+            loads.push(Load { profile: Arc::clone(&load.dram), factor: node.dram_span_w() * share });
+        }
+        for (&held, profile) in part.gpus.iter().zip(&load.gpu) {
+            if let Some(loads) = gpu.get_mut(held as usize) {
+                let factor = node.gpu_span_w();
+                loads.push(Load { profile: Arc::clone(profile), factor });
+            }
+        }
+        for &cpu in &part.cpus {
+            if let Some(loads) = busy.get_mut(cpu as usize) {
+                loads.push(Load { profile: Arc::clone(&load.cpu), factor: 1.0 });
+            }
+        }
+        let bytes = (part.memory_mib << 20) as f64;
+        memory.push(Load { profile: Arc::clone(&load.dram), factor: bytes });
     }
     let curve = |base: f64, loads: Vec<Load>| LoadCurve::new(base, Arc::clone(&node.on), loads);
     NodeCurves {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The cluster to simulate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// Compute nodes, 1 to 999.
+    /// Compute nodes, 1 to 20,000.
     pub nodes: u32,
     /// GPUs in each compute node, up to 16.
     pub gpus: u32,
@@ -28,6 +28,8 @@ pub struct Scenario {
     pub runs: Option<u32>,
     /// Also what each job uses, as cgroup_exporter shows it.
     pub job_series: bool,
+    /// dcgm-exporter names the job that holds a GPU: with many short runs, that makes many short series.
+    pub gpu_jobs: bool,
     /// Also the per-processor series that have nothing to do with energy.
     pub extra_series: bool,
     /// Machines of one model differ as measured ones do: processors take 8 to 30 % of their rated power at rest and 55 to
@@ -50,6 +52,7 @@ impl Default for Scenario {
             scrape_interval_s: 15,
             runs: None,
             job_series: false,
+            gpu_jobs: true,
             extra_series: false,
             unlike: false,
         }
@@ -77,7 +80,7 @@ impl Scenario {
 
     pub(super) fn check(&self) -> Result<(), SimulateError> {
         let checks = [
-            ((1..=999).contains(&self.nodes), "nodes must be 1 to 999"),
+            ((1..=20_000).contains(&self.nodes), "nodes must be 1 to 20000"),
             (self.gpus <= 16, "gpus must be at most 16"),
             (
                 (2..=512).contains(&self.cpus) && self.cpus.is_multiple_of(2),

@@ -154,9 +154,12 @@ fn node_truth(cluster: &Cluster, nth: usize) -> NodeTruth {
 
 /// Run, its window and its part, for each part on a node.
 fn held_parts(cluster: &Cluster, nth: usize) -> Vec<(usize, Window, &Part)> {
-    let runs = cluster.runs.iter().enumerate();
-    let parts = runs.flat_map(|(index, run)| run.parts.iter().map(move |part| (index, run.window, part)));
-    parts.filter(|(_, _, part)| part.node == nth).collect()
+    let here = cluster.on_node.get(nth).map_or(&[][..], Vec::as_slice);
+    let held = here.iter().filter_map(|&(index, part)| {
+        let run = cluster.runs.get(index)?;
+        Some((index, run.window, run.parts.get(part)?))
+    });
+    held.collect()
 }
 
 /// The stretches between edges, with the parts that are there.

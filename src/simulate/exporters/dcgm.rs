@@ -1,9 +1,8 @@
 //! dcgm-exporter with `--hpc-job-mapping-dir`: while a job holds a GPU, all of
-//! that GPU's series carry the job's number, and end when it ends.
+//! that GPU's series carry the job's number, and end when it ends; or without it.
 
 use super::{Exporter, Meter, Pair, Series, pair};
 use crate::simulate::random::{Purpose, stream};
-use crate::simulate::workload::Part;
 use crate::time::{HOUR_MS, Window};
 use rand::RngExt;
 use std::sync::Arc;
@@ -53,9 +52,11 @@ pub(super) fn series(exporter: &Exporter<'_>) -> Vec<Series> {
 
 /// The windows over which each job holds a GPU, and those over which none does.
 fn holders(exporter: &Exporter<'_>, gpu: u32) -> Vec<(Arc<[Window]>, Option<u64>)> {
-    let holds = |part: &Part| part.node == exporter.nth && part.gpus.contains(&gpu);
-    let runs = exporter.cluster.runs.iter().filter(|run| run.parts.iter().any(holds));
-    let mut jobs: Vec<(Window, u64)> = runs.map(|run| (run.window, run.raw_id)).collect();
+    if !exporter.scenario.gpu_jobs {
+        return vec![([exporter.cluster.window].into(), None)];
+    }
+    let here = exporter.cluster.parts_on(exporter.nth).filter(|(_, part, _)| part.gpus.contains(&gpu));
+    let mut jobs: Vec<(Window, u64)> = here.map(|(run, ..)| (run.window, run.raw_id)).collect();
     jobs.sort_unstable();
     let mut free = Vec::new();
     let mut from_ms = exporter.cluster.window.start_ms;
