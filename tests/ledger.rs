@@ -303,6 +303,47 @@ fn two_writers_cannot_both_win() {
     assert_same(&whole, &cluster.directory.join("both"), "two at once");
 }
 
+#[test]
+fn parts_made_at_the_same_time_end_in_the_same_bytes() {
+    let cluster = cluster("ledger_shards");
+    let (pieces, logs) = (pieces(&cluster), logs(&cluster, 2));
+    let whole = in_one_go(&cluster, &pieces, &logs);
+    let snapshots: Vec<&Path> = pieces.iter().map(PathBuf::as_path).collect();
+    let jobs: Vec<&Path> = logs.iter().map(PathBuf::as_path).collect();
+    let arguments = backfill_arguments("parts", &snapshots, &jobs);
+    let part = |shard: &str| {
+        let mut part = command(&cluster, &arguments);
+        part.args(["--shard", shard]).stderr(Stdio::piped());
+        part
+    };
+    // The five days in three parts, and one of them twice.
+    let parts: Vec<_> =
+        ["1/3", "2/3", "3/3", "2/3"].iter().map(|shard| part(shard).spawn().unwrap()).collect();
+    for child in parts {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_same(&whole, &cluster.directory.join("parts"), "in parts");
+    // While a part is at work nobody has all of it, and the other way round.
+    let lock = |name: &str| {
+        std::fs::File::options().write(true).open(cluster.directory.join("parts").join(name)).unwrap()
+    };
+    let held = lock("lock");
+    held.lock_shared().unwrap();
+    let said = command(&cluster, &arguments).output().unwrap();
+    assert_eq!(said.status.code(), Some(1), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(part("1/3").output().unwrap().status.success());
+    held.unlock().unwrap();
+    held.lock().unwrap();
+    assert_eq!(part("1/3").output().unwrap().status.code(), Some(1));
+    drop(held);
+    let said = run(&cluster, &arguments);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("5 days: 5 kept"), "{said:?}");
+    let wrong = part("4/3").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("the third of eight is `3/8`"), "{wrong:?}");
+}
+
 /// Rows of two tables by all their texts, with their numbers.
 fn assert_equal_tables(one: &Path, other: &Path) {
     assert_equal_but(one, other, &[]);

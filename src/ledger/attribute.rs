@@ -44,15 +44,16 @@ pub struct MinutePower {
 }
 
 impl MinutePower {
-    /// Adds a share of what was used in minutes that follow each other; those that are not wholly inside are left out.
-    fn add(&mut self, by_minute: &[(i64, f64)], share: f64) {
-        let Some((first_ms, _)) = by_minute.first() else { return };
+    /// Adds a share of what was used in minutes that follow each other, from the one of `first_ms` on; those that are not wholly
+    /// inside are left out.
+    fn add(&mut self, first_ms: i64, by_minute: &[f64], share: f64) {
+        let first_ms = first_ms.div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
         let first = (first_ms - self.first_minute_ms).div_euclid(MINUTE_MS);
         // Those before the first whole minute, and the position of the first of the others.
         let before = usize::try_from(first.saturating_neg()).unwrap_or_default();
         let from = usize::try_from(first).unwrap_or_default();
         let cells = self.energy_j.get_mut(from..).unwrap_or_default();
-        for (cell, (_, energy_j)) in cells.iter_mut().zip(by_minute.iter().skip(before)) {
+        for (cell, energy_j) in cells.iter_mut().zip(by_minute.iter().skip(before)) {
             *cell += energy_j * share;
         }
     }
@@ -189,7 +190,7 @@ struct Sweep<'a> {
     gpu: usize,
     rows: BTreeMap<Beneficiary, Row>,
     /// Energy of the slice at hand by UTC minute.
-    by_minute: Vec<(i64, f64)>,
+    by_minute: Vec<f64>,
     out: &'a mut Attributed,
 }
 
@@ -202,24 +203,7 @@ impl Sweep<'_> {
         minutes: &mut [MinutePower],
     ) {
         let expected_s = self.node.presence.expected_s(slice.window);
-        // Minute by minute only where a run's peak needs it.
-        let mut whole = crate::meter::curve::Reading::default();
-        let mut energy_j = Sum::new();
-        self.by_minute.clear();
-        let mut start_ms = slice.window.start_ms;
-        let mut minute_ms = start_ms.div_euclid(MINUTE_MS).saturating_mul(MINUTE_MS);
-        while start_ms < slice.window.end_ms {
-            let next_ms = minute_ms.saturating_add(MINUTE_MS);
-            let end_ms =
-                if active.is_empty() { slice.window.end_ms } else { next_ms.min(slice.window.end_ms) };
-            let reading = reader.read(slice.bucket, Window::new(start_ms, end_ms));
-            energy_j.add(reading.energy_j);
-            whole.covered_s += reading.covered_s;
-            whole.interpolated_s += reading.interpolated_s;
-            self.by_minute.push((minute_ms, reading.energy_j));
-            (start_ms, minute_ms) = (end_ms, next_ms);
-        }
-        whole.energy_j = energy_j.value();
+        let whole = reader.read(slice.bucket, slice.window);
         let static_j = self.device.static_w * whole.known_s();
         let used = self.node.usage.and_then(|usage| {
             let component = self.device.key.component;
@@ -238,9 +222,13 @@ impl Sweep<'_> {
             && !active.is_empty()
             && whole.energy_j > 0.0;
         let split = used.as_ref().unwrap_or(allocated);
+        // For the runs' peaks.
+        if !split.shares.is_empty() {
+            reader.steps(slice.bucket, slice.window, MINUTE_MS, &mut self.by_minute);
+        }
         for share in &split.shares {
             if let Some(power) = minutes.get_mut(share.claim) {
-                power.add(&self.by_minute, share.share);
+                power.add(slice.window.start_ms, &self.by_minute, share.share);
             }
             let Some(claim) = self.node.claims.get(share.claim) else { continue };
             let edge_error_j = self.edge_error_j(claim, slice) * share.share;

@@ -118,15 +118,17 @@ impl Balances {
         for (device, sums) in devices.iter().zip(&sums) {
             let label =
                 |bucket: &Window| format!("{name} {} {} {bucket}", device.key.component, device.key.id);
+            let mut reader = device.reader();
             for ((index, bucket), sum) in buckets.iter().enumerate().zip(sums) {
-                let used_j = device.read(index, *bucket).energy_j;
+                let used_j = reader.read(index, *bucket).energy_j;
                 balances.entries.compare(|| label(bucket), sum.value(), used_j);
             }
             for method in &device.methods {
                 let curve = &method.curve;
                 let mut inside = Sum::new();
+                let mut cursor = curve.cursor();
                 for bucket in buckets {
-                    inside.add(curve.read(*bucket).energy_j);
+                    inside.add(cursor.read(*bucket).energy_j);
                 }
                 let outside_j = match (curve.span(), buckets.first(), buckets.last()) {
                     (Some(span), Some(first), Some(last)) => {

@@ -209,6 +209,7 @@ impl Device {
         DeviceReader {
             device: self,
             cursors: self.methods.iter().map(|method| method.curve.cursor()).collect(),
+            steps: self.methods.iter().map(|method| method.curve.cursor()).collect(),
         }
     }
 }
@@ -314,6 +315,8 @@ impl DeviceBook {
 pub struct DeviceReader<'a> {
     device: &'a Device,
     cursors: Vec<Cursor<'a>>,
+    /// Where [`steps`](Self::steps) is.
+    steps: Vec<Cursor<'a>>,
 }
 
 impl DeviceReader<'_> {
@@ -322,6 +325,18 @@ impl DeviceReader<'_> {
         let chosen = self.device.choice.get(bucket).copied().flatten();
         let reading = chosen.and_then(|index| self.cursors.get_mut(index)).map(|cursor| cursor.read(window));
         self.device.scaled(bucket, reading.unwrap_or_default())
+    }
+
+    /// The energy of each part of `window` that multiples of `step_ms` cut it into, in joules, as the method chosen for `bucket`
+    /// has it; windows must ascend.
+    pub fn steps(&mut self, bucket: usize, window: Window, step_ms: i64, energy_j: &mut Vec<f64>) {
+        energy_j.clear();
+        let chosen = self.device.choice.get(bucket).copied().flatten();
+        if let Some(cursor) = chosen.and_then(|index| self.steps.get_mut(index)) {
+            cursor.steps(window, step_ms, energy_j);
+        }
+        let scale = self.device.energy_scale.get(bucket).copied().unwrap_or(1.0);
+        energy_j.iter_mut().for_each(|joules| *joules *= scale);
     }
 }
 

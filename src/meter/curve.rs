@@ -246,18 +246,58 @@ impl Cursor<'_> {
         let intervals = &self.curve.intervals;
         let is_over =
             |index: usize| intervals.get(index).is_some_and(|interval| interval.window.end_ms <= at_ms);
-        if is_over(self.index) {
-            // By steps that double, then by halves between the last two: windows may be near or far.
-            let mut step = 1;
-            while is_over(self.index.saturating_add(step)) {
-                self.index = self.index.saturating_add(step);
-                step *= 2;
+        if let Some(interval) = intervals.get(self.index).filter(|interval| interval.window.end_ms <= at_ms) {
+            // Most intervals are as long as the one at hand, so that the one that is looked for is near where it would then be.
+            // From there by steps that double, then by halves: every look at a curve that is longer than a cache costs.
+            let passed_ms = at_ms.saturating_sub(interval.window.end_ms);
+            let guess = usize::try_from(passed_ms / interval.window.length_ms().max(1)).unwrap_or(usize::MAX);
+            let guess = self.index.saturating_add(guess).saturating_add(1).min(intervals.len());
+            let (mut over, mut not_over) = (self.index, guess);
+            let mut step = 1_usize;
+            if is_over(guess) {
+                over = guess;
+                while is_over(over.saturating_add(step)) {
+                    over = over.saturating_add(step);
+                    step = step.saturating_mul(2);
+                }
+                not_over = over.saturating_add(step).min(intervals.len());
+            } else {
+                while not_over.saturating_sub(over) > step && !is_over(not_over.saturating_sub(step)) {
+                    not_over = not_over.saturating_sub(step);
+                    step = step.saturating_mul(2);
+                }
+                over = over.max(not_over.saturating_sub(step));
             }
-            let end = self.index.saturating_add(step).min(intervals.len());
-            let between = intervals.get(self.index..end).unwrap_or_default();
-            self.index += between.partition_point(|interval| interval.window.end_ms <= at_ms);
+            let between = intervals.get(over..not_over).unwrap_or_default();
+            self.index = over + between.partition_point(|interval| interval.window.end_ms <= at_ms);
         }
         self.curve.totals_at(self.index, at_ms)
+    }
+
+    /// The energy of each part of `window` that multiples of `step_ms` cut it into, in joules, in order. `window` must not start
+    /// before the last one ended.
+    pub fn steps(&mut self, window: Window, step_ms: i64, energy_j: &mut Vec<f64>) {
+        energy_j.clear();
+        let mut before_j = self.advance(window.start_ms).energy_j;
+        let mut at_ms = window.start_ms.div_euclid(step_ms).saturating_mul(step_ms);
+        while at_ms < window.end_ms {
+            at_ms = at_ms.saturating_add(step_ms);
+            let end_ms = at_ms.min(window.end_ms);
+            let mut intervals = self.curve.intervals.iter().skip(self.index);
+            // The next step begins a few intervals from here.
+            let over = intervals.by_ref().take_while(|interval| interval.window.end_ms <= end_ms).count();
+            self.index += over;
+            let here = self.curve.intervals.get(self.index).zip(self.curve.totals.get(self.index));
+            let now_j = match here {
+                Some((interval, totals)) if end_ms > interval.window.start_ms => {
+                    totals.energy_j + interval.energy_until(end_ms)
+                }
+                Some((_, totals)) => totals.energy_j,
+                None => self.curve.end.energy_j,
+            };
+            energy_j.push(now_j - before_j);
+            before_j = now_j;
+        }
     }
 
     /// Cumulative energy at `at_ms`, in joules; instants must not go back.
@@ -325,7 +365,45 @@ mod tests {
         );
     }
 
+    #[test]
+    fn steps_are_windows_between_multiples() {
+        let curve = curve();
+        let mut cursor = curve.cursor();
+        let mut steps = Vec::new();
+        for window in [Window::new(-3_000, 1_000), Window::new(2_500, 27_000), Window::new(27_000, 55_000)] {
+            cursor.steps(window, 5_000, &mut steps);
+            let mut edges = crate::time::step_edges(window, 5_000);
+            edges.insert(0, window.start_ms);
+            edges.push(window.end_ms);
+            let windows = edges.iter().zip(edges.iter().skip(1));
+            let expected: Vec<f64> =
+                windows.map(|(from, to)| curve.read(Window::new(*from, *to)).energy_j).collect();
+            assert_eq!(steps, expected, "{window}");
+        }
+    }
+
     proptest! {
+        /// A cursor finds what a search finds, however uneven the intervals and however far apart the windows.
+        #[test]
+        fn cursors_find_what_searches_find(
+            lengths in prop::collection::vec((1_i64..5, 0_u32..12), 1..60),
+            mut cuts in prop::collection::vec(0_i64..20_000, 2..30),
+        ) {
+            let mut at_ms = 0;
+            let intervals = lengths.iter().map(|(length, power)| {
+                let start_ms = at_ms;
+                at_ms += length << power;
+                Interval::flat(start_ms, at_ms, 1.0, Coverage::Covered)
+            });
+            let curve = Curve::new(intervals.collect());
+            cuts.sort_unstable();
+            let mut cursor = curve.cursor();
+            for pair in cuts.windows(2) {
+                let window = Window::new(pair[0], pair[1]);
+                prop_assert_eq!(cursor.read(window), curve.read(window));
+            }
+        }
+
         /// Cutting a window anywhere loses nothing.
         #[test]
         fn energy_is_additive(mut cuts in prop::collection::vec(-5_000_i64..50_000, 2..20)) {

@@ -29,6 +29,7 @@ mod tables;
 mod whatif;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use polars::prelude::{DataFrame, PolarsError};
 use rayon::prelude::*;
@@ -100,6 +101,8 @@ pub struct Report<'a> {
     subject: Subject<'a>,
     /// The ledger's rows, added up.
     rollup: Rollup,
+    /// `summary.json`, once it was asked for.
+    summary: OnceLock<serde_json::Value>,
     /// A row for each run.
     pub runs: DataFrame,
     /// A row for each user, and for what nobody used.
@@ -161,11 +164,12 @@ impl<'a> Report<'a> {
     pub fn of_rollup(subject: Subject<'a>, mut rollup: Rollup) -> Result<Self, ReportError> {
         let Subject { books, runs, basis, .. } = subject;
         rollup.finish(subject.contracts, subject.matching);
+        let of_runs = runs::runs(&rollup, books, runs, (basis, &Equivalents::shipped()?))?;
+        rollup.forget_runs();
         let rows = &rollup;
         let all = (books, runs);
-        let equivalents = Equivalents::shipped()?;
         Ok(Self {
-            runs: runs::runs(rows, books, runs, (basis, &equivalents))?,
+            runs: of_runs,
             by_user: tables::by_run_text(rows, all, "user", |run| &run.user)?,
             by_account: tables::by_run_text(rows, all, "account", |run| &run.account)?,
             by_stage: tables::by_run_text(rows, all, "stage", |run| &run.stage)?,
@@ -177,8 +181,9 @@ impl<'a> Report<'a> {
             meters: meters::table(books)?,
             embodied: embodied::table(books)?,
             reserved: reserved::table(books, runs)?,
-            statement: statement::table(&rows.all(), rows.market(), &subject)?,
+            statement: statement::table(rows.all(), rows.market(), &subject)?,
             before: None,
+            summary: OnceLock::new(),
             rollup,
             subject,
         })
@@ -189,10 +194,13 @@ impl<'a> Report<'a> {
     /// # Errors
     ///
     /// Only if Polars refuses a grouping.
-    pub fn summary(&self) -> Result<serde_json::Value, ReportError> {
+    pub fn summary(&self) -> Result<&serde_json::Value, ReportError> {
+        if let Some(known) = self.summary.get() {
+            return Ok(known);
+        }
         let mut summary = summary::summary(&self.rollup, &self.subject, &Equivalents::shipped()?);
         if let Some(all) = summary.as_object_mut() {
-            let statement = statement::summary(&self.rollup.all(), self.rollup.market(), &self.subject);
+            let statement = statement::summary(self.rollup.all(), self.rollup.market(), &self.subject);
             all.insert("statement".to_owned(), statement);
             let facility_kwh = all.get("facility_energy_kwh").and_then(serde_json::Value::as_f64);
             let cost = self.subject.price.map(|price| {
@@ -204,7 +212,7 @@ impl<'a> Report<'a> {
             });
             all.insert("cost".to_owned(), serde_json::json!(cost));
         }
-        Ok(summary)
+        Ok(self.summary.get_or_init(|| summary))
     }
 
     /// The figures that every short form of the report shows.
@@ -213,7 +221,7 @@ impl<'a> Report<'a> {
     ///
     /// Only if Polars refuses a grouping.
     pub fn digest(&self) -> Result<Digest, ReportError> {
-        self.digest_of(&self.summary()?)
+        self.digest_of(self.summary()?)
     }
 
     fn digest_of(&self, summary: &serde_json::Value) -> Result<Digest, ReportError> {
@@ -243,14 +251,14 @@ impl<'a> Report<'a> {
             outputs.add_with("change.csv", |out| tables::write_csv(&before.change, formats.cells, out));
         }
         let summary = self.summary()?;
-        let digest = self.digest_of(&summary)?;
+        let digest = self.digest_of(summary)?;
         if formats.html {
             let drawn =
                 |theme| formats.charts.map_or_else(|| Ok(Vec::new()), |_| pictures::svgs(self, theme));
             let (light, dark) = (drawn(Theme::Light)?, drawn(Theme::Dark)?);
             let figures: Vec<html::Figure<'_>> =
                 light.iter().zip(&dark).map(|(light, dark)| html::Figure { light, dark }).collect();
-            let page = html::page(self, (&summary, &digest), &figures)?;
+            let page = html::page(self, (summary, &digest), &figures)?;
             outputs.add("report.html", page.into_bytes());
         }
         if formats.markdown {

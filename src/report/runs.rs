@@ -33,7 +33,7 @@ pub(super) fn runs(
         .collect();
     let order = |index: &usize| runs.get(*index).map(|run| (run.start_ms, &run.run_id, run.restart));
     listed.sort_by(|one, other| order(one).cmp(&order(other)));
-    let rows = Rows::new(listed.iter().map(|run| rollup.runs().get(run)).collect(), rollup);
+    let rows = Rows::new(listed.iter().map(|run| rollup.run(*run)).collect(), rollup);
     let totals = rows.totals();
     let mut all = identity(&listed, books, runs)?.columns().to_vec();
     all.extend(totals.energy);

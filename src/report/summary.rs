@@ -96,18 +96,10 @@ pub(super) fn summary(rollup: &Rollup, subject: &Subject<'_>, equivalents: &Equi
     let sums = rollup.all();
     let energy_j = sums.energy_j(None);
     let emissions = sums.emissions_gco2e();
-    let mut by_kind: [Figures; BENEFICIARIES.len()] = Default::default();
-    for (key, figures) in rollup.groups() {
-        if let Some(of_kind) = by_kind.get_mut(key.kind) {
-            of_kind.merge(figures);
-        }
-    }
+    let by_kind = rollup.by_kind();
     let kwh = |joules: f64| Joules(joules).to_kwh().value();
-    let by_beneficiary: BTreeMap<&str, f64> = BENEFICIARIES
-        .into_iter()
-        .zip(&by_kind)
-        .map(|(kind, sums)| (kind, kwh(sums.energy_j(None))))
-        .collect();
+    let by_beneficiary: BTreeMap<&str, f64> =
+        BENEFICIARIES.into_iter().zip(by_kind).map(|(kind, sums)| (kind, kwh(sums.energy_j(None)))).collect();
     let by_component: BTreeMap<&str, f64> = COMPONENTS
         .into_iter()
         .map(|component| (component.as_str(), kwh(sums.energy_j(Some(component)))))
@@ -170,8 +162,7 @@ pub(super) fn summary(rollup: &Rollup, subject: &Subject<'_>, equivalents: &Equi
         "notes": provenance.notes,
         "attributions": provenance.attributions,
     });
-    if let (Value::Object(all), Value::Object(bounds)) =
-        (&mut all, bounds(&sums, &by_kind, rollup.bucket_ms()))
+    if let (Value::Object(all), Value::Object(bounds)) = (&mut all, bounds(sums, by_kind, rollup.bucket_ms()))
     {
         all.extend(bounds);
     }

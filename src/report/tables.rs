@@ -291,8 +291,9 @@ pub(super) fn by_run_text_of<'r>(
         let text = run.map_or("", |run| text(run).as_str());
         groups.entry((kind, text)).or_default().merge(figures);
     }
+    groups.values_mut().for_each(Figures::settle);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for run in rollup.runs().keys().filter_map(|run| runs.get(*run)).filter(|run| is_wanted(run)) {
+    for run in rollup.runs().filter_map(|run| runs.get(run)).filter(|run| is_wanted(run)) {
         *counts.entry(text(run)).or_default() += 1;
     }
     let count = |(kind, text): &(&str, &str)| {

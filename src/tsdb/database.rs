@@ -191,6 +191,8 @@ impl Database {
                 failed.push(wrong.in_file(block.index.path()));
             }
         }
+        // A selection touches all of an index, reading a series little of it.
+        self.blocks.iter().for_each(|block| block.index.release());
         let in_heads = self.select_in_heads(matchers, window, &mut selected);
         if !in_heads
             && failed.len() == asked

@@ -98,6 +98,11 @@ impl Index {
         &self.bytes
     }
 
+    /// Gives back the memory of what was read so far; see [`FileBytes::release`].
+    pub(crate) fn release(&self) {
+        self.bytes.release();
+    }
+
     /// The symbol that a series entry refers to so.
     pub(crate) fn symbol(&self, reference: u32) -> Result<&str, Malformed> {
         let mut cursor = match self.version {

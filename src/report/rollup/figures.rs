@@ -72,6 +72,31 @@ struct TierSum {
     last_ms: i64,
 }
 
+/// What may be another GPU's of a component and run, by [`Figure`].
+#[derive(Clone, Copy, Debug)]
+struct Unbound {
+    run: usize,
+    component: u8,
+    amounts: [f64; 3],
+}
+
+/// In order of runs and components, each once.
+fn settled(unbound: &mut Vec<Unbound>) {
+    let key = |one: &Unbound| (one.run, one.component);
+    if unbound.is_sorted_by(|one, other| key(one) < key(other)) {
+        return;
+    }
+    // Stable: sums are in the order in which the rows came.
+    unbound.sort_by_key(key);
+    unbound.dedup_by(|later, kept| {
+        let is_same = key(later) == key(kept);
+        if is_same {
+            kept.amounts.iter_mut().zip(later.amounts).for_each(|(sum, more)| *sum += more);
+        }
+        is_same
+    });
+}
+
 /// Energy by a word, in the order of first sight.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct ByWord<T>(Vec<(T, Sum)>);
@@ -128,8 +153,9 @@ pub(in crate::report) struct Figures {
     emissions: Option<Part>,
     classes: Vec<ClassWidths>,
     tiers: Vec<TierSum>,
-    /// What may be another GPU's, of each component and run: the same error for the run's whole time. By [`Figure`].
-    unbound: Vec<((u8, usize), [f64; 3])>,
+    /// What may be another GPU's, of each component and run: the same error for the run's whole time. By [`Figure`]. In any order,
+    /// a run several times, until [`settle`](Self::settle).
+    unbound: Vec<Unbound>,
     pub(in crate::report) method: ByWord<Method>,
     pub(in crate::report) share_method: ByWord<ShareMethod>,
     pub(in crate::report) price: ByWord<PriceWord>,
@@ -180,7 +206,8 @@ impl Figures {
         if row.unbound_j > 0.0
             && let Beneficiary::Run(run) = row.beneficiary
         {
-            self.add_unbound((component as u8, run), scales.map(|scale| row.unbound_j * scale));
+            let amounts = scales.map(|scale| row.unbound_j * scale);
+            self.add_unbound(Unbound { run, component: component as u8, amounts });
         }
         self.method.add(row.method, row.energy_j);
         self.share_method.add(row.share_method, row.energy_j);
@@ -233,15 +260,18 @@ impl Figures {
         }
     }
 
-    fn add_unbound(&mut self, key: (u8, usize), more: [f64; 3]) {
-        match self.unbound.binary_search_by_key(&key, |(known, _)| *known) {
-            Ok(found) => {
-                if let Some((_, sums)) = self.unbound.get_mut(found) {
-                    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-                }
+    fn add_unbound(&mut self, more: Unbound) {
+        match self.unbound.last_mut() {
+            Some(last) if (last.run, last.component) == (more.run, more.component) => {
+                last.amounts.iter_mut().zip(more.amounts).for_each(|(sum, more)| *sum += more);
             }
-            Err(place) => self.unbound.insert(place, (key, more)),
+            _ => self.unbound.push(more),
         }
+    }
+
+    /// After the last row or group, so that bounds of a large group need no sorting each.
+    pub(in crate::report) fn settle(&mut self) {
+        settled(&mut self.unbound);
     }
 
     /// Adds another group.
@@ -255,7 +285,7 @@ impl Figures {
         }
         other.classes.iter().for_each(|class| self.add_class(class));
         other.tiers.iter().for_each(|tier| self.add_tier(*tier));
-        other.unbound.iter().for_each(|(key, sums)| self.add_unbound(*key, *sums));
+        self.unbound.extend_from_slice(&other.unbound);
         self.method.merge(&other.method);
         self.share_method.merge(&other.share_method);
         self.price.merge(&other.price);
@@ -287,6 +317,7 @@ impl Figures {
     pub(in crate::report) fn all<'f>(groups: impl IntoIterator<Item = &'f Self>) -> Self {
         let mut all = Self::default();
         groups.into_iter().for_each(|group| all.merge(group));
+        all.settle();
         all
     }
 
@@ -349,6 +380,22 @@ impl Figures {
         (!self.knows_too_little).then(|| self.extrapolated_j.value())
     }
 
+    /// The squares of what may be another GPU's of each run, added up.
+    fn unbound_squared(&self, side: usize, component: Option<usize>) -> f64 {
+        if self.unbound.is_empty() {
+            return 0.0;
+        }
+        let mut known = std::borrow::Cow::Borrowed(&self.unbound);
+        if !self.unbound.is_sorted_by(|one, other| (one.run, one.component) < (other.run, other.component)) {
+            settled(known.to_mut());
+        }
+        let is_meant = |one: &&Unbound| component.is_none_or(|meant| meant == usize::from(one.component));
+        let of_runs = known.chunk_by(|one, other| one.run == other.run).map(|of_run| {
+            of_run.iter().filter(is_meant).filter_map(|one| one.amounts.get(side)).sum::<f64>()
+        });
+        of_runs.fold(0.0, |sum, joules| sum + joules * joules)
+    }
+
     /// The least and the most that a figure may be, of a component or of all (section 11 of the accounting page); `None` of
     /// emissions where nothing is priced. `bucket_ms` is the length of the rows' buckets.
     pub(in crate::report) fn bounds(
@@ -370,13 +417,7 @@ impl Figures {
             Figure::Emissions => self.emissions?,
         };
         let side = figure as usize;
-        let mut unbound: BTreeMap<usize, f64> = BTreeMap::new();
-        for ((at, run), sums) in self.unbound.iter().filter(|((at, _), _)| is_meant(*at)) {
-            let _ = at;
-            *unbound.entry(*run).or_default() += sums.get(side).copied().unwrap_or(0.0);
-        }
-        let placing_squared =
-            unbound.values().fold(whole.placing_squared, |sum, joules| sum + joules * joules);
+        let placing_squared = whole.placing_squared + self.unbound_squared(side, component);
         let mut bounds = Bounds::of_sums(whole.total.value(), whole.unseen, placing_squared);
         let mut next = 0;
         for class in self.classes.iter().filter(|class| is_meant(class.component)) {
@@ -394,5 +435,129 @@ impl Figures {
             }
         }
         Some(bounds.low_and_high())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ledger::{PriceWords, RowPrice};
+
+    /// A row of a device of `component`, for run `run` or nobody.
+    fn row(component: Component, run: Option<usize>, energy_j: f64, method: Method) -> Row<'static> {
+        let words = PriceWords { zone: Some("DE"), tier: Some(Tier::Hourly), source: None, release: None };
+        let price = RowPrice { pue: 1.5, intensity: Some(400.0), words };
+        Row {
+            bucket: 0,
+            component,
+            device: "",
+            beneficiary: run.map_or(Beneficiary::Idle, Beneficiary::Run),
+            method,
+            share_method: ShareMethod::Bound,
+            energy_j,
+            energy_extrapolated_j: Some(energy_j),
+            edge_error_j: 1.0,
+            widths: Widths { low: 0.1 * energy_j, high: 0.2 * energy_j, unseen: 0.0, placing: 3.0 },
+            unbound_j: 0.0,
+            covered_s: 3600.0,
+            interpolated_s: 0.0,
+            expected_s: 3600.0,
+            facility_energy_j: 1.5 * energy_j,
+            emissions_gco2e: Some(1.5 * energy_j / 3.6e6 * 400.0),
+            upstream_gco2e: None,
+            price,
+        }
+    }
+
+    #[test]
+    fn bounds_by_hand() {
+        let mut figures = Figures::default();
+        // Of one class: 0.1 × 300 below, 0.2 × 300 above, and 3² + 3² misplaced.
+        for joules in [100.0, 200.0] {
+            figures.add(&row(Component::Gpu, Some(1), joules, Method::MeasuredCounter), 0, 0);
+        }
+        let off = |below: f64, above: f64| {
+            (300.0 - (below * below + 18.0).sqrt(), 300.0 + (above * above + 18.0).sqrt())
+        };
+        assert_eq!(figures.bounds(Figure::Energy, None, HOUR_MS), Some(off(30.0, 60.0)));
+        assert_eq!(figures.bounds(Figure::Energy, Some(Component::Cpu), HOUR_MS), Some((0.0, 0.0)));
+        let (low, high) = figures.bounds(Figure::Facility, None, HOUR_MS).unwrap();
+        // All of it is half as much again.
+        assert!(
+            (low - 1.5 * off(30.0, 60.0).0).abs() < 1e-9 && (high - 1.5 * off(30.0, 60.0).1).abs() < 1e-9
+        );
+        // 100 J of another class: 10 and 20 in quadrature to 30 and 60, and a third misplaced.
+        figures.add(&row(Component::Cpu, None, 100.0, Method::ModelledUtilisation), 1, 0);
+        let (low, high) = figures.bounds(Figure::Energy, None, HOUR_MS).unwrap();
+        assert!(
+            (low - (400.0 - 1027.0_f64.sqrt())).abs() < 1e-9
+                && (high - (400.0 + 4027.0_f64.sqrt())).abs() < 1e-9
+        );
+        // The factor of an hour is off by a tenth, and that of two hours by as much.
+        let grams = 1.5 * 400.0 * 400.0 / 3.6e6;
+        let in_grams: f64 = 1.5 * 400.0 / 3.6e6;
+        let below = (1027.0 * in_grams * in_grams + (0.1 * grams) * (0.1 * grams)).sqrt();
+        let (low, _) = figures.bounds(Figure::Emissions, None, HOUR_MS).unwrap();
+        assert!((low - (grams - below)).abs() < 1e-12, "{low}");
+        assert_eq!(
+            figures.method.joined(|method| Some(method.as_str())),
+            "measured:counter+modelled:utilisation"
+        );
+    }
+
+    #[test]
+    fn what_may_be_another_gpus_is_one_error_for_a_run_and_several_for_many() {
+        let unbound = |run| Row {
+            unbound_j: 30.0,
+            widths: Widths::default(),
+            ..row(Component::Gpu, Some(run), 100.0, Method::MeasuredCounter)
+        };
+        let bounds = |runs: [usize; 2]| {
+            let mut figures = Figures::default();
+            runs.into_iter().for_each(|run| figures.add(&unbound(run), 0, 0));
+            figures.bounds(Figure::Energy, None, HOUR_MS).unwrap()
+        };
+        assert_eq!(bounds([1, 1]), (140.0, 260.0));
+        assert_eq!(bounds([1, 2]), (200.0 - 1800.0_f64.sqrt(), 200.0 + 1800.0_f64.sqrt()));
+    }
+
+    proptest! {
+        /// Rows in one group or in several that are merged: the same figures.
+        #[test]
+        fn merged_groups_are_the_group_of_all_their_rows(
+            rows in proptest::collection::vec((0_usize..4, 0_usize..4, 0.0..1e6_f64, 0_usize..7, 0_usize..3, any::<bool>()), 0..40),
+        ) {
+            let components = [Component::Cpu, Component::Dram, Component::Gpu, Component::Other];
+            let mut whole = Figures::default();
+            let mut parts: [Figures; 3] = Default::default();
+            for (component, run, joules, method, part, is_priced) in rows {
+                let mut row = row(components[component], (run > 0).then_some(run), joules, Method::ALL[method]);
+                row.unbound_j = if component == 2 { 0.1 * joules } else { 0.0 };
+                if !is_priced {
+                    (row.emissions_gco2e, row.price.intensity) = (None, None);
+                }
+                whole.add(&row, run as u32, 0);
+                parts[part].add(&row, run as u32, 0);
+            }
+            let merged = Figures::all(&parts);
+            let near = |one: f64, other: f64| (one - other).abs() <= 1e-9 * one.abs().max(1.0);
+            let near_pair = |one: Option<(f64, f64)>, other: Option<(f64, f64)>| match (one, other) {
+                (Some(one), Some(other)) => near(one.0, other.0) && near(one.1, other.1),
+                (one, other) => one == other,
+            };
+            for figure in [Figure::Energy, Figure::Facility, Figure::Emissions] {
+                prop_assert!(near_pair(whole.bounds(figure, None, HOUR_MS), merged.bounds(figure, None, HOUR_MS)));
+            }
+            for component in components {
+                let (one, other) = (whole.energy_j(Some(component)), merged.energy_j(Some(component)));
+                prop_assert!(near(one, other));
+            }
+            prop_assert!(near(whole.facility_energy_j(), merged.facility_energy_j()));
+            prop_assert!(near(whole.unpriced_j(), merged.unpriced_j()));
+            prop_assert_eq!(whole.emissions_gco2e().is_some(), merged.emissions_gco2e().is_some());
+            prop_assert!(near(whole.seconds().2, merged.seconds().2));
+        }
     }
 }

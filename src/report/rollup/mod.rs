@@ -230,7 +230,7 @@ pub struct Rollup {
     /// The days of the report, by name.
     days: Vec<String>,
     classes: Classes,
-    runs: BTreeMap<usize, Figures>,
+    runs: BTreeMap<usize, Option<Box<Figures>>>,
     groups: BTreeMap<GroupKey, Figures>,
     nodes: Vec<NodeSums>,
     over_time: Vec<BucketSums>,
@@ -240,6 +240,9 @@ pub struct Rollup {
     /// Nodes that wait for their market-based factors.
     waiting: Vec<NodeRollup>,
     market: Option<Market>,
+    /// Everything, by kind of beneficiary and in one.
+    by_kind: [Figures; KINDS],
+    all: Figures,
 }
 
 impl Rollup {
@@ -268,6 +271,8 @@ impl Rollup {
             used: BTreeMap::new(),
             waiting: Vec::new(),
             market: None,
+            by_kind: Default::default(),
+            all: Figures::default(),
             frame: Arc::new(frame),
         }
     }
@@ -331,7 +336,11 @@ impl Rollup {
             }
             let class = match beneficiary {
                 Beneficiary::Run(run) => {
-                    merge_into(self.runs.entry(run), &figures);
+                    match self.runs.entry(run).or_default() {
+                        Some(known) => known.merge(&figures),
+                        // A copy has no room to spare.
+                        new => *new = Some(Box::new(figures.clone())),
+                    }
                     self.classes.of_run.get(run).copied()
                 }
                 _ => None,
@@ -358,11 +367,21 @@ impl Rollup {
         u32::try_from(found).unwrap_or(u32::MAX)
     }
 
-    /// After the last node: works out the market-based figures, if any are asked for.
+    /// After the last node: works out the market-based figures, if any are asked for, and the totals.
     pub(super) fn finish(&mut self, contracts: Option<&Contracts>, matching: Matching) {
-        if !self.frame.has_market {
-            return;
+        if self.frame.has_market {
+            self.price_by_market(contracts, matching);
         }
+        for (key, figures) in &self.groups {
+            if let Some(of_kind) = self.by_kind.get_mut(key.kind) {
+                of_kind.merge(figures);
+            }
+        }
+        self.by_kind.iter_mut().for_each(Figures::settle);
+        self.all = Figures::all(&self.by_kind);
+    }
+
+    fn price_by_market(&mut self, contracts: Option<&Contracts>, matching: Matching) {
         let used = std::mem::take(&mut self.used).into_iter().map(|((zone, bucket), (joules, factor))| {
             let facility_kwh = Joules(joules.value()).to_kwh().value();
             ((Zone::from_id(&zone), bucket as usize), ZoneUse { facility_kwh, location_g_per_kwh: factor })
@@ -377,6 +396,11 @@ impl Rollup {
         self.market = Some(market);
     }
 
+    /// Lets go of the figures of single runs; that there are some stays known.
+    pub(super) fn forget_runs(&mut self) {
+        self.runs.values_mut().for_each(|figures| *figures = None);
+    }
+
     /// The market-based figures, if any are asked for.
     pub(super) fn market(&self) -> Option<&Market> {
         self.market.as_ref()
@@ -387,9 +411,14 @@ impl Rollup {
         self.frame.bucket_ms
     }
 
-    /// Runs with rows, by position.
-    pub(super) fn runs(&self) -> &BTreeMap<usize, Figures> {
-        &self.runs
+    /// Positions of the runs with rows.
+    pub(super) fn runs(&self) -> impl Iterator<Item = usize> {
+        self.runs.keys().copied()
+    }
+
+    /// The figures of a run, if it has any and they are still there.
+    pub(super) fn run(&self, position: usize) -> Option<&Figures> {
+        self.runs.get(&position)?.as_deref()
     }
 
     /// All rows, by kind of beneficiary, class of runs and day.
@@ -428,8 +457,13 @@ impl Rollup {
     }
 
     /// Everything in one.
-    pub(super) fn all(&self) -> Figures {
-        Figures::all(self.groups.values())
+    pub(super) fn all(&self) -> &Figures {
+        &self.all
+    }
+
+    /// Everything by kind of beneficiary.
+    pub(super) fn by_kind(&self) -> &[Figures] {
+        &self.by_kind
     }
 }
 
