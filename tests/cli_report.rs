@@ -230,6 +230,52 @@ fn the_node_by_hand_and_every_table_adds_up_to_it() {
     assert_close(of("unattributed"), before + dram, 1e-6);
 }
 
+/// The rows behind the tables: their sums by run, and by hour and kind, are those tables.
+#[test]
+fn entries_add_up_to_runs_and_hours() {
+    let bench = Bench::new();
+    report(&bench, "out", &["--no-charts", "--entries", "--pue", "1.25", "--zone", "DE"]);
+    let entries = bench.table("out/entries.csv");
+    let hours = bench.table("out/hourly.csv");
+    let runs = bench.table("out/runs.csv");
+    assert!(entries.len() > hours.len() && runs.len() > 5, "{} {}", entries.len(), runs.len());
+    // A job that was started again has one number and two starts.
+    let mut by_run: BTreeMap<[String; 2], f64> = BTreeMap::new();
+    let mut by_hour: BTreeMap<Vec<String>, [f64; 3]> = BTreeMap::new();
+    let key = |row: &Row| {
+        ["bucket_start", "node", "component", "beneficiary"].map(|name| row[name].clone()).to_vec()
+    };
+    for row in &entries {
+        let is_run = row["beneficiary"] == "run";
+        assert_eq!((!row["run_id"].is_empty(), !row["user"].is_empty()), (is_run, is_run), "{row:?}");
+        if is_run {
+            *by_run.entry([row["run_id"].clone(), row["run_start"].clone()]).or_default() +=
+                number(row, "energy_j");
+        }
+        let sums = by_hour.entry(key(row)).or_default();
+        for (sum, column) in sums.iter_mut().zip(["energy_j", "emissions_gco2e", "expected_s"]) {
+            *sum += number(row, column);
+        }
+        assert_close(number(row, "facility_energy_j"), 1.25 * number(row, "energy_j"), ROUNDING);
+    }
+    for run in &runs {
+        assert_close(
+            by_run.get(&[run["run_id"].clone(), run["start"].clone()]).copied().unwrap_or(0.0),
+            joules(run, "energy_kwh"),
+            ROUNDING,
+        );
+    }
+    assert_eq!(by_hour.len(), hours.len());
+    for hour in &hours {
+        for (sum, column) in by_hour[&key(hour)].iter().zip(["energy_j", "emissions_gco2e", "expected_s"]) {
+            assert_close(*sum, number(hour, column), ROUNDING);
+        }
+    }
+    // Without a word no such file.
+    report(&bench, "none", &["--no-charts"]);
+    assert!(!bench.path("none/entries.csv").exists());
+}
+
 /// The two windows marked by hand: 1 of 6 CPUs each, beside each other for 40 s.
 #[test]
 fn windows_marked_by_hand() {

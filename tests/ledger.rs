@@ -303,6 +303,39 @@ fn two_writers_cannot_both_win() {
     assert_same(&whole, &cluster.directory.join("both"), "two at once");
 }
 
+/// Days are made side by side; one of them has a damaged chunk.
+#[test]
+fn days_made_alone_are_those_made_together() {
+    let cluster = cluster("ledger_alone");
+    let (pieces, logs) = (pieces(&cluster), logs(&cluster, 1));
+    let segment =
+        std::fs::read_dir(&pieces[2]).unwrap().next().unwrap().unwrap().path().join("chunks/000001");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&segment, bytes).unwrap();
+    let whole = in_one_go(&cluster, &pieces, &logs);
+    let snapshots: Vec<&Path> = pieces.iter().map(PathBuf::as_path).collect();
+    let jobs: Vec<&Path> = logs.iter().map(PathBuf::as_path).collect();
+    let mut days: Vec<String> = std::fs::read_dir(whole.join("entries"))
+        .unwrap()
+        .map(|day| day.unwrap().file_name().to_str().unwrap().rsplit('=').next().unwrap().to_owned())
+        .collect();
+    days.sort();
+    assert_eq!(days.len(), 5, "{days:?}");
+    let mut damaged = 0;
+    for pair in days.windows(2).rev() {
+        let mut arguments = backfill_arguments("alone", &snapshots, &jobs);
+        arguments.extend(["--from", pair[0].as_str(), "--to", pair[1].as_str()]);
+        damaged +=
+            usize::from(String::from_utf8_lossy(&run(&cluster, &arguments).stderr).contains("checksum"));
+    }
+    // The day itself and those beside it, but for the last, which is made now.
+    assert!(damaged >= 2, "{damaged}");
+    backfill(&cluster, "alone", &snapshots, &jobs);
+    assert_same(&whole, &cluster.directory.join("alone"), "alone");
+}
+
 #[test]
 fn parts_made_at_the_same_time_end_in_the_same_bytes() {
     let cluster = cluster("ledger_shards");

@@ -103,6 +103,7 @@ backfill=("$wattledger" backfill "${given[@]}" --ledger)
 one_thread=(env RAYON_NUM_THREADS=1 POLARS_MAX_THREADS=1)
 measured "wattledger report" report "${report[@]}" report
 measured "wattledger report, one thread" report-one "${one_thread[@]}" "${report[@]}" report-one
+measured "wattledger report --entries" report-entries "${report[@]}" report-entries --entries
 measured "wattledger backfill" ledger "${backfill[@]}" ledger
 measured "wattledger backfill, one thread" ledger-one "${one_thread[@]}" "${backfill[@]}" ledger-one
 
@@ -174,7 +175,7 @@ counter. "CPU+DRAM kWh": runs on nodes with RAPL. "all kWh": all runs, with what
 no blank values, and in SQL and data frames the wraps of RAPL and edges between samples. GPU energy that is off by
 orders of magnitude is due to blank values alone: see the row without them. wattledger reads the job log itself and all
 meters, and its times hold shares, balances and emissions; the others were given the job log as a table. Its report has
-rows for runs and for hours of nodes, its ledger (backfill) for hours of runs.
+rows for runs and for hours of nodes; with --entries and in its ledger (backfill) for hours of runs too.
 
 | made ready before, not counted above | wall s | CPU s |
 | --- | ---: | ---: |

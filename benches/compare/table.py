@@ -30,14 +30,19 @@ def kind_of(component: str) -> str:
 def answer_of(path: Path) -> tuple[Energies, str]:
     """kWh by run and by gpu, cpu_dram and all; and what there is a row of."""
     found: Energies = defaultdict(float)
-    if (path / "runs.csv").exists():
+    if (path / "entries.csv").exists():
+        rows = duckdb.sql(
+            f"""select run_id, bucket_start, component, sum(energy_j) / {J_IN_KWH}
+            from read_csv('{path}/entries.csv', types = {{'run_id': 'varchar'}}) where beneficiary = 'run' group by all"""
+        ).fetchall()
+    elif (path / "runs.csv").exists():
         runs = rows_of(path / "runs.csv")
         for run in runs:
             found[run["run_id"], "gpu"] += float(run["gpu_energy_kwh"] or 0)
             found[run["run_id"], "cpu_dram"] += float(run["cpu_energy_kwh"] or 0) + float(run["dram_energy_kwh"] or 0)
             found[run["run_id"], "all"] += float(run["energy_kwh"] or 0)
         return found, f"{len(runs)} runs"
-    if (path / "ledger.json").exists():
+    elif (path / "ledger.json").exists():
         rows = duckdb.sql(
             f"""select run_id, bucket_start, component, sum(energy_j) / {J_IN_KWH}
             from read_parquet('{path}/entries/*/*.parquet') where beneficiary = 'run' and component <> 'embodied'

@@ -45,6 +45,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         lossy: false,
     };
     let formats = Formats { charts: args.charts.files(), ..Formats::default() };
-    let wanted = Wanted { out: args.out.join("report"), formats, strict: false, explain: false };
+    let wanted =
+        Wanted { out: args.out.join("report"), formats, entries: false, strict: false, explain: false };
     report::make(&inputs, &wanted)
 }

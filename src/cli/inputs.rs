@@ -2,6 +2,7 @@
 //! `whatif`.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -19,7 +20,7 @@ use crate::jobs::JobLog;
 use crate::ledger::{self, Books, Jobs, NodeBooks, Prices, close_books, close_books_with};
 use crate::meter::edges::EdgeRule;
 use crate::period::Period;
-use crate::report::Rollup;
+use crate::report::{Entries, EntryLines, NodeRollup, Rollup};
 use crate::source::{NoSeries, Snapshot, Source};
 use crate::time::format_instant;
 
@@ -299,8 +300,11 @@ impl Opened {
         Ok(books?)
     }
 
-    /// The same, with the rows added up for a report on the way; the books then have none.
-    pub(super) fn close_books_for_report(&self) -> Result<(Books, Rollup), Failure> {
+    /// The same, with the rows added up for a report on the way, and written as `entries` if that is wanted; the books then have none.
+    pub(super) fn close_books_for_report(
+        &self,
+        mut entries: Option<(&mut Entries, &EntryLines<'_>)>,
+    ) -> Result<(Books, Rollup), Failure> {
         let bar = bar("reading nodes");
         let (rules, jobs, prices) = (&self.plan.rules, self.jobs(), self.prices());
         let basis = self.plan.intensity.basis();
@@ -310,10 +314,18 @@ impl Opened {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
-        let digest = |node: &mut NodeBooks| frame.digest(node, jobs.runs, prices);
-        let books = close_books_with(self.source.as_ref(), jobs, rules, &progress, &digest, &mut |node| {
+        let lines = entries.as_ref().map(|(_, lines)| *lines);
+        let digest = |node: &mut NodeBooks| {
+            let lines = lines.map(|lines| lines.of(node, prices));
+            (frame.digest(node, jobs.runs, prices), lines)
+        };
+        let mut take = |(node, lines): (NodeRollup, Option<io::Result<Vec<u8>>>)| {
             rollup.take(node);
-        });
+            if let (Some((entries, _)), Some(lines)) = (&mut entries, lines) {
+                entries.add(lines);
+            }
+        };
+        let books = close_books_with(self.source.as_ref(), jobs, rules, &progress, &digest, &mut take);
         bar.finish_and_clear();
         Ok((books?, rollup))
     }

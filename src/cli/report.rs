@@ -16,7 +16,7 @@ use crate::carbon::Matching;
 use crate::config::{ConfigError, Defaults, Request, find_file, reporting_zone};
 use crate::ledger::Books;
 use crate::ledger::store::Store;
-use crate::report::{CellText, Formats, GroupBy, Report, SplitBy, Subject};
+use crate::report::{CellText, Entries, EntryLines, Formats, GroupBy, Report, SplitBy, Subject};
 
 /// Energy and emissions of every run, user and node: a page, CSV tables and charts.
 ///
@@ -75,6 +75,9 @@ pub(super) struct Args {
     out: PathBuf,
     #[command(flatten)]
     charts: ChartArgs,
+    /// Write entries.csv besides: every row of the ledger, device × run × hour.
+    #[arg(long, conflicts_with = "ledger")]
+    entries: bool,
     /// Write no report.html.
     #[arg(long)]
     no_html: bool,
@@ -151,6 +154,8 @@ impl CellArgs {
 pub(super) struct Wanted {
     pub(super) out: PathBuf,
     pub(super) formats: Formats,
+    /// True for a table of all rows.
+    pub(super) entries: bool,
     pub(super) strict: bool,
     pub(super) explain: bool,
 }
@@ -168,7 +173,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         }),
         by: args.by.iter().map(|group| group.meant()).collect(),
     };
-    let wanted = Wanted { out: args.out.clone(), formats, strict: args.strict, explain: args.explain };
+    let wanted = Wanted {
+        out: args.out.clone(),
+        formats,
+        entries: args.entries,
+        strict: args.strict,
+        explain: args.explain,
+    };
     let matching = args.matching.map(|matching| match matching {
         MatchingChoice::Annual => Matching::Annual,
         MatchingChoice::Hourly => Matching::Hourly,
@@ -257,9 +268,11 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         data(&explain(source, plan, log, inputs)?)?;
         return Ok(Outcome::Done);
     }
-    let (books, rollup) = opened.close_books_for_report()?;
+    let (runs, buckets) = (opened.jobs().runs, plan.rules.buckets());
+    let lines = EntryLines::new(&buckets, runs, plan.intensity.basis(), wanted.formats.cells);
+    let mut entries = wanted.entries.then(|| Entries::begin(&wanted.out, &lines));
+    let (books, rollup) = opened.close_books_for_report(entries.as_mut().map(|entries| (entries, &lines)))?;
     let provenance = provenance(source, plan, log, &books, inputs);
-    let runs = opened.jobs().runs;
     let subject = Subject {
         books: &books,
         runs,
@@ -271,7 +284,7 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         time_zone: plan.rules.time_zone,
         provenance: &provenance,
     };
-    let report = Report::of_rollup(subject, rollup)?;
+    let report = Report::of_rollup(subject, rollup)?.with_entries(entries);
     let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &provenance);
     wrote(&wanted.out, &written);

@@ -10,6 +10,7 @@ mod comparison;
 mod cost;
 mod digest;
 mod embodied;
+mod entries;
 pub mod export;
 mod groups;
 mod hourly;
@@ -38,6 +39,7 @@ pub use chart_files::ChartFiles;
 pub use comparison::write_comparison;
 pub use cost::EnergyPrice;
 pub use digest::{Amount, BalanceLine, Change, Digest, Leader, Part};
+pub use entries::{Entries, EntryLines};
 pub use intensity::intensity_chart;
 pub use output::{Outputs, WriteError};
 pub use rollup::{NodeRollup, Rollup, RollupFrame};
@@ -131,6 +133,8 @@ pub struct Report<'a> {
     pub statement: DataFrame,
     /// The period before, if it is to be compared.
     before: Option<Before<'a>>,
+    /// `entries.csv`, if it is wanted.
+    entries: Option<Entries>,
 }
 
 /// An earlier period beside a report.
@@ -183,6 +187,7 @@ impl<'a> Report<'a> {
             reserved: reserved::table(books, runs)?,
             statement: statement::table(rows.all(), rows.market(), &subject)?,
             before: None,
+            entries: None,
             summary: OnceLock::new(),
             rollup,
             subject,
@@ -286,6 +291,9 @@ impl<'a> Report<'a> {
         }
         let hourly = hourly::Hourly::new(&self.rollup, &self.subject.books.buckets, self.subject.basis);
         outputs.add_with("hourly.csv", move |out| hourly.write(formats.cells, out));
+        if let Some(entries) = &self.entries {
+            outputs.add_with("entries.csv", |out| entries.write(out));
+        }
         outputs.add("summary.json", format!("{summary:#}\n").into_bytes());
         if let Some(files) = formats.charts {
             let pictures = pictures::svgs(self, files.theme)?;
@@ -307,6 +315,11 @@ impl<'a> Report<'a> {
             written.extend(split::write(self, by, out, formats.cells)?);
         }
         Ok(written)
+    }
+
+    /// The same, with a table of all rows of the ledger.
+    pub fn with_entries(self, entries: Option<Entries>) -> Self {
+        Self { entries, ..self }
     }
 
     fn with_cost(&self, table: &DataFrame) -> Result<DataFrame, ReportError> {

@@ -71,7 +71,7 @@ pub(super) fn csv_as_is(table: DataFrame, text: CellText) -> PolarsResult<Vec<u8
     csv_of(table, text, true)
 }
 
-fn csv_of(mut table: DataFrame, text: CellText, has_header: bool) -> PolarsResult<Vec<u8>> {
+pub(super) fn csv_of(mut table: DataFrame, text: CellText, has_header: bool) -> PolarsResult<Vec<u8>> {
     if text == CellText::Guarded {
         let columns = table.columns().iter().map(guarded).collect::<PolarsResult<Vec<Column>>>()?;
         table = DataFrame::new(table.height(), columns)?;

@@ -5,6 +5,7 @@
 //! which these come, the ledger ends with the same bytes.
 
 mod fingerprints;
+mod making;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,19 +14,14 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use fingerprints::Fingerprints;
+use making::Making;
 pub use shard::{Shard, ShardError};
 
-use super::store::{
-    BlockRef, DayInputs, DayManifest, DayNode, DayTotals, KnownSeconds, Made, RememberedSnapshot, Store,
-    StoreError, twins, write_day,
-};
-use super::{Books, Jobs, LedgerError, Prices, Rules, close_books, entries_frame, priced, read_for};
+use super::store::{BlockRef, DayManifest, DayTotals, RememberedSnapshot, Store, StoreError};
+use super::{LedgerError, Prices, Rules, priced, read_for};
 use crate::jobs::{JobLog, Run};
 use crate::source::{Snapshot, Source as _, SourceError};
 use crate::time::{DAY_MS, Window, local_day, local_days};
-
-/// A day knows less than before if fewer device seconds than this share of them are known.
-const AS_MUCH: f64 = 1.0 - 1e-9;
 
 /// No block is longer: what it says of an earlier beginning is damage.
 const LONGEST_BLOCK_MS: i64 = 400 * DAY_MS;
@@ -66,7 +62,7 @@ pub struct Backfill<'a> {
     /// What emissions are worked out with.
     pub prices: Prices<'a>,
     /// Whose factors are used in a window, as their licences ask for.
-    pub attributions: &'a dyn Fn(Window) -> Vec<String>,
+    pub attributions: &'a (dyn Fn(Window) -> Vec<String> + Sync),
     /// The runs of all kept logs.
     pub log: &'a JobLog,
     /// The stretches of time that these cover.
@@ -150,6 +146,27 @@ pub struct DayPlan {
     is_repriced: bool,
 }
 
+impl DayPlan {
+    /// True if it is to be made from samples.
+    fn is_made(&self) -> bool {
+        matches!(self.action, Action::Make | Action::Remake(_))
+    }
+
+    /// The day as it was before.
+    fn left(&self, action: Action) -> DayDone {
+        let before = self.before.as_ref().map(|before| before.totals);
+        DayDone {
+            date: self.date,
+            action,
+            before,
+            after: before,
+            notes: Vec::new(),
+            is_balanced: true,
+            has_grown: false,
+        }
+    }
+}
+
 /// What became of a day.
 #[derive(Clone, Debug)]
 pub struct DayDone {
@@ -176,56 +193,6 @@ pub struct Done {
     pub days: Vec<DayDone>,
     /// Parts of the snapshots that could not be used.
     pub problems: Vec<String>,
-}
-
-/// A block that was opened.
-struct OpenedBlock {
-    path: PathBuf,
-    window: Window,
-    sources: Vec<String>,
-}
-
-impl OpenedBlock {
-    fn window(&self) -> Window {
-        Window::new(self.window.start_ms, self.window.end_ms.max(self.window.start_ms.saturating_add(1)))
-    }
-}
-
-fn opened_blocks(source: &Snapshot) -> Vec<OpenedBlock> {
-    let blocks = source.database().blocks().iter();
-    blocks
-        .map(|block| OpenedBlock {
-            path: block.path.clone(),
-            window: block.window,
-            sources: block.sources.clone(),
-        })
-        .collect()
-}
-
-/// What days are made from.
-struct AtHand<'s> {
-    source: Option<&'s Snapshot>,
-    opened: &'s [OpenedBlock],
-    twins: &'s [u32],
-}
-
-/// Says which device was known better before, if one was.
-fn lost(before: &KnownSeconds, books: &Books) -> Option<String> {
-    let mut now = KnownSeconds::new();
-    for node in &books.nodes {
-        for device in &node.devices {
-            let key = (node.name.clone(), device.key.component.to_string(), device.key.id.clone());
-            *now.entry(key).or_default() += device.covered_s + device.interpolated_s;
-        }
-    }
-    let worse = before.iter().find_map(|(key, knew_s)| {
-        let known_s = now.get(key).copied().unwrap_or(0.0);
-        (known_s < AS_MUCH * knew_s).then_some((key, known_s, *knew_s))
-    });
-    worse.map(|((node, component, id), known_s, knew_s)| {
-        let share = 100.0 * known_s / knew_s;
-        format!("the samples that are at hand know {share:.1} % of what it knows of {node} {component} {id}")
-    })
 }
 
 /// A month whose figures are others now.
@@ -398,33 +365,30 @@ impl Backfill<'_> {
     pub fn run(&self, plans: &[DayPlan], progress: &dyn Fn(usize)) -> Result<Done, BackfillError> {
         let facts = Fingerprints::new(self);
         let source = self.open(plans)?;
-        let opened = source.as_ref().map(opened_blocks).unwrap_or_default();
-        let numbers = twins(&self.log.runs);
-        let mut at_hand = AtHand { source: source.as_ref(), opened: &opened, twins: &numbers };
-        let mut done = Vec::new();
-        for (count, plan) in plans.iter().enumerate() {
-            let before = plan.before.as_ref().map(|before| before.totals);
-            let left = |action: Action, notes: Vec<String>| DayDone {
-                date: plan.date,
-                action,
-                before,
-                after: before,
-                notes,
-                is_balanced: true,
-                has_grown: false,
-            };
-            done.push(match &plan.action {
-                Action::Make | Action::Remake(_) => match self.make(plan, &mut at_hand, &facts)? {
-                    Some(made) => made,
-                    None => left(Action::Wait(vec![Reason::Samples]), Vec::new()),
-                },
-                Action::Reprice => self.reprice(plan, &facts)?,
-                Action::Wait(reasons) if plan.is_repriced => {
-                    DayDone { action: Action::Wait(reasons.clone()), ..self.reprice(plan, &facts)? }
-                }
-                action => left(action.clone(), Vec::new()),
-            });
-            progress(count.saturating_add(1));
+        let making = source.as_ref().map(|source| Making::new(self, source, &facts));
+        let mut done: Vec<DayDone> = Vec::new();
+        let mut rest = plans;
+        while !rest.is_empty() {
+            // As many as there are threads, for much of a day is done by one.
+            let together = making.as_ref().map_or(1, |making| making.together(rest));
+            let (some, later) = rest.split_at_checked(together).unwrap_or((rest, &[]));
+            rest = later;
+            let made = making.as_ref().map(|making| making.make(some)).transpose()?.unwrap_or_default();
+            let mut made: BTreeMap<NaiveDate, DayDone> =
+                made.into_iter().map(|day| (day.date, day)).collect();
+            for plan in some {
+                done.push(match &plan.action {
+                    Action::Make | Action::Remake(_) => made
+                        .remove(&plan.date)
+                        .unwrap_or_else(|| plan.left(Action::Wait(vec![Reason::Samples]))),
+                    Action::Reprice => self.reprice(plan, &facts)?,
+                    Action::Wait(reasons) if plan.is_repriced => {
+                        DayDone { action: Action::Wait(reasons.clone()), ..self.reprice(plan, &facts)? }
+                    }
+                    action => plan.left(action.clone()),
+                });
+                progress(done.len());
+            }
         }
         let left_out = source.as_ref().map(|source| source.left_out()).unwrap_or_default();
         let problems = left_out.into_iter().filter(|left| left.is_problem);
@@ -438,7 +402,7 @@ impl Backfill<'_> {
     fn open(&self, plans: &[DayPlan]) -> Result<Option<Snapshot>, BackfillError> {
         let wanted: BTreeSet<&str> = plans
             .iter()
-            .filter(|plan| matches!(plan.action, Action::Make | Action::Remake(_)))
+            .filter(|plan| plan.is_made())
             .flat_map(|plan| plan.blocks.iter().map(String::as_str))
             .collect();
         let is_wanted = |snapshot: &&RememberedSnapshot| {
@@ -448,89 +412,6 @@ impl Backfill<'_> {
         let paths: Vec<PathBuf> =
             self.snapshots.iter().filter(is_wanted).map(|snapshot| snapshot.path.clone()).collect();
         if paths.is_empty() { Ok(None) } else { Ok(Some(Snapshot::open_all(&paths)?)) }
-    }
-
-    /// `None` where the samples are not at hand after all.
-    fn make(
-        &self,
-        plan: &DayPlan,
-        at_hand: &mut AtHand<'_>,
-        facts: &Fingerprints<'_>,
-    ) -> Result<Option<DayDone>, BackfillError> {
-        let date = plan.date;
-        let Some(source) = at_hand.source else { return Ok(None) };
-        let read = read_for(plan.window);
-        // What was opened, not what was there when the list was made.
-        let near = at_hand.opened.iter().filter(|block| block.window().intersect(read).is_some());
-        let mut blocks: BTreeSet<String> = near.flat_map(|block| block.sources.iter().cloned()).collect();
-        blocks.extend(plan.blocks.iter().filter(|name| name.starts_with("head:")).cloned());
-        if blocks.is_empty() {
-            return Ok(None);
-        }
-        let covered = self.stretch_of(plan.window);
-        let ended = self.ended(covered);
-        let runs: &[Run] = ended.as_deref().unwrap_or(&self.log.runs);
-        let jobs = Jobs { runs, covered, is_given: self.has_log, nodes: &self.log.nodes };
-        let rules = Rules { window: plan.window, ..self.rules.clone() };
-        let books = close_books(source, jobs, &rules, &|_, _| {})
-            .map_err(|source| BackfillError::Ledger { date, source })?;
-        let entries = entries_frame(&books, runs, self.prices)
-            .map_err(|source| BackfillError::Table { date, source })?;
-        let before = plan.before.as_ref();
-        let mut done = DayDone {
-            date,
-            action: plan.action.clone(),
-            before: before.map(|before| before.totals),
-            after: before.map(|before| before.totals),
-            notes: Vec::new(),
-            is_balanced: books.balances.close(),
-            has_grown: before.is_some_and(|before| before.window() != plan.window),
-        };
-        if !done.is_balanced {
-            done.notes.push("its balances do not close: it is not written".to_owned());
-            return Ok(Some(done));
-        }
-        if let Some(before) = before
-            && !self.replace
-            && !before.inputs.blocks.is_subset(&blocks)
-            && let Some(lost) = lost(&self.store.known_seconds(before.date), &books)
-        {
-            done.action = Action::Wait(match &plan.action {
-                Action::Remake(reasons) => reasons.clone(),
-                _ => Vec::new(),
-            });
-            done.notes.push(format!("{lost}: it is left as it was (`--replace` takes what is at hand)"));
-            return Ok(Some(done));
-        }
-        // A block that is damaged is not done with: another copy of it may be whole.
-        for problem in &books.read.problems {
-            let of = at_hand.opened.iter().filter(|block| problem.path.starts_with(&block.path));
-            for source in of.flat_map(|block| &block.sources) {
-                blocks.remove(source);
-            }
-        }
-        let nodes: Vec<DayNode> = books.nodes.iter().map(DayNode::of).collect();
-        let inputs = DayInputs { blocks, ..facts.of(plan.window, &nodes) };
-        done.notes.extend(books.read.problems.iter().map(ToString::to_string));
-        let manifest = write_day(
-            self.store,
-            &Made {
-                date,
-                window: plan.window,
-                bucket_ms: rules.bucket_ms,
-                basis: self.prices.intensity.basis().to_string(),
-                inputs,
-                books: &books,
-                entries: &entries,
-                runs,
-                twins: at_hand.twins,
-                reach_ms: plan.reach_ms,
-                simulated: source.is_simulated(),
-                attributions: (self.attributions)(plan.window),
-            },
-        )?;
-        done.after = Some(manifest.totals);
-        Ok(Some(done))
     }
 
     fn reprice(&self, plan: &DayPlan, facts: &Fingerprints<'_>) -> Result<DayDone, BackfillError> {
