@@ -2,10 +2,10 @@
 //! `whatif`.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use polars::prelude::{DataFrame, PolarsResult};
 
 use super::Failure;
 use super::job_log::JobsArgs;
@@ -319,7 +319,7 @@ impl Opened {
             let lines = lines.map(|lines| lines.of(node, prices));
             (frame.digest(node, jobs.runs, prices), lines)
         };
-        let mut take = |(node, lines): (NodeRollup, Option<io::Result<Vec<u8>>>)| {
+        let mut take = |(node, lines): (NodeRollup, Option<PolarsResult<DataFrame>>)| {
             rollup.take(node);
             if let (Some((entries, _)), Some(lines)) = (&mut entries, lines) {
                 entries.add(lines);

@@ -284,7 +284,7 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         time_zone: plan.rules.time_zone,
         provenance: &provenance,
     };
-    let report = Report::of_rollup(subject, rollup)?.with_entries(entries);
+    let report = Report::of_rollup(subject, rollup)?.with_entries(entries.map(Entries::ended));
     let written = report.write(&wanted.out, &wanted.formats)?;
     print_summary(&report.digest()?, &provenance);
     wrote(&wanted.out, &written);

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
 use polars::prelude::{Column, DataFrame, PolarsResult};
+use rayon::prelude::*;
 
 use super::rollup::kind_of;
 use super::tables::{BENEFICIARIES, CellText, csv_of, rounded};
@@ -67,25 +68,15 @@ impl<'a> EntryLines<'a> {
         Self { buckets, starts, runs, basis, text }
     }
 
-    /// The lines of a node; any thread may make them.
+    /// The rows of a node; any thread may make them.
     ///
     /// # Errors
     ///
     /// Only if Polars refuses the columns.
-    pub fn of(&self, node: &NodeBooks, prices: Prices<'_>) -> io::Result<Vec<u8>> {
+    pub fn of(&self, node: &NodeBooks, prices: Prices<'_>) -> PolarsResult<DataFrame> {
         let mut columns = Columns::default();
         visit_node(node, (self.buckets, self.runs), prices, |row| columns.add(row, self));
-        let table = columns.into_frame(&node.name, self.basis).map_err(io::Error::other)?;
-        self.csv(&table, false)
-    }
-
-    /// The line with the names of the columns.
-    fn header(&self) -> io::Result<Vec<u8>> {
-        self.csv(&Columns::default().into_frame("", self.basis).map_err(io::Error::other)?, true)
-    }
-
-    fn csv(&self, table: &DataFrame, has_header: bool) -> io::Result<Vec<u8>> {
-        rounded(table).and_then(|table| csv_of(table, self.text, has_header)).map_err(io::Error::other)
+        columns.into_frame(&node.name, self.basis)
     }
 }
 
@@ -140,10 +131,15 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Rows that wait until they are written.
+const ROWS_AT_ONCE: usize = 1 << 16;
+
 /// The table on its way: a file without a name until it is whole, for its rows may be more than fit in memory.
 #[derive(Debug)]
 pub struct Entries {
     file: io::Result<File>,
+    text: CellText,
+    waiting: Vec<DataFrame>,
 }
 
 impl Entries {
@@ -151,15 +147,43 @@ impl Entries {
     pub fn begin(out: &Path, lines: &EntryLines<'_>) -> Self {
         // The directory may not be there yet.
         let there = out.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
-        let mut entries = Self { file: tempfile::tempfile_in(there) };
-        entries.add(lines.header());
+        let mut entries = Self { file: tempfile::tempfile_in(there), text: lines.text, waiting: Vec::new() };
+        let header =
+            Columns::default().into_frame("", lines.basis).and_then(|none| csv_of(none, lines.text, true));
+        entries.append(header);
         entries
     }
 
-    /// Adds the lines of the next node. What goes wrong is told at the [end](Self::write).
-    pub fn add(&mut self, lines: io::Result<Vec<u8>>) {
+    /// Adds the rows of the next node. What goes wrong is told when the report is written.
+    pub fn add(&mut self, rows: PolarsResult<DataFrame>) {
+        match rows {
+            Ok(rows) => self.waiting.push(rows),
+            Err(error) => self.append(Err(error)),
+        }
+        if self.waiting.iter().map(DataFrame::height).sum::<usize>() >= ROWS_AT_ONCE {
+            self.flush();
+        }
+    }
+
+    /// Writes what waits, and no more will come.
+    #[must_use]
+    pub fn ended(mut self) -> Self {
+        self.flush();
+        self
+    }
+
+    /// Not while nodes are worked through: a thread that waits for Polars' own ones would begin with another node meanwhile.
+    fn flush(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let text = self.text;
+        let parts: Vec<PolarsResult<Vec<u8>>> =
+            waiting.par_iter().map(|rows| rounded(rows).and_then(|rows| csv_of(rows, text, false))).collect();
+        parts.into_iter().for_each(|part| self.append(part));
+    }
+
+    fn append(&mut self, lines: PolarsResult<Vec<u8>>) {
         if let Ok(file) = &mut self.file
-            && let Err(error) = lines.and_then(|lines| file.write_all(&lines))
+            && let Err(error) = lines.map_err(io::Error::other).and_then(|lines| file.write_all(&lines))
         {
             self.file = Err(error);
         }
