@@ -3,7 +3,7 @@
 # Fits time = c × size^e by least squares on logarithms and prints e.
 # Usage: benches/scale.sh [days|runs|month ...]   (default: days runs; month needs 30 GB on the file system of DIRECTORY)
 # Needs `cargo build --release` first, or WATTLEDGER names another binary, and GNU time and awk. DIRECTORY: where to work; default: a
-# temporary one that is removed. NODES, GPUS, REPEATS and MONTH_NODES: other sizes.
+# temporary one that is removed. NODES, GPUS, DAYS, RUNS, REPEATS and MONTH_NODES: other sizes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 wattledger=$(realpath "${WATTLEDGER:-target/release/wattledger}")
@@ -47,7 +47,7 @@ simulated() {
 days() {
     local days fit=""
     echo "days of ${NODES:-16} nodes with ${GPUS:-4} GPUs, every 15 s"
-    for days in 1 7 28; do
+    for days in ${DAYS:-1 7 28}; do
         simulated "days$days" --nodes "${NODES:-16}" --gpus "${GPUS:-4}" --days "$days" --no-gpu-jobs --runs $((days * 200))
         report "days$days"
         read -r seconds kib < <(fastest "${command[@]}")
@@ -78,7 +78,7 @@ runs() {
     local runs fit=""
     echo "runs on 64 nodes over a week, every 60 s"
     simulated nodes64 --nodes 64 --gpus 0 --cpus 64 --days 7 --scrape-interval 60 --runs 1 --start 2024-06-03
-    for runs in 1000 10000 100000 1000000; do
+    for runs in ${RUNS:-1000 10000 100000 1000000}; do
         sacct sacct.txt "$runs"
         report nodes64 sacct.txt
         read -r seconds kib < <(fastest "${command[@]}")

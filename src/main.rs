@@ -6,11 +6,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use wattledger::cli::{Cli, run};
 
-/// Nodes are worked through in parallel, with columns that come and go: this one keeps their pages, where the system's gives them back
-/// and clears new ones (CONTRIBUTING.md has the figures).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(outcome) => ExitCode::from(outcome.code()),

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -22,6 +22,7 @@ const PAGES: [&str; 16] = [
     "docs/models.md",
     "docs/outputs.md",
     "docs/pushdown.md",
+    "docs/scale.md",
     "docs/statement.md",
     "docs/uncertainty.md",
     "docs/whatif.md",
