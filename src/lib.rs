@@ -57,6 +57,8 @@ pub mod carbon;
 pub mod cli;
 pub mod config;
 mod figures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guarded;
 pub mod hash;
 pub mod jobs;

@@ -254,7 +254,12 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut file: Self = toml::from_str(&text).map_err(|error| {
+        Self::parse(&text, path)
+    }
+
+    /// The same of the text of a file.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut file: Self = toml::from_str(text).map_err(|error| {
             let line =
                 error.span().map(|span| 1 + text.get(..span.start).unwrap_or_default().matches('\n').count());
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();

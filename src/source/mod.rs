@@ -2,6 +2,8 @@
 //! and read one of them over a window is a source.
 
 pub mod dump;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod origin;
 pub mod remote;
 mod snapshot;

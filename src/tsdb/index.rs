@@ -64,6 +64,11 @@ impl Index {
     pub(crate) fn open(block: &Path) -> Result<Self, TsdbError> {
         let path = block.join(INDEX_FILE);
         let bytes = FileBytes::open(&path)?;
+        Self::from_bytes(path, bytes)
+    }
+
+    /// The same of the bytes of a file.
+    pub(crate) fn from_bytes(path: PathBuf, bytes: FileBytes) -> Result<Self, TsdbError> {
         let corrupt = |wrong: Malformed| wrong.in_file(&path);
         let mut header = Cursor::new(&bytes, 0);
         let magic = header.u32().map_err(corrupt)?;

@@ -107,7 +107,7 @@ impl Meta {
         Self::parse(&bytes, &path)
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, TsdbError> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, TsdbError> {
         let corrupt = |offset, reason: String| TsdbError::Corrupt { path: path.to_owned(), offset, reason };
         let file: MetaFile = serde_json::from_slice(bytes)
             .map_err(|error| corrupt(offset_of(bytes, error.line(), error.column()), error.to_string()))?;

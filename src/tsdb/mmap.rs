@@ -10,7 +10,15 @@ use super::TsdbError;
 
 /// The bytes of a regular file, read by the system as they are touched.
 #[derive(Debug)]
-pub(crate) struct FileBytes(Mmap);
+pub(crate) struct FileBytes(Bytes);
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(Mmap),
+    /// Of no file, for fuzzers.
+    #[cfg(any(test, fuzzing))]
+    Given(Vec<u8>),
+}
 
 impl FileBytes {
     pub(crate) fn open(path: &Path) -> Result<Self, TsdbError> {
@@ -19,15 +27,25 @@ impl FileBytes {
         if !file.metadata().map_err(failed("look at"))?.is_file() {
             return Err(failed("read")(std::io::Error::other("not a regular file")));
         }
-        map(&file).map(Self).map_err(failed("map"))
+        map(&file).map(Bytes::Mapped).map(Self).map_err(failed("map"))
+    }
+
+    /// Bytes of no file.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Bytes::Given(bytes.to_vec()))
     }
 
     /// Tells the system that the pages touched so far are not needed soon: they
     /// leave this program's memory and come back, from the file, when touched
     /// again. Where the system does not take the hint, nothing is lost.
     pub(crate) fn release(&self) {
-        #[cfg(unix)]
-        release(&self.0);
+        match &self.0 {
+            #[cfg(unix)]
+            Bytes::Mapped(map) => release(map),
+            #[cfg(any(test, fuzzing, not(unix)))]
+            _ => {}
+        }
     }
 }
 
@@ -57,6 +75,10 @@ impl Deref for FileBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Mapped(map) => map,
+            #[cfg(any(test, fuzzing))]
+            Bytes::Given(bytes) => bytes,
+        }
     }
 }

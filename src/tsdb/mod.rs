@@ -8,6 +8,8 @@ mod database;
 mod discover;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod head;
 mod histogram;
 mod index;

@@ -121,7 +121,7 @@ impl Segments {
 }
 
 /// The record at `offset`: length, encoding, data, checksum of the last two.
-fn record(file: &[u8], offset: usize) -> Result<ChunkRecord<'_>, Malformed> {
+pub(crate) fn record(file: &[u8], offset: usize) -> Result<ChunkRecord<'_>, Malformed> {
     let mut cursor = Cursor::at(file, offset)?;
     let length = cursor.length()?;
     let Some(checked) = length.checked_add(1) else {

@@ -44,7 +44,7 @@ impl Tombstones {
         Self::parse(&bytes).map_err(|wrong| wrong.in_file(&path))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
             return Err(Malformed::new(bytes.len(), "cut off in its header"));
         };

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::log::{Segment, segments};
-use crate::tsdb::bytes::{Cursor, Malformed};
+use crate::tsdb::bytes::{Cursor, Malformed, checksum_is};
 use crate::tsdb::format::CRC_BYTES;
 use crate::tsdb::mmap::FileBytes;
 use crate::tsdb::problem::Problem;
@@ -46,6 +46,11 @@ impl FileChunk {
     /// Where its data lies in its file, in bytes.
     pub(super) fn offset(&self) -> u64 {
         self.start as u64
+    }
+
+    /// Its data in the bytes of its file.
+    pub(super) fn bytes_of<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+        file.get(self.start..self.end)
     }
 }
 
@@ -95,7 +100,7 @@ impl ChunkFiles {
     /// The data of a chunk and the file it lies in.
     pub(super) fn data(&self, chunk: FileChunk) -> Option<(&[u8], &Path)> {
         let (path, bytes) = self.files.get(chunk.file)?;
-        Some((bytes.get(chunk.start..chunk.end)?, path))
+        Some((chunk.bytes_of(bytes)?, path))
     }
 
     /// Number of files.
@@ -113,14 +118,14 @@ impl ChunkFiles {
     }
 }
 
-enum Stop {
+pub(super) enum Stop {
     /// The file ends inside the record that begins at this byte.
     CutOff(u64),
     Damaged(Malformed),
 }
 
 /// Chunks cannot be found again after a damaged one: the rest of the file is lost.
-fn chunks(bytes: &[u8], mut visit: impl FnMut(u64, FileChunk)) -> Result<(), Stop> {
+pub(super) fn chunks(bytes: &[u8], mut visit: impl FnMut(u64, FileChunk)) -> Result<(), Stop> {
     let Some(header) = bytes.get(..HEADER_BYTES) else { return Err(Stop::CutOff(0)) };
     if header.iter().all(|byte| *byte == 0) {
         // Space that was reserved, and never written to.
@@ -156,7 +161,7 @@ fn chunks(bytes: &[u8], mut visit: impl FnMut(u64, FileChunk)) -> Result<(), Sto
         cursor.take(length).map_err(cut_off)?;
         let end = cursor.offset();
         let checksum = cursor.u32().map_err(cut_off)?;
-        if crc32c::crc32c(bytes.get(at..end).unwrap_or_default()) != checksum {
+        if !checksum_is(bytes.get(at..end).unwrap_or_default(), checksum) {
             return Err(Stop::Damaged(Malformed::new(at, "the checksum of a chunk does not match")));
         }
         let chunk = FileChunk {

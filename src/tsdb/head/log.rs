@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use crate::tsdb::bytes::Malformed;
+use crate::tsdb::bytes::{Malformed, checksum_is};
 
 /// Records are cut where a page ends.
 const PAGE_BYTES: usize = 32 * 1024;
@@ -97,13 +97,21 @@ impl LogReader {
         path: &Path,
         visit: &mut impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> io::Result<SegmentEnd> {
-        let mut file = File::open(path)?;
+        self.read_from(&mut File::open(path)?, visit)
+    }
+
+    /// The same of the bytes of a segment.
+    pub(super) fn read_from(
+        &mut self,
+        file: &mut impl Read,
+        visit: &mut impl FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> io::Result<SegmentEnd> {
         let mut end = SegmentEnd::default();
         let mut begun = None;
         let mut offset = 0;
         loop {
             let mut page = std::mem::take(&mut self.page);
-            let filled = fill(&mut file, &mut page);
+            let filled = fill(file, &mut page);
             if let Ok(filled) = filled {
                 let bytes = page.get(..filled).unwrap_or_default();
                 match self.read_page(bytes, offset, &mut begun, &mut end, visit) {
@@ -259,7 +267,7 @@ impl<'a> Fragment<'a> {
         let Some(data) = after.get(..usize::from(length)) else {
             return Err(too_short("a record fragment that leaves its page"));
         };
-        if crc32c::crc32c(data) != checksum {
+        if !checksum_is(data, checksum) {
             return Err(damaged("the checksum of a record does not match"));
         }
         Ok(Some(Self { part, flags, data }))
@@ -267,7 +275,7 @@ impl<'a> Fragment<'a> {
 }
 
 /// Reads until `page` is full or the file ends, and returns how far.
-fn fill(file: &mut File, page: &mut [u8]) -> io::Result<usize> {
+fn fill(file: &mut impl Read, page: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = page.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {

@@ -12,6 +12,8 @@
 //! are not decoded.
 
 mod chunk_files;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod log;
 mod record;
 mod replay;

@@ -1,0 +1,118 @@
+//! The readers on real files of the fixtures, whole, cut, damaged and mixed up. What a checksum guards is cut before it here, or
+//! damaged so that it is found; `cargo fuzz` goes behind the checksums.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+/// Real files for a reader, from the fixtures, each as the reader takes it.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found = Vec::new();
+    let mut visit = |path: &Path| {
+        let text = path.to_string_lossy();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let bytes = || std::fs::read(path).unwrap();
+        let with = |head: &[u8]| [head, bytes().as_slice()].concat();
+        match target {
+            "index" | "tombstones" if name == target => found.push(bytes()),
+            "meta" if name == "meta.json" => found.push(bytes()),
+            "segment" if text.contains("/chunks/") => found.push(with(&[0, 8])),
+            "wal" if text.contains("/wal/") || text.contains("/wbl/") => found.push(bytes()),
+            "head_chunks" if text.contains("/chunks_head/") => found.push(bytes()),
+            "job_log" if name.contains("sacct") || name == "runs.csv" || name.contains("scontrol") => {
+                found.push(with(&[255]));
+                found.push(with(&[0]));
+            }
+            _ => {}
+        }
+    };
+    walk(&fixtures, &mut visit);
+    match target {
+        "chunk" => {
+            let times: Vec<i64> = (0..120).map(|nth| 1_700_000_000_000 + 15_000 * nth + nth % 3).collect();
+            let values: Vec<f64> = (0..120).map(|nth| f64::from(nth * nth % 17) * 1.5).collect();
+            found.push([vec![1], crate::tsdb::writer::xor::encode(&times, &values)].concat());
+            found.push([vec![4], crate::tsdb::writer::xor2::encode(&times, &values)].concat());
+        }
+        // The settings that the documentation shows.
+        "config" => {
+            let page = include_str!("../../docs/configuration.md");
+            let shown = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+            found.extend(shown.map(|text| text.as_bytes().to_vec()));
+        }
+        "selector" => found.push(br#"{__name__=~"node_.*",job!="a\"b",x='y'}"#.to_vec()),
+        "host_list" => found.push(b"gpu[001-004,007],login-a[1,3-5]b[01-02]".to_vec()),
+        "resources" => found.push(b"billing=8,cpu=8,gres/gpu:a100=2,mem=64G,node=1".to_vec()),
+        "wal_record" => {
+            found.push([[1_u8].as_slice(), &7_u64.to_be_bytes(), &[1, 1, b'a', 1, b'b']].concat())
+        }
+        "remote_read_chunks" => found
+            .push(vec![0x0a, 0x0c, 0x0a, 0x08, 0x0a, 0x01, b'a', 0x12, 0x03, b'b', b'c', b'd', 0x12, 0x00]),
+        "remote_read_samples" => found.push(vec![
+            0x0a, 0x0e, 0x0a, 0x0c, 0x0a, 0x06, 0x0a, 0x01, b'a', 0x12, 0x01, b'b', 0x12, 0x02, 0x10, 0x07,
+        ]),
+        _ => {}
+    }
+    assert!(!found.is_empty(), "no seed for {target}");
+    found
+}
+
+fn walk(directory: &Path, visit: &mut dyn FnMut(&Path)) {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() { walk(&path, visit) } else { visit(&path) }
+    }
+}
+
+#[test]
+fn damaged_files_harm_no_reader() {
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    for (name, target) in TARGETS {
+        let seeds = seeds(name);
+        for seed in &seeds {
+            target(seed);
+        }
+        for nth in 0..300 {
+            let seed = &seeds[nth % seeds.len()];
+            // The start of a file has its structure, and short inputs are quick.
+            let length = seed.len().min(1 << 14);
+            let mut bytes =
+                if nth % 2 == 0 { seed[..length].to_vec() } else { seed[seed.len() - length..].to_vec() };
+            for _ in 0..random.random_range(0..6_usize) {
+                if bytes.is_empty() {
+                    break;
+                }
+                let at = random.random_range(0..bytes.len());
+                match random.random_range(0..4_u32) {
+                    0 => bytes[at] ^= 1 << random.random_range(0..8_u32),
+                    1 => bytes[at] = *[0, 1, 0x7f, 0x80, 0xff].get(random.random_range(0..5_usize)).unwrap(),
+                    2 => bytes.truncate(at),
+                    _ => {
+                        let piece: Vec<u8> = bytes.iter().skip(at).take(16).copied().collect();
+                        let to = random.random_range(0..=at);
+                        bytes.splice(to..to, piece);
+                    }
+                }
+            }
+            target(&bytes);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_bytes_harm_any_reader(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        for (_, target) in TARGETS {
+            target(&bytes);
+        }
+    }
+}
