@@ -5,6 +5,8 @@
 # Needs `cargo build --release` first, or WATTLEDGER names another binary. KILLS=N: how often the third one is killed, default 20. NODES, DAYS, SCRAPE: another size.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=benches/timed.sh
+source benches/timed.sh
 wattledger=$(realpath "${WATTLEDGER:-target/release/wattledger}")
 if (($# > 0)); then
     mkdir -p "$1"
@@ -14,16 +16,6 @@ else
     trap 'rm -rf "$scratch"' EXIT
     cd "$scratch"
 fi
-
-timed() {
-    local what=$1
-    shift
-    /usr/bin/time --format="$what: %e s, %M KiB, %U s of processor time" "$@" 2>printed || {
-        cat printed >&2
-        return 1
-    }
-    tail -n 1 printed
-}
 
 if [[ ! -d cluster ]]; then
     timed "simulate" "$wattledger" simulate --out cluster --nodes "${NODES:-8}" --days "${DAYS:-90}" --scrape-interval "${SCRAPE:-60}"

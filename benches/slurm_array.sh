@@ -10,6 +10,8 @@
 set -euo pipefail
 cluster=${1:+$(realpath "$1")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=benches/timed.sh
+source benches/timed.sh
 wattledger=$(realpath "${WATTLEDGER:-target/release/wattledger}")
 for program in munged slurmctld slurmd sbatch; do
     type -P "$program" >/dev/null || {
@@ -69,16 +71,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-timed() {
-    local what=$1
-    shift
-    /usr/bin/time --format="$what: %e s, %M KiB, %U s of processor time" "$@" 2>printed || {
-        cat printed >&2
-        return 1
-    }
-    tail --lines=1 printed
-}
 
 start_slurm() {
     local host name

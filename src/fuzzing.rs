@@ -35,13 +35,6 @@ pub const TARGETS: [Target; 15] = [
     ("config", config),
 ];
 
-/// Runs the reader of a name; none if there is none.
-pub fn run(name: &str, data: &[u8]) {
-    if let Some((_, target)) = TARGETS.iter().find(|(known, _)| *known == name) {
-        target(data);
-    }
-}
-
 fn selector(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = Matcher::parse_selector(text);

@@ -269,9 +269,10 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
         return Ok(Outcome::Done);
     }
     let (runs, buckets) = (opened.jobs().runs, plan.rules.buckets());
-    let lines = EntryLines::new(&buckets, runs, plan.intensity.basis(), wanted.formats.cells);
-    let mut entries = wanted.entries.then(|| Entries::begin(&wanted.out, &lines));
-    let (books, rollup) = opened.close_books_for_report(entries.as_mut().map(|entries| (entries, &lines)))?;
+    let lines = || EntryLines::new(&buckets, runs, plan.intensity.basis(), wanted.formats.cells);
+    let lines = wanted.entries.then(lines);
+    let mut entries = lines.as_ref().map(|lines| Entries::begin(&wanted.out, lines));
+    let (books, rollup) = opened.close_books_for_report(entries.as_mut().zip(lines.as_ref()))?;
     let provenance = provenance(source, plan, log, &books, inputs);
     let subject = Subject {
         books: &books,

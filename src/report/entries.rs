@@ -7,8 +7,7 @@ use std::path::Path;
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use rayon::prelude::*;
 
-use super::rollup::kind_of;
-use super::tables::{BENEFICIARIES, CellText, csv_of, rounded};
+use super::tables::{CellText, csv_of, rounded};
 use crate::carbon::Basis;
 use crate::jobs::Run;
 use crate::ledger::{Beneficiary, NodeBooks, Prices, Row, visit_node};
@@ -89,7 +88,7 @@ impl<'a> Columns<'a> {
         self.bucket_start.push(lines.starts.get(row.bucket).map_or("", String::as_str));
         self.component.push(row.component.as_str());
         self.device.push(row.device.to_owned());
-        self.beneficiary.push(BENEFICIARIES.get(kind_of(row.beneficiary)).copied().unwrap_or_default());
+        self.beneficiary.push(row.beneficiary.kind());
         self.run_id.push(run.map(|run| run.run_id.as_str()));
         self.job_id.push(run.map(|run| run.job_id.as_str()));
         self.run_start.push(run.map(|run| format_instant(run.start_ms)));

@@ -23,7 +23,7 @@ pub(super) struct Fingerprints<'a> {
     described: BTreeMap<String, &'a SchedulerNode>,
     most_cpus: BTreeMap<String, f64>,
     /// Numbers of runs among those of the same id and start.
-    twins: Vec<u32>,
+    pub(super) twins: Vec<u32>,
     /// Positions of the runs that touch what is read for a UTC day.
     runs_near: BTreeMap<i64, Vec<usize>>,
 }

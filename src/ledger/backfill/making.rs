@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::fingerprints::Fingerprints;
 use super::{Action, Backfill, BackfillError, DayDone, DayPlan};
 use crate::jobs::Run;
-use crate::ledger::store::{DayInputs, DayNode, KnownSeconds, Made, twins, write_day};
+use crate::ledger::store::{DayInputs, DayNode, KnownSeconds, Made, write_day};
 use crate::ledger::{Asked, Books, Jobs, LedgerError, Rules, close_books_of, entries_frame, read_for};
 use crate::source::{Snapshot, Source as _};
 use crate::time::Window;
@@ -40,7 +40,6 @@ pub(super) struct Making<'b> {
     source: &'b Snapshot,
     facts: &'b Fingerprints<'b>,
     opened: Vec<OpenedBlock>,
-    twins: Vec<u32>,
     /// Days that are made together at most.
     most: usize,
 }
@@ -68,7 +67,6 @@ impl<'b> Making<'b> {
             source,
             facts,
             opened: opened.collect(),
-            twins: twins(&backfill.log.runs),
             most: (MOST_TARGET_DAYS / targets).min(rayon::current_num_threads()).clamp(1, MOST_DAYS),
         }
     }
@@ -94,7 +92,10 @@ impl<'b> Making<'b> {
                 return Err(BackfillError::Ledger { date, source });
             }
         };
-        starts.par_iter().zip(books).map(|(start, books)| self.finish(start, &books)).collect()
+        // All of them, also where one fails: the days before it are then done.
+        let done: Vec<Result<DayDone, BackfillError>> =
+            starts.par_iter().zip(books).map(|(start, books)| self.finish(start, &books)).collect();
+        done.into_iter().collect()
     }
 
     fn start<'p>(&self, plan: &'p DayPlan) -> Option<Start<'p>> {
@@ -182,7 +183,7 @@ impl<'b> Making<'b> {
                 books,
                 entries: &entries,
                 runs,
-                twins: &self.twins,
+                twins: &self.facts.twins,
                 reach_ms: plan.reach_ms,
                 simulated: self.source.is_simulated(),
                 attributions: (backfill.attributions)(plan.window),
