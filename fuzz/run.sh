@@ -17,18 +17,29 @@ program=$(find target -path '*/release/reader' -type f | head -n 1)
 seed() {
     local reader=$1 head=${2:-} nth=0 file
     mkdir -p "corpus/$reader"
+    nth=$(find "corpus/$reader" -name 'seed-*' | wc -l)
     while read -r file; do
         # shellcheck disable=SC2059 # escapes
         { printf "$head"; cat "$file"; } >"corpus/$reader/seed-$((nth++))"
     done
 }
 fixtures=../tests/fixtures
+# A collection of real inputs beside the project, which not every checkout has.
+real=../../shared/real
+if [[ -d $real ]]; then
+    find "$real/joblogs" "$real/slurm" -type f -size -64k | seed job_log '\377'
+    find "$real/intensity" -type f -size -64k | seed intensity
+    find "$real/exporters" "$real/prometheus_live" -type f -size -64k | seed dump '\377'
+else
+    echo "no $real: only the project's own fixtures are seeds" >&2
+fi
 find $fixtures -name index -size -64k | seed index
 find $fixtures -name meta.json | seed meta
 find $fixtures -name tombstones | seed tombstones
 find $fixtures -path '*/chunks/*' -size -256k | seed segment '\0\010'
 find $fixtures \( -path '*/wal/*' -o -path '*/wbl/*' \) -type f -size -256k | seed wal
 find $fixtures -path '*/chunks_head/*' -size -256k | seed head_chunks
+find $fixtures -name '*.parquet' -size -64k | seed dump '\010'
 find $fixtures \( -name '*sacct*' -o -name runs.csv -o -name '*scontrol*' \) -type f -size -64k | seed job_log '\377'
 
 fuzz() {

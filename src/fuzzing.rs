@@ -7,8 +7,10 @@
 use std::io::BufReader;
 use std::path::Path;
 
+use crate::carbon::intensity;
 use crate::config::ConfigFile;
 use crate::jobs::{self, LogFormat, Options, hostlist, tres};
+use crate::source::dump::fuzz::dump;
 use crate::source::fuzz::{remote_read_chunks, remote_read_samples};
 use crate::time::parse_instant;
 use crate::tsdb::{Matcher, fuzz as tsdb};
@@ -17,7 +19,7 @@ use crate::tsdb::{Matcher, fuzz as tsdb};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
     ("index", tsdb::index),
     ("chunk", tsdb::chunk),
     ("segment", tsdb::segment),
@@ -29,6 +31,8 @@ pub const TARGETS: [Target; 15] = [
     ("selector", selector),
     ("remote_read_chunks", remote_read_chunks),
     ("remote_read_samples", remote_read_samples),
+    ("dump", dump),
+    ("intensity", intensity),
     ("job_log", job_log),
     ("host_list", host_list),
     ("resources", resources),

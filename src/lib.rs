@@ -78,5 +78,6 @@ pub mod sum;
 pub mod time;
 pub mod tsdb;
 pub mod uncertainty;
+mod unfinished;
 pub mod units;
 mod whole_file;

@@ -4,10 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use wattledger::cli::{Cli, run};
+use wattledger::cli::{Cli, listen, run};
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    listen(&cli);
+    match run(cli) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "{}", failure.text());

@@ -183,6 +183,65 @@ fn books_of_random_runs_close() {
         .unwrap();
 }
 
+/// Books of a window cut at an hour are those of both parts: line by line they add up, so that none has less in a longer window.
+#[test]
+fn windows_add_up() {
+    let site = std::cell::RefCell::new(Site::new("windows"));
+    let whole = site.borrow().window;
+    let hours = whole.length_ms() / HOUR_MS;
+    let rules = prop_oneof![Just(ShareRule::Usage), Just(ShareRule::Allocated), Just(ShareRule::Ceems)];
+    let cases = (prop::collection::vec(placed(), 0..6), rules, 1..hours);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 32,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&cases, |(placed, rule, cut)| {
+            let all = runs(&site.borrow(), &placed);
+            let cut_ms = whole.start_ms + cut * HOUR_MS;
+            let of = |window| {
+                let mut site = site.borrow_mut();
+                (site.rules.share, site.rules.window) = (rule, window);
+                let books = site.books(&all);
+                prop_assert!(books.balances.close(), "{window}: {:?}", books.balances);
+                Ok(totals(&books, &all).1)
+            };
+            let (before, after) =
+                (of(Window::new(whole.start_ms, cut_ms))?, of(Window::new(cut_ms, whole.end_ms))?);
+            let mut added = before;
+            for (line, energy_j) in after {
+                prop_assert!(energy_j >= 0.0, "{line:?}");
+                *added.entry(line).or_insert(0.0) += energy_j;
+            }
+            same(&added, &of(whole)?)
+        })
+        .unwrap();
+}
+
+/// Two clusters read as one have the books of both.
+#[test]
+fn nodes_add_up() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let paths = ["slurm_prometheus/snapshot", "shared_nodes/snapshot"].map(|name| fixtures.join(name));
+    let of = |paths: &[std::path::PathBuf]| {
+        let source = Snapshot::open_all(paths).unwrap();
+        let file = ConfigFile::default();
+        let plan = Plan::new(&Request::default(), &file, source.time_range()).unwrap();
+        let jobs = Jobs { runs: &[], covered: None, is_given: false, nodes: &[] };
+        let books = close_books(&source, jobs, &plan.rules, &|_, _| ()).unwrap();
+        assert!(books.balances.close());
+        totals(&books, &[]).1
+    };
+    let mut added = of(&paths[..1]);
+    let other = of(&paths[1..]);
+    assert!(!added.is_empty() && !other.is_empty());
+    for (line, energy_j) in other {
+        *added.entry(line).or_insert(0.0) += energy_j;
+    }
+    same(&added, &of(&paths)).unwrap();
+}
+
 /// A run that has a node from one hour to another has all of those hours, and nothing of the others.
 #[test]
 fn hour_aligned_runs_lose_nothing() {

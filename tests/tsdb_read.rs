@@ -483,7 +483,7 @@ fn a_block_can_be_opened_by_itself_or_through_a_link() {
     std::fs::rename(&path, &renamed).unwrap();
     let database = open(&renamed);
     assert_eq!((database.blocks().len(), database.blocks()[0].ulid.as_str()), (1, A));
-    assert!(!database.blocks()[0].is_symlink);
+    assert_eq!(database.blocks()[0].links, [] as [std::path::PathBuf; 0]);
 
     let links = folder();
     std::os::unix::fs::symlink(&renamed, links.path().join(A)).unwrap();
@@ -491,7 +491,7 @@ fn a_block_can_be_opened_by_itself_or_through_a_link() {
     std::os::unix::fs::symlink(&renamed, links.path().join(B)).unwrap();
     std::os::unix::fs::symlink("/does/not/exist", links.path().join(C)).unwrap();
     let database = open(links.path());
-    assert!(database.blocks().len() == 1 && database.blocks()[0].is_symlink);
+    assert!(database.blocks().len() == 1 && database.blocks()[0].links == [links.path().join(A)]);
     let left_out: Vec<(String, bool)> = database
         .left_out()
         .iter()

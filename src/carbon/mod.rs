@@ -17,6 +17,8 @@ pub mod fetch;
 mod files;
 mod hours;
 mod import;
+#[cfg(any(test, fuzzing))]
+pub(crate) use import::fuzz::intensity;
 mod input;
 mod purchases;
 mod series;

@@ -1,5 +1,6 @@
 //! `wattledger calibrate`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::output::{data, note};
@@ -7,6 +8,7 @@ use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
 use crate::ledger;
 use crate::source::{Snapshot, Source};
+use crate::whole_file;
 
 /// Fits power curves to devices that have both a utilisation and a meter, for siblings that have no meter.
 ///
@@ -61,8 +63,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let text = calibration.to_text(&comment);
     match &args.out {
         Some(path) => {
-            std::fs::write(path, &text)
-                .map_err(|source| Failure::Io { doing: format!("write `{}`", path.display()), source })?;
+            let failed = |source| Failure::Io { doing: format!("write `{}`", path.display()), source };
+            whole_file::write(path, failed, |file| file.write_all(text.as_bytes()).map_err(failed))?;
             for row in &calibration.calibrated {
                 if row.component == "dram" {
                     note(format_args!(

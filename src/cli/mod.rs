@@ -5,6 +5,7 @@ mod backfill;
 mod calibrate;
 mod charts;
 mod compare;
+mod completions;
 mod convert;
 mod demo;
 mod explain;
@@ -14,9 +15,11 @@ mod hardware;
 mod inputs;
 mod inspect;
 mod intensity;
+mod interrupt;
 mod job_log;
 mod jobs;
 mod ledger_report;
+mod man;
 mod mark;
 mod output;
 mod period;
@@ -27,6 +30,8 @@ mod simulate;
 mod summary;
 mod verify;
 mod whatif;
+
+pub use interrupt::listen;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -60,7 +65,7 @@ use crate::tsdb::TsdbError;
 #[derive(Debug, Parser)]
 #[command(
     name = "wattledger",
-    version,
+    version = env!("WATTLEDGER_VERSION"),
     arg_required_else_help = true,
     after_help = "Examples:
   wattledger demo
@@ -73,7 +78,7 @@ use crate::tsdb::TsdbError;
   wattledger fetch --prometheus http://localhost:9090 --last 7d --out blocks
   wattledger convert dump.txt.gz --out blocks
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict)."
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but data was left out (with --strict), 130 interrupted (Ctrl-C),\n143 terminated."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -99,6 +104,8 @@ enum Command {
     Convert(convert::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl From<CarbonError> for Failure {
@@ -307,5 +314,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Convert(args) => convert::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -45,6 +45,41 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let shown = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
             found.extend(shown.map(|text| text.as_bytes().to_vec()));
         }
+        "dump" => {
+            let texts: [(u8, &str); 7] = [
+                (
+                    0,
+                    r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a"},"values":[[1700000000,"1"],[1700000015.5,"NaN"]]}]}}"#,
+                ),
+                (
+                    1,
+                    "{__name__=\"up\", job=\"a\\\"b\"} 1 1700000000000\n{__name__=\"up\", job=\"a\\\"b\"} NaN 1700000015000\n",
+                ),
+                (2, "# TYPE power_watts gauge\npower_watts{node=\"n1\"} 250.5 1700000000.5\n# EOF\n"),
+                (3, "# HELP up x\nup{job=\"a\"} 1 1700000000000\nup 2\n"),
+                (
+                    4,
+                    "{\"metric\":{\"__name__\":\"up\"},\"values\":[1,2.5],\"timestamps\":[1700000000000,1700000015000]}\n",
+                ),
+                (
+                    7,
+                    "timestamp,metric,value,node\n2024-01-01T00:00:00Z,up,1,n1\n2024-01-01T00:00:15Z,up,2,n1\n",
+                ),
+                (255, "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]}}"),
+            ];
+            found.extend(texts.map(|(kind, text)| [&[kind], text.as_bytes()].concat()));
+            let parquet = std::fs::read(fixtures.join("parquet/samples.snappy.parquet")).unwrap();
+            found.push([vec![8], parquet].concat());
+        }
+        "intensity" => {
+            let texts = [
+                "start,gco2e_per_kwh\n2024-01-01T00:00:00Z,300\n2024-01-01T01:00:00Z,310.5\n",
+                "Datetime (UTC),Country,Zone Name,Zone Id,Carbon Intensity gCO2eq/kWh (direct),Carbon Intensity gCO2eq/kWh (LCA),Low Carbon Percentage,Renewable Percentage,Data Source,Data Estimated,Data Estimation Method\n2024-01-01 00:00:00,Germany,Germany,DE,250.1,300.2,60,50,x,false,\n",
+                r#"{"zone":"DE","history":[{"zone":"DE","carbonIntensity":302,"datetime":"2024-01-01T00:00:00.000Z","isEstimated":false}]}"#,
+                r#"{"data":[{"from":"2024-01-01T00:00Z","to":"2024-01-01T00:30Z","intensity":{"forecast":266,"actual":263,"index":"moderate"}}]}"#,
+            ];
+            found.extend(texts.map(|text| text.as_bytes().to_vec()));
+        }
         "selector" => found.push(br#"{__name__=~"node_.*",job!="a\"b",x='y'}"#.to_vec()),
         "host_list" => found.push(b"gpu[001-004,007],login-a[1,3-5]b[01-02]".to_vec()),
         "resources" => found.push(b"billing=8,cpu=8,gres/gpu:a100=2,mem=64G,node=1".to_vec()),

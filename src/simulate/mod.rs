@@ -26,11 +26,14 @@ pub use scenario::{Scenario, SimulateError, Summary};
 use crate::time::{DAY_MS, Window};
 use crate::tsdb::Samples;
 use crate::tsdb::writer::{BlockOptions, DataSetWriter};
+use crate::unfinished::Unfinished;
+use crate::whole_file::{Written, name_all};
 use cluster::Cluster;
 use exporters::Scraped;
 use rand::RngExt;
 use random::{Purpose, stream};
 use rayon::prelude::*;
+use std::io::Write as _;
 use std::path::Path;
 use truth::Truth;
 use ulid::Ulid;
@@ -75,15 +78,31 @@ pub fn simulate(
     if snapshot.exists() {
         return Err(SimulateError::Exists { path: snapshot });
     }
-    std::fs::create_dir_all(&snapshot).map_err(|source| SimulateError::Io {
-        doing: "create",
-        path: snapshot.clone(),
-        source,
-    })?;
+    // Half a snapshot is none: it goes if anything stops this before the files beside it are there.
+    let unfinished = Unfinished::at(&snapshot);
+    let made = write(scenario, out, &snapshot, progress);
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&snapshot);
+    }
+    drop(unfinished);
+    made
+}
+
+fn write(
+    scenario: &Scenario,
+    out: &Path,
+    snapshot: &Path,
+    progress: &dyn Fn(Progress),
+) -> Result<Summary, SimulateError> {
+    let failed = |doing, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| SimulateError::Io { doing, path, source }
+    };
+    std::fs::create_dir_all(snapshot).map_err(failed("create", snapshot))?;
     let cluster = Cluster::draw(scenario);
     let truth = Truth::of(&cluster);
     let scraped = Scraped::of(&cluster, scenario);
-    let mut writer = DataSetWriter::create(&snapshot, cluster.window, DAY_MS, |window| {
+    let mut writer = DataSetWriter::create(snapshot, cluster.window, DAY_MS, |window| {
         block_options(scenario.seed, window)
     })?;
     let encoder = writer.encoder();
@@ -122,10 +141,12 @@ pub fn simulate(
         ("wattledger.toml", describe::config(scenario, &cluster)),
         ("SIMULATED.txt", describe::text(scenario, &cluster, &summary)),
     ];
-    for (name, text) in files {
+    let written = files.into_iter().map(|(name, text)| {
         let path = out.join(name);
-        std::fs::write(&path, text).map_err(|source| SimulateError::Io { doing: "write", path, source })?;
-    }
+        let failed = |source| failed("write", &path)(source);
+        Written::new(&path, failed, |file| file.write_all(text.as_bytes()).map_err(failed))
+    });
+    name_all(written.collect::<Result<_, _>>()?, |path, source| failed("write", path)(source))?;
     Ok(summary)
 }
 

@@ -142,7 +142,12 @@ impl Source for Snapshot {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let links = self.database.blocks().iter().flat_map(|block| &block.links);
+        let followed = |link: &PathBuf| {
+            let target = std::fs::read_link(link).unwrap_or_default();
+            format!("the symbolic link `{}` was followed to `{}`", link.display(), target.display())
+        };
+        let mut notes: Vec<String> = links.map(followed).collect();
         for note in self.origins().into_iter().flat_map(|origin| origin.notes) {
             if !notes.contains(&note) {
                 notes.push(note);

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bytes::Malformed;
-use super::index::Index;
-use super::meta::{BlockStats, Meta};
-use super::segment::Segments;
-use super::tombstones::Tombstones;
+use super::check::{Extent, check};
+use super::index::{INDEX_FILE, Index};
+use super::meta::{BlockStats, META_FILE, Meta};
+use super::problem::Problem;
+use super::segment::{CHUNKS_DIRECTORY, Segments};
+use super::tombstones::{TOMBSTONES_FILE, Tombstones};
 use super::{Labels, TsdbError};
 use crate::time::Window;
 
@@ -19,7 +20,7 @@ pub struct Block {
     pub path: PathBuf,
     /// The first blocks that its samples went through, itself if it was never compacted.
     pub sources: Vec<String>,
-    /// The time it says it covers.
+    /// The time it says it covers, or where its index knows better that.
     pub window: Window,
     /// What its `meta.json` counts.
     pub stats: BlockStats,
@@ -27,14 +28,15 @@ pub struct Block {
     pub compaction_level: u32,
     /// Labels that are added to every series (Thanos, Mimir).
     pub external_labels: Labels,
-    /// True if the directory is a symbolic link, which Prometheus itself would
-    /// not follow.
-    pub is_symlink: bool,
+    /// The symbolic links that were followed to read it: the directory, which Prometheus itself would not follow, or files in it.
+    pub links: Vec<PathBuf>,
     /// True if it was made of samples that came out of order.
     pub is_out_of_order: bool,
     pub(super) index: Index,
     pub(super) segments: Segments,
     pub(super) tombstones: Tombstones,
+    /// What of its files does not agree.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Block {
@@ -50,37 +52,52 @@ impl Block {
             });
         }
         let index = Index::open(path)?;
+        let extent = Extent::of(&index);
         let mut segments = Segments::open(path)?;
         if !segments.is_complete_sequence() {
             // Files under other numbers are fine as long as there are enough.
-            if !highest_rank(&index).is_ok_and(|rank| rank < segments.len()) {
+            if extent.highest_rank().is_some_and(|rank| rank >= segments.len()) {
                 segments.find_by_number();
             }
         }
+        let tombstones = Tombstones::open(path)?;
+        let said = meta.stats.map_or(0, |stats| stats.tombstones);
+        if tombstones.count() < said {
+            // What was deleted would count again.
+            let reason =
+                format!("`{META_FILE}` counts {said} deleted spans of time, here are {}", tombstones.count());
+            return Err(TsdbError::Corrupt { path: path.join(TOMBSTONES_FILE), offset: 0, reason });
+        }
+        let (window, problems) = check(path, meta, (&index, &extent), &mut segments, &tombstones);
         Ok(Self {
             ulid: meta.ulid.clone(),
             sources: meta.sources.clone(),
             path: path.to_owned(),
-            window: meta.window,
-            stats: meta.stats,
+            window,
+            stats: meta.stats.unwrap_or_default(),
             compaction_level: meta.level,
             external_labels: meta.external_labels.clone(),
-            is_symlink: path.is_symlink(),
+            links: links(path),
             is_out_of_order: meta.is_out_of_order,
             index,
             segments,
-            tombstones: Tombstones::open(path)?,
+            tombstones,
+            problems,
         })
     }
 }
 
-/// The highest segment rank that any chunk refers to.
-fn highest_rank(index: &Index) -> Result<usize, Malformed> {
-    let mut highest = 0;
-    for id in index.postings.all_series(index.bytes())? {
-        for chunk in index.series(id)?.chunks()? {
-            highest = highest.max(chunk?.reference.rank());
-        }
-    }
-    Ok(highest)
+/// What of the block in the directory `path` is a symbolic link.
+fn links(path: &Path) -> Vec<PathBuf> {
+    let chunks = path.join(CHUNKS_DIRECTORY);
+    let segments = std::fs::read_dir(&chunks).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut links: Vec<PathBuf> = [META_FILE, INDEX_FILE, TOMBSTONES_FILE]
+        .map(|file| path.join(file))
+        .into_iter()
+        .chain(segments)
+        .chain([path.to_path_buf(), chunks.clone()])
+        .filter(|file| file.is_symlink())
+        .collect();
+    links.sort();
+    links
 }

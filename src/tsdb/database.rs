@@ -17,7 +17,7 @@ use crate::time::Window;
 
 /// The blocks of a snapshot, of a copied data directory, or a single block.
 ///
-/// Opening maps files and reads tables of contents; memory grows with the
+/// Opening maps files, walks the index of each block once and holds the files of a block against each other; memory grows with the
 /// label names and a thirty-second of the symbols, not with series or samples. May be
 /// read from many threads at once.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl Database {
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, TsdbError> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let Found { blocks, heads, left_out } = discover(paths)?;
+        let problems = blocks.iter().flat_map(|block| block.problems.iter().cloned()).collect();
         let lower = |block: &Block| blocks.iter().filter(|other| other.ulid < block.ulid).count() as u32;
         Ok(Self {
             identity: OPENED.fetch_add(1, Ordering::Relaxed),
@@ -89,7 +90,7 @@ impl Database {
             blocks,
             heads,
             left_out,
-            problems: Mutex::default(),
+            problems: Mutex::new(problems),
         })
     }
 

@@ -82,7 +82,8 @@ struct Downsample {
 pub(crate) struct Meta {
     pub(crate) ulid: String,
     pub(crate) window: Window,
-    pub(crate) stats: BlockStats,
+    /// Nothing where it does not count.
+    pub(crate) stats: Option<BlockStats>,
     pub(crate) level: u32,
     /// The blocks that it was compacted from in the end, itself if from none.
     pub(crate) sources: Vec<String>,
@@ -136,7 +137,7 @@ impl Meta {
             sources,
             ulid: file.ulid.to_ascii_uppercase(),
             window: Window::new(file.min_time, file.max_time),
-            stats: file.stats.unwrap_or_default(),
+            stats: file.stats,
             level: compaction.level,
             parents: compaction
                 .parents
@@ -189,7 +190,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(meta.window, Window::new(-5, 7));
-        assert_eq!(meta.stats, BlockStats { samples: 9, ..BlockStats::default() });
+        assert_eq!(meta.stats, Some(BlockStats { samples: 9, ..BlockStats::default() }));
         assert_eq!(meta.level, 2);
         assert!(meta.is_out_of_order);
         assert_eq!(meta.external_labels, Labels::new([("replica", "a")]));

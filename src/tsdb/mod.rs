@@ -3,6 +3,7 @@
 mod bits;
 mod block;
 pub(crate) mod bytes;
+mod check;
 mod chunk;
 mod database;
 mod discover;

@@ -1,10 +1,11 @@
 //! Chunk segment files: where the samples lie.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::TsdbError;
 use super::bytes::{Cursor, Malformed};
-use super::format::{SEGMENT_MAGIC, SEGMENT_VERSION};
+use super::format::{CRC_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENT_VERSION};
 use super::mmap::FileBytes;
 
 /// Directory name in a block directory.
@@ -95,6 +96,50 @@ impl Segments {
         self.by_number = true;
     }
 
+    /// Holds the files against what an index says of them: `last_chunks` has for each rank the offset of its last chunk, and `offsets` gives
+    /// all of a rank. A file that is another's is not read from then on. Returns what is wrong, by file.
+    pub(crate) fn check(
+        &mut self,
+        last_chunks: &BTreeMap<usize, usize>,
+        offsets: impl Fn(usize) -> Vec<usize>,
+    ) -> Vec<(PathBuf, Malformed)> {
+        let mut wrong = Vec::new();
+        let by_number = self.by_number;
+        for (position, (number, segment)) in self.files.iter_mut().enumerate() {
+            let rank = if by_number { usize::try_from(number.wrapping_sub(1)).ok() } else { Some(position) };
+            let Ok(bytes) = &segment.bytes else { continue };
+            let Some((rank, last)) = rank.and_then(|rank| Some((rank, *last_chunks.get(&rank)?))) else {
+                wrong
+                    .push((segment.path.clone(), Malformed::new(0, "the index knows no chunk in this file")));
+                continue;
+            };
+            let end = record_end(bytes, last).unwrap_or(usize::MAX);
+            // What a segment was made larger for in advance, and was not cut off, is empty.
+            let is_whole = bytes.get(end..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+            if is_whole {
+                continue;
+            }
+            let known = offsets(rank);
+            let (starts, cut) = starts(bytes);
+            let in_reach = known.iter().take_while(|offset| **offset < cut);
+            if in_reach.eq(starts.iter().take_while(|offset| **offset <= last)) {
+                let reason = format!(
+                    "its last chunk begins at byte {last} and does not end where the file ends ({} bytes)",
+                    bytes.len()
+                );
+                wrong.push((segment.path.clone(), Malformed::new(cut, reason)));
+            } else {
+                let other = Malformed::new(
+                    0,
+                    "the chunks in it lie elsewhere than the index says: a file of another block",
+                );
+                segment.bytes = Err(other.clone());
+                wrong.push((segment.path.clone(), other));
+            }
+        }
+        wrong
+    }
+
     /// The chunk at `reference`, or what is wrong in which file.
     pub(crate) fn chunk(
         &self,
@@ -131,6 +176,27 @@ pub(crate) fn record(file: &[u8], offset: usize) -> Result<ChunkRecord<'_>, Malf
         Some((encoding, data)) => Ok(ChunkRecord { encoding: *encoding, data }),
         None => Err(cursor.fail("no encoding")),
     }
+}
+
+/// Where the record at `offset` ends.
+fn record_end(file: &[u8], offset: usize) -> Result<usize, Malformed> {
+    let mut cursor = Cursor::at(file, offset)?;
+    let length = cursor.length()?;
+    // Encoding and checksum.
+    cursor.take(length.saturating_add(1 + CRC_BYTES))?;
+    Ok(cursor.offset())
+}
+
+/// Where the records of a segment begin, one behind the other, and where that ends.
+fn starts(file: &[u8]) -> (Vec<usize>, usize) {
+    let mut starts = Vec::new();
+    let mut at = SEGMENT_HEADER_BYTES;
+    while at < file.len() {
+        let Ok(end) = record_end(file, at) else { break };
+        starts.push(at);
+        at = end;
+    }
+    (starts, at)
 }
 
 fn open_segment(path: &Path) -> Result<FileBytes, Malformed> {

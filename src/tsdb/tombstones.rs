@@ -9,7 +9,7 @@ use super::format::{TOMBSTONES_MAGIC, TOMBSTONES_VERSION};
 use super::mmap::FileBytes;
 
 /// File name in a block directory.
-const TOMBSTONES_FILE: &str = "tombstones";
+pub(crate) const TOMBSTONES_FILE: &str = "tombstones";
 /// Magic number and version byte.
 const HEADER_BYTES: usize = 5;
 
@@ -64,6 +64,11 @@ impl Tombstones {
             merge(spans);
         }
         Ok(Self { by_series })
+    }
+
+    /// Number of spans.
+    pub(crate) fn count(&self) -> u64 {
+        self.by_series.values().map(|spans| spans.len() as u64).sum()
     }
 
     /// What was deleted of the series `id`.

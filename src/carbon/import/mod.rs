@@ -7,6 +7,8 @@
 mod ceems;
 mod eia;
 mod entsoe;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod generation;
 mod hints;
 mod json;

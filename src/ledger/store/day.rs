@@ -20,6 +20,7 @@ use crate::parquet_columns::{self, Column, Columns, Values};
 use crate::sum::Sum;
 use crate::time::Window;
 use crate::uncertainty::{Bounds, Widths};
+use crate::unfinished::{Unfinished, in_one_step};
 
 /// Names of what stands beside the rows.
 const MANIFEST: &str = "wattledger.day";
@@ -262,11 +263,12 @@ fn write_new_day(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         return write_bytes(path, bytes);
     };
     fs::create_dir_all(entries).map_err(StoreError::io("make", entries))?;
-    let place = tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(entries);
-    let place = place.map_err(StoreError::io("make a directory in", entries))?;
+    let make = || tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(entries);
+    let (place, _unfinished) = Unfinished::make(make, tempfile::TempDir::path)
+        .map_err(StoreError::io("make a directory in", entries))?;
     write_bytes(&place.path().join(name), bytes)?;
     open_to_all(place.path())?;
-    fs::rename(place.path(), directory).map_err(StoreError::io("write", path))?;
+    in_one_step(|| fs::rename(place.path(), directory)).map_err(StoreError::io("write", path))?;
     // It has another name now.
     let _ = place.keep();
     super::sync_directory(directory)

@@ -19,6 +19,7 @@ use super::{api_json, jtop, parquet, remote_read, table, text, vm_export};
 use crate::source::staging::{Assembly, StagingError};
 use crate::time::{Window, format_instant};
 use crate::tsdb::Database;
+use crate::unfinished::Unfinished;
 
 /// Changes when the same inputs would make other bytes.
 const VERSION: &str = "wattledger convert 1";
@@ -65,7 +66,7 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
 
 /// A directory for what is read, gone when it is dropped. What a conversion left
 /// that was killed is removed first: one at a time may write into a directory.
-struct Staging(PathBuf);
+struct Staging(PathBuf, #[expect(dead_code, reason = "it is held")] Unfinished);
 
 impl Staging {
     fn create(out: &Path) -> Result<Self, StagingError> {
@@ -73,8 +74,9 @@ impl Staging {
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(StagingError::io("remove", &path))?;
         }
+        let unfinished = Unfinished::at(&path);
         std::fs::create_dir_all(&path).map_err(StagingError::io("create", &path))?;
-        Ok(Self(path))
+        Ok(Self(path, unfinished))
     }
 }
 

@@ -10,6 +10,8 @@ mod api_json;
 mod convert;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod input;
 mod intake;
 mod jtop;

@@ -18,6 +18,7 @@ use crate::time::Window;
 use crate::tsdb::bytes::{Cursor, Malformed};
 use crate::tsdb::writer::{BlockOptions, xor};
 use crate::tsdb::{ChunkError, ENCODING_XOR, Labels, Samples, decode_chunk, encoding_name};
+use crate::unfinished::Unfinished;
 
 const TAG_SERIES: u8 = 1;
 const TAG_CHUNK: u8 = 2;
@@ -67,6 +68,7 @@ impl Tally {
 pub(in crate::source) struct PieceWriter {
     path: PathBuf,
     part: PathBuf,
+    _unfinished: Unfinished,
     file: BufWriter<File>,
     position: u64,
     /// The series whose chunks are being written.
@@ -85,10 +87,12 @@ impl PieceWriter {
     /// Starts the piece that will be `path`.
     pub(in crate::source) fn create(path: &Path) -> Result<Self, StagingError> {
         let part = path.with_extension("part");
+        let unfinished = Unfinished::at(&part);
         let file = File::create(&part).map_err(StagingError::io("create", &part))?;
         Ok(Self {
             path: path.to_owned(),
             part,
+            _unfinished: unfinished,
             file: BufWriter::new(file),
             position: 0,
             series: None,

@@ -1,6 +1,6 @@
 //! A data set that spans several blocks.
 
-use super::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding, invalid};
+use super::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding, invalid, name_all};
 use crate::time::{Window, buckets};
 use crate::tsdb::{Labels, Samples, TsdbError};
 use std::path::{Path, PathBuf};
@@ -123,6 +123,7 @@ impl DataSetWriter {
     ///
     /// As [`BlockWriter::finish`].
     pub fn finish(self) -> Result<Vec<PathBuf>, TsdbError> {
-        self.blocks.into_iter().filter(|block| block.samples() > 0).map(BlockWriter::finish).collect()
+        let full = self.blocks.into_iter().filter(|block| block.samples() > 0);
+        name_all(full.map(BlockWriter::complete).collect::<Result<_, _>>()?)
     }
 }

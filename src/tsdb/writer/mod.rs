@@ -17,6 +17,7 @@ pub use data_set::{DataSetWriter, EncodedSeries, SeriesEncoder};
 use super::format::{ENCODING_XOR, ENCODING_XOR2, SEGMENT_MAX_BYTES, TOMBSTONES_MAGIC, TOMBSTONES_VERSION};
 use super::{Labels, Samples, TsdbError, decode_chunk};
 use crate::time::Window;
+use crate::unfinished::{Unfinished, in_one_step};
 use index::{ChunkMeta, IndexBuilder};
 use segments::{SegmentWriter, io_error};
 use serde::Serialize;
@@ -203,7 +204,7 @@ pub struct BlockWriter {
     window: Window,
     ulid: Ulid,
     options: BlockOptions,
-    unfinished: Unfinished,
+    construction: Construction,
     segments: SegmentWriter,
     index: IndexBuilder,
     last: Option<Labels>,
@@ -212,12 +213,19 @@ pub struct BlockWriter {
 }
 
 /// The directory under construction, removed if it is not completed.
-struct Unfinished {
+struct Construction {
     path: PathBuf,
     completed: bool,
+    _unfinished: Unfinished,
 }
 
-impl Drop for Unfinished {
+/// A block that only lacks its name.
+struct Nameless {
+    construction: Construction,
+    finished: PathBuf,
+}
+
+impl Drop for Construction {
     fn drop(&mut self) {
         if !self.completed {
             // Nothing can be done about a failure here; Prometheus and this
@@ -240,6 +248,7 @@ impl BlockWriter {
             // Left behind by a crash under the same, fixed name.
             std::fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
         }
+        let unfinished = Unfinished::at(&path);
         let chunks = path.join("chunks");
         std::fs::create_dir_all(&chunks).map_err(io_error("create", &chunks))?;
         Ok(Self {
@@ -248,7 +257,7 @@ impl BlockWriter {
             ulid,
             segments: SegmentWriter::new(&chunks, options.segment_max_bytes),
             options,
-            unfinished: Unfinished { path, completed: false },
+            construction: Construction { path, completed: false, _unfinished: unfinished },
             index: IndexBuilder::default(),
             last: None,
             samples: 0,
@@ -318,17 +327,23 @@ impl BlockWriter {
     ///
     /// [`TsdbError::Io`], also where a block of that name is there already;
     /// [`TsdbError::Unsupported`] if the index outgrows the format.
-    pub fn finish(mut self) -> Result<PathBuf, TsdbError> {
+    pub fn finish(self) -> Result<PathBuf, TsdbError> {
+        let block = self.complete()?;
+        let finished = block.finished.clone();
+        name_all(vec![block])?;
+        Ok(finished)
+    }
+
+    /// Writes all but the name.
+    fn complete(mut self) -> Result<Nameless, TsdbError> {
         self.segments.close()?;
         let meta = self.meta()?;
-        let directory = self.unfinished.path.clone();
+        let directory = &self.construction.path;
         std::mem::take(&mut self.index).write(&directory.join("index"))?;
         write_file(&directory.join("tombstones"), &empty_tombstones())?;
         write_file(&directory.join("meta.json"), &meta)?;
         let finished = self.root.join(self.ulid_text());
-        std::fs::rename(&directory, &finished).map_err(io_error("create", &finished))?;
-        self.unfinished.completed = true;
-        Ok(finished)
+        Ok(Nameless { construction: self.construction, finished })
     }
 
     fn ulid_text(&self) -> String {
@@ -353,10 +368,22 @@ impl BlockWriter {
         let mut text = Vec::new();
         let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, tabs);
-        let path = self.unfinished.path.join("meta.json");
+        let path = self.construction.path.join("meta.json");
         meta.serialize(&mut serializer).map_err(std::io::Error::from).map_err(io_error("write", &path))?;
         Ok(text)
     }
+}
+
+/// Gives the blocks their names, and no interruption falls between; returns their directories.
+fn name_all(mut blocks: Vec<Nameless>) -> Result<Vec<PathBuf>, TsdbError> {
+    in_one_step(|| {
+        for Nameless { construction, finished } in &mut blocks {
+            std::fs::rename(&construction.path, &*finished).map_err(io_error("create", finished))?;
+            construction.completed = true;
+        }
+        Ok(())
+    })?;
+    Ok(blocks.iter().map(|block| block.finished.clone()).collect())
 }
 
 #[derive(Serialize)]
