@@ -64,6 +64,7 @@ pub mod hash;
 pub mod jobs;
 pub mod ledger;
 pub mod meter;
+mod metered;
 mod parquet_columns;
 mod parquet_file;
 pub mod period;

@@ -27,10 +27,11 @@ impl Written {
     ) -> Result<Self, E> {
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let make = || tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(directory);
+        let make = || {
+            open_to_others(tempfile::Builder::new().prefix(".").suffix(".tmp"), 0o666).tempfile_in(directory)
+        };
         let (mut file, unfinished) = Unfinished::make(make, NamedTempFile::path).map_err(&failed)?;
         fill(&mut file)?;
-        readable_by_all(&file).map_err(&failed)?;
         Ok(Self { file, path: path.to_path_buf(), _unfinished: unfinished })
     }
 }
@@ -69,14 +70,20 @@ pub(crate) fn write<E>(
     name_all(vec![written], |_, error| failed(error))
 }
 
-/// A temporary file is private; what is kept is as open as any file its user makes.
+/// A temporary file or directory is private; what is kept is as open as any that its user makes: `mode` less the umask.
 #[cfg(unix)]
-fn readable_by_all(file: &NamedTempFile) -> io::Result<()> {
+pub(crate) fn open_to_others<'b>(
+    builder: &'b mut tempfile::Builder<'static, 'static>,
+    mode: u32,
+) -> &'b mut tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt as _;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+    builder.permissions(std::fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_: &NamedTempFile) -> io::Result<()> {
-    Ok(())
+pub(crate) fn open_to_others<'b>(
+    builder: &'b mut tempfile::Builder<'static, 'static>,
+    _: u32,
+) -> &'b mut tempfile::Builder<'static, 'static> {
+    builder
 }

@@ -102,6 +102,47 @@ fn target(seen: &Seen) -> String {
         .replace("%2C", ",")
 }
 
+/// The words that are shown end somewhere, and a key that stands there is taken out before they are cut; so is the header that
+/// a name and a password make.
+#[test]
+fn no_half_of_a_key_is_shown() {
+    let bench = Bench::new();
+    for padding in 280..301 {
+        let text = format!("{}{KEY} {}", "x".repeat(padding), "eDpzM2NyZXQ=");
+        let server =
+            Server::start(move |_, stream| answer(stream, "403 Forbidden", "text/plain", text.as_bytes()));
+        let provider = Some(Provider::ElectricityMaps);
+        let error = fetch_day(&server, "DE", provider, &bench.path("")).unwrap_err().to_string();
+        assert!(!error.contains("s3c"), "{error}");
+    }
+    // `s3cret/key+1:s3cret/key+1` in base 64.
+    const PAIR: &str = "czNjcmV0L2tleSsxOnMzY3JldC9rZXkrMQ==";
+    let server = Server::start(|seen, stream| {
+        let said = seen.header("authorization").unwrap_or_default().to_owned();
+        answer(stream, "403 Forbidden", "text/plain", said.as_bytes());
+    });
+    let error = fetch_day(&server, "DE", Some(Provider::WattTime), &bench.path("")).unwrap_err().to_string();
+    assert_eq!(server.seen()[0].header("authorization"), Some(&*format!("Basic {PAIR}")));
+    assert!(error.contains("Basic [key]") && !error.contains(&PAIR[..6]), "{error}");
+}
+
+/// A packed answer could unfold to anything.
+#[test]
+fn a_packed_answer_is_refused() {
+    let bench = Bench::new();
+    let server = Server::start(|_, stream| {
+        // The name of the packed file is what an answer would begin with.
+        answer(
+            stream,
+            "200 OK",
+            "application/xml",
+            b"\x1f\x8b\x08\x08\0\0\0\0\0\x03<GL_MarketDocument\0\x03\0\0\0\0\0\0\0\0\0",
+        );
+    });
+    let error = fetch_day(&server, "DE", Some(Provider::Entsoe), &bench.path("")).unwrap_err().to_string();
+    assert!(error.contains("packed"), "{error}");
+}
+
 #[test]
 fn the_three_that_want_no_key() {
     let server = Server::start(|seen, stream| {

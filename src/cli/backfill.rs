@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 
 use super::inputs::{PriceArgs, RuleArgs, prices_of, with_zones};
 use super::job_log::JobsArgs;
-use super::output::{bar, data, note};
+use super::output::{bar, lines, note};
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file, from_to, log_time_zone, reporting_zone};
 use crate::figures::{energy, mass};
@@ -241,7 +241,7 @@ fn bring_up_to_date(
     };
     let plans = backfill.plan()?;
     if manner.dry_run {
-        data(&listed(&plans))?;
+        lines(&listed(&plans))?;
         return Ok(Outcome::Done);
     }
     if !manner.quiet {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::job_log::JobsArgs;
-use super::output::data;
+use super::output::lines;
 use super::{Failure, Outcome};
 use crate::config::{Plan, Request, find_file};
 use crate::ledger::{self, LedgerError, Outlook, Side};
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     nodes(&mut text, &survey.inventory, &plan);
     names(&mut text, &args.jobs, &survey, &plan)?;
     targets(&mut text, &series, plan.rules.window)?;
-    data(&text)?;
+    lines(&text)?;
     Ok(Outcome::Done)
 }
 

@@ -33,6 +33,12 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// [`data`] in which names of others stand: in each line, what a terminal would obey is taken out.
+pub(super) fn lines(text: &str) -> Result<(), Failure> {
+    let shown: String = text.lines().flat_map(|line| [visible(line), "\n".into()]).collect();
+    data(&shown)
+}
+
 /// Says which files lie in `directory` now; of many of one kind how many.
 pub(super) fn wrote(directory: &Path, written: &[PathBuf]) {
     const NAMED: usize = 3;

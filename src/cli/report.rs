@@ -8,7 +8,7 @@ use super::charts::ChartArgs;
 use super::explain::explain;
 use super::inputs::{InputArgs, Inputs, Opened};
 use super::ledger_report::{self, Asked, FromLedger};
-use super::output::{data, wrote};
+use super::output::{lines, wrote};
 use super::provenance::provenance;
 use super::summary::print_summary;
 use super::{Failure, Outcome};
@@ -265,7 +265,7 @@ pub(super) fn make(inputs: &Inputs, wanted: &Wanted) -> Result<Outcome, Failure>
     let opened = inputs.open()?;
     let (source, plan, log) = (opened.source.as_ref(), &opened.plan, opened.log.as_ref());
     if wanted.explain {
-        data(&explain(source, plan, log, inputs)?)?;
+        lines(&explain(source, plan, log, inputs)?)?;
         return Ok(Outcome::Done);
     }
     let (runs, buckets) = (opened.jobs().runs, plan.rules.buckets());

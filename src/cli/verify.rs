@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::data;
+use super::output::lines;
 use super::{Failure, Outcome};
 use crate::figures::{energy, mass};
 use crate::ledger::store::Store;
@@ -41,6 +41,6 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     if found.is_sound() {
         text.push_str("sound\n");
     }
-    data(&text)?;
+    lines(&text)?;
     Ok(if found.is_sound() { Outcome::Done } else { Outcome::Unsound })
 }

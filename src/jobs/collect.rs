@@ -14,6 +14,11 @@ use super::{
 };
 use crate::time::Window;
 
+/// Hosts that the runs of a log may have, whatever its length, and for each run besides: no cluster's runs have more in the mean, and a
+/// short line can claim very many.
+const HOSTS_OF_ANY_LOG: usize = 4_000_000;
+const HOSTS_A_RECORD: usize = 1_000;
+
 /// A run as its row has it, before its steps are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Record {
@@ -54,6 +59,8 @@ pub(super) struct Collector {
     pub(super) nodes: Vec<SchedulerNode>,
     /// Where runs were that name no node.
     pub(super) default_node: Option<String>,
+    /// Hosts of all records.
+    hosts: usize,
     /// On the heap, so that sorting moves little.
     records: Vec<Box<Record>>,
     steps: Vec<Step>,
@@ -130,6 +137,15 @@ impl Collector {
         if record.nodes.is_empty() {
             record.nodes.extend(self.default_node.clone());
         }
+        let most = HOSTS_A_RECORD.saturating_mul(self.records.len()).saturating_add(HOSTS_OF_ANY_LOG);
+        if self.hosts.saturating_add(record.nodes.len()) > most {
+            return self.reject_entry(
+                self.rows().saturating_add(1),
+                RejectReason::TooManyHosts,
+                &record.run.run_id,
+            );
+        }
+        self.hosts = self.hosts.saturating_add(record.nodes.len());
         let start_ms = record.run.start_ms;
         self.first_start_ms = Some(self.first_start_ms.map_or(start_ms, |first| first.min(start_ms)));
         self.reaches(record.run.end_ms.unwrap_or(start_ms));

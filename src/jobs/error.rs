@@ -201,6 +201,9 @@ pub enum RejectReason {
         /// What is wrong with it.
         source: HostListError,
     },
+    /// With its hosts the log would have more than any cluster's runs.
+    #[error("with its hosts, the runs of the log would have more than any cluster's")]
+    TooManyHosts,
     /// It ran, but no node is named.
     #[error("it ran, but no node is named")]
     NoNodes,

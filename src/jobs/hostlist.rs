@@ -3,6 +3,8 @@
 /// Hosts one list may stand for. The largest clusters have some 160,000 nodes;
 /// a list that claims more is not a host list.
 pub const MAX_HOSTS: usize = 250_000;
+/// Bytes of the longest host name there can be (RFC 1035).
+pub const LONGEST_NAME: usize = 255;
 
 /// What is wrong with a host list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum HostListError {
     /// More hosts than [`MAX_HOSTS`].
     #[error("stands for more than {MAX_HOSTS} hosts")]
     TooMany,
+    /// A name longer than [`LONGEST_NAME`].
+    #[error("a name of more than {LONGEST_NAME} bytes")]
+    LongName,
 }
 
 /// The hosts that `text` stands for, in the order given, zero padding kept.
@@ -41,6 +46,25 @@ pub enum HostListError {
 ///
 /// [`HostListError`] for anything else.
 pub fn expand(text: &str) -> Result<Vec<String>, HostListError> {
+    let parsed = parse(text)?;
+    let mut hosts = Vec::with_capacity(parsed.iter().map(|parts| count(parts).unwrap_or_default()).sum());
+    for parts in &parsed {
+        let mut names = vec![String::new()];
+        for part in parts {
+            names = part.append_to(&names);
+        }
+        hosts.append(&mut names);
+    }
+    Ok(hosts)
+}
+
+/// True if [`expand`] can read `text`; takes no more time and memory for a list of many hosts than for one.
+pub fn is_list(text: &str) -> bool {
+    parse(text).is_ok()
+}
+
+/// The names, each in parts.
+fn parse(text: &str) -> Result<Vec<Vec<Part<'_>>>, HostListError> {
     let text = text.trim();
     let none = ["", "none assigned", "none", "(null)", "n/a", "unknown"];
     if none.iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -51,22 +75,21 @@ pub fn expand(text: &str) -> Result<Vec<String>, HostListError> {
     let mut total = 0_usize;
     for item in items {
         let parts = parse_item(item)?;
-        let hosts = parts.iter().try_fold(1_usize, |product, part| product.checked_mul(part.count()));
-        total = hosts.and_then(|hosts| total.checked_add(hosts)).ok_or(HostListError::TooMany)?;
+        total = count(&parts).and_then(|hosts| total.checked_add(hosts)).ok_or(HostListError::TooMany)?;
         if total > MAX_HOSTS {
             return Err(HostListError::TooMany);
         }
+        if parts.iter().map(Part::longest).fold(0, usize::saturating_add) > LONGEST_NAME {
+            return Err(HostListError::LongName);
+        }
         parsed.push(parts);
     }
-    let mut hosts = Vec::with_capacity(total);
-    for parts in &parsed {
-        let mut names = vec![String::new()];
-        for part in parts {
-            names = part.append_to(&names);
-        }
-        hosts.append(&mut names);
-    }
-    Ok(hosts)
+    Ok(parsed)
+}
+
+/// The number of hosts that the parts of a name stand for.
+fn count(parts: &[Part<'_>]) -> Option<usize> {
+    parts.iter().try_fold(1_usize, |product, part| product.checked_mul(part.count()))
 }
 
 /// A piece of one name.
@@ -90,6 +113,15 @@ impl Part<'_> {
                 let count = range.high.saturating_sub(range.low).saturating_add(1);
                 total.saturating_add(usize::try_from(count).unwrap_or(usize::MAX))
             }),
+        }
+    }
+
+    /// Bytes that it takes at most.
+    fn longest(&self) -> usize {
+        match self {
+            Self::Literal(text) => text.len(),
+            // At most 18 digits each, and the text of a range is as long as its digits.
+            Self::Numbers(ranges) => ranges.iter().map(|range| range.width.max(18)).max().unwrap_or_default(),
         }
     }
 

@@ -6,6 +6,8 @@ use std::io::BufRead;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::metered::Metered;
+
 /// What is wrong with a text that should be JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not JSON: {reason}")]
@@ -25,9 +27,11 @@ pub(super) fn each_entry(
     mut take: impl FnMut(u64, Value),
 ) -> Result<(), BadJson> {
     let mut number = 0_u64;
+    let (reader, budget) = Metered::new(reader);
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
     loop {
         let mut each = |value| {
+            budget.renew();
             number = number.saturating_add(1);
             take(number, value);
         };

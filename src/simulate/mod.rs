@@ -23,6 +23,7 @@ mod workload;
 
 pub use scenario::{Scenario, SimulateError, Summary};
 
+use crate::metered::small_file;
 use crate::time::{DAY_MS, Window};
 use crate::tsdb::Samples;
 use crate::tsdb::writer::{BlockOptions, DataSetWriter};
@@ -166,7 +167,7 @@ fn block_options(seed: u64, window: Window) -> BlockOptions {
 /// has to say so.
 pub fn is_simulated(directory: &Path) -> bool {
     let block = |path: &Path| {
-        let text = std::fs::read(path.join("meta.json")).unwrap_or_default();
+        let text = small_file(&path.join("meta.json")).unwrap_or_default();
         let meta: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         let mark = meta.get(META_SECTION).and_then(|section| section.get("simulated"));
         mark.and_then(serde_json::Value::as_bool) == Some(true)

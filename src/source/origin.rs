@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::metered::small_file;
+
 /// The section of `meta.json` that only this program reads and writes.
 #[derive(Deserialize)]
 struct Meta {
@@ -56,7 +58,7 @@ pub(super) struct Origin {
 impl Origin {
     /// Reads the section of the block at `path`; nothing for other programs' blocks.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let bytes = std::fs::read(path.join("meta.json")).ok()?;
+        let bytes = small_file(&path.join("meta.json")).ok()?;
         let section = serde_json::from_slice::<Meta>(&bytes).ok()?.wattledger?;
         let mut origin = Self::default();
         if let Some(fetch) = section.fetch {

@@ -280,6 +280,10 @@ impl Chunks<'_> {
         if last_ms < first_ms {
             return Err(Malformed::new(start, format!("a chunk from {first_ms} to {last_ms} ms")));
         }
+        // They are written in the order of the index, and one that is named twice would count twice.
+        if self.previous.is_some_and(|previous| reference <= previous.reference.0) {
+            return Err(Malformed::new(start, "a chunk that does not lie behind the one before"));
+        }
         let chunk = ChunkMeta { first_ms, last_ms, reference: ChunkReference(reference) };
         self.previous = Some(chunk);
         Ok(chunk)

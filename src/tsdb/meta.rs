@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Labels, TsdbError};
+use crate::metered::small_file;
 use crate::time::Window;
 
 /// File name in a block directory.
@@ -100,7 +101,7 @@ impl Meta {
     /// Reads `meta.json` of the block directory `block`.
     pub(crate) fn read(block: &Path) -> Result<Self, TsdbError> {
         let path = block.join(META_FILE);
-        let bytes = std::fs::read(&path).map_err(|source| TsdbError::Io {
+        let bytes = small_file(&path).map_err(|source| TsdbError::Io {
             doing: "read",
             path: path.clone(),
             source,

@@ -23,10 +23,11 @@ enum Bytes {
 impl FileBytes {
     pub(crate) fn open(path: &Path) -> Result<Self, TsdbError> {
         let failed = |doing| move |source| TsdbError::Io { doing, path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed("open"))?;
-        if !file.metadata().map_err(failed("look at"))?.is_file() {
+        // Before it is opened: a pipe would wait for somebody to write into it.
+        if !std::fs::metadata(path).map_err(failed("open"))?.is_file() {
             return Err(failed("read")(std::io::Error::other("not a regular file")));
         }
+        let file = File::open(path).map_err(failed("open"))?;
         map(&file).map(Bytes::Mapped).map(Self).map_err(failed("map"))
     }
 

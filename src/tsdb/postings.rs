@@ -9,6 +9,8 @@ use super::matcher::Matcher;
 /// Strings per entry of the table: name and value.
 const ENTRY_STRINGS: u64 = 2;
 const ID_BYTES: usize = 4;
+/// Ids that are gathered before it is looked whether there are as many different ones.
+const MOST_UNSORTED: usize = 4 << 20;
 
 /// The postings offset table, by label name. Values are walked when asked for.
 #[derive(Debug)]
@@ -139,9 +141,18 @@ impl PostingsTable {
                 offsets.push(offset);
             }
         })?;
+        // A damaged table may name one list many times.
+        offsets.sort_unstable();
+        offsets.dedup();
         let mut ids = Vec::new();
+        let mut most = MOST_UNSORTED;
         for offset in &offsets {
             append_list(index, *offset, &mut ids)?;
+            if ids.len() > most {
+                ids.sort_unstable();
+                ids.dedup();
+                most = ids.len().saturating_mul(2).max(MOST_UNSORTED);
+            }
         }
         if offsets.len() > 1 {
             ids.sort();

@@ -151,6 +151,8 @@ pub(crate) struct TestBlock {
     pub(crate) more_meta: String,
     /// Version byte of the index; the layout is that of 1 or else of 2.
     pub(crate) index_version: u8,
+    /// How often each chunk of a series and each list of postings is named: more than once in no honest index.
+    pub(crate) repeats: (usize, usize),
 }
 
 impl TestBlock {
@@ -162,6 +164,7 @@ impl TestBlock {
             tombstones: Vec::new(),
             more_meta: String::new(),
             index_version: 2,
+            repeats: (1, 1),
         }
     }
 
@@ -251,9 +254,11 @@ impl TestBlock {
                 body.extend(uvarint(references_to[value]));
                 postings.entry((name.clone(), value.clone())).or_default().push(id);
             }
-            body.extend(uvarint(chunks.len() as u64));
+            let named =
+                chunks.iter().zip(references).flat_map(|chunk| std::iter::repeat_n(chunk, self.repeats.0));
+            body.extend(uvarint((chunks.len() * self.repeats.0) as u64));
             let mut before: Option<(i64, u64)> = None;
-            for (chunk, reference) in chunks.iter().zip(references) {
+            for (chunk, reference) in named {
                 match before {
                     None => body.extend(varint(chunk.first_ms)),
                     Some((last_ms, _)) => body.extend(uvarint(chunk.first_ms.wrapping_sub(last_ms) as u64)),
@@ -271,7 +276,7 @@ impl TestBlock {
         let series_end = file.len();
 
         let postings_at = file.len();
-        let mut table = (postings.len() as u32).to_be_bytes().to_vec();
+        let mut table = ((postings.len() * self.repeats.1) as u32).to_be_bytes().to_vec();
         let mut in_table: Vec<_> = postings.iter().collect();
         if is_first {
             // There it is in no order: here, the halves of the names change places.
@@ -280,12 +285,13 @@ impl TestBlock {
         }
         for ((name, value), ids) in in_table {
             file.resize(file.len().next_multiple_of(4), 0);
-            table.extend(uvarint(2));
+            let mut entry = uvarint(2);
             for text in [name, value] {
-                table.extend(uvarint(text.len() as u64));
-                table.extend(text.as_bytes());
+                entry.extend(uvarint(text.len() as u64));
+                entry.extend(text.as_bytes());
             }
-            table.extend(uvarint(file.len() as u64));
+            entry.extend(uvarint(file.len() as u64));
+            table.extend(entry.repeat(self.repeats.1));
             let mut list = (ids.len() as u32).to_be_bytes().to_vec();
             ids.iter().for_each(|id| list.extend(id.to_be_bytes()));
             file.extend(section(list));

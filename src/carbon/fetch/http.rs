@@ -18,6 +18,8 @@ const LONGEST_BYTES: u64 = 64 << 20;
 /// Of an answer that says what went wrong, no more than this is shown.
 const SHOWN_CHARS: usize = 300;
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How much of what a server says is looked at for words to show.
+const MOST_SEARCHED: usize = 64 << 10;
 
 /// What to ask.
 pub(super) struct Ask {
@@ -122,7 +124,7 @@ impl<'a> Http<'a> {
             }
             return Ok(self.without_keys(body));
         }
-        let message = self.redact(&first_words(&body));
+        let message = self.first_words(&body);
         Err(match status.as_u16() {
             status @ (401 | 403) => FetchError::Refused {
                 provider: provider.name(),
@@ -152,10 +154,16 @@ impl<'a> Http<'a> {
     pub(super) fn shown(&self, error: FetchError) -> FetchError {
         match error {
             FetchError::Answer { provider, reason } => {
-                FetchError::Answer { provider, reason: self.redact(&first_words(reason.as_bytes())) }
+                FetchError::Answer { provider, reason: self.first_words(reason.as_bytes()) }
             }
             other => other,
         }
+    }
+
+    /// The beginning of what was said. A key is taken out before it is cut, else half of it would stay.
+    fn first_words(&self, said: &[u8]) -> String {
+        let most = said.get(..MOST_SEARCHED).unwrap_or(said);
+        first_words(self.redact(&String::from_utf8_lossy(most)).as_bytes())
     }
 
     fn redact(&self, text: &str) -> String {

@@ -116,7 +116,7 @@ pub fn fetch(request: &FetchRequest<'_>) -> Result<Fetched, FetchError> {
             let bytes = http.get(&ask, provider)?;
             body = provider.judge(&bytes).map_err(|error| http.shown(error))?;
             if let Body::Answer = body {
-                keep(&path, &bytes, request)?;
+                keep(&path, &bytes, (request, provider))?;
                 break;
             }
         }
@@ -146,11 +146,20 @@ fn chunks(window: Window, now_ms: i64) -> Vec<Window> {
 }
 
 /// Keeps an answer that can be read, under its name once it is whole.
-fn keep(path: &Path, bytes: &[u8], request: &FetchRequest<'_>) -> Result<(), FetchError> {
+fn keep(
+    path: &Path,
+    bytes: &[u8],
+    (request, provider): (&FetchRequest<'_>, Provider),
+) -> Result<(), FetchError> {
     let failed = |source| FetchError::Carbon(CarbonError::Write { path: path.to_path_buf(), source });
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     whole_file::write(path, failed, |file| {
+        // No provider packs its files, and what unfolds from one has no bound.
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            let reason = "it is packed, and providers' answers are not".to_owned();
+            return Err(FetchError::Answer { provider: provider.name(), reason });
+        }
         file.write_all(bytes).map_err(failed)?;
         // What cannot be read as intensities now could not be read later, and nobody would know why.
         let probe = import::probe(file.path(), &Hints::default()).map_err(FetchError::answer)?;

@@ -4,6 +4,8 @@
 
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::DateTime;
 use reqwest::Url;
 use serde_json::Value;
@@ -58,7 +60,12 @@ impl Keys {
     pub(super) fn secrets(&self) -> Vec<String> {
         let coded = |key: &String| url_coded(key);
         let mut secrets: Vec<String> = self.0.iter().flat_map(|key| [key.clone(), coded(key)]).collect();
+        // As it stands in a header for basic authentication.
+        let pairs = self.0.windows(2).filter_map(|pair| Some(format!("{}:{}", pair.first()?, pair.last()?)));
+        secrets.extend(pairs.map(|pair| BASE64.encode(pair)));
         secrets.retain(|secret| !secret.is_empty());
+        // The longest first: a part of it may be one, too.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }
 
@@ -71,6 +78,19 @@ impl Keys {
     fn get(&self, at: usize) -> &str {
         self.0.get(at).map_or("", String::as_str)
     }
+}
+
+fn address(base: &str, reason: impl std::fmt::Display) -> FetchError {
+    FetchError::Address { text: base.to_owned(), reason: reason.to_string() }
+}
+
+/// The address of a provider; one with credentials in it is refused, and not repeated.
+fn root(base: &str) -> Result<Url, FetchError> {
+    let url = Url::parse(base).map_err(|error| address(base, error))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(address("the server", "credentials do not belong into an address"));
+    }
+    Ok(url)
 }
 
 fn url_coded(text: &str) -> String {
@@ -189,12 +209,7 @@ impl Provider {
         if self != Self::WattTime {
             return Ok(None);
         }
-        let wrong = |error: &dyn std::fmt::Display| FetchError::Address {
-            text: base.to_owned(),
-            reason: error.to_string(),
-        };
-        let url = Url::parse(base).map_err(|error| wrong(&error))?;
-        let url = url.join("/login").map_err(|error| wrong(&error))?;
+        let url = root(base)?.join("/login").map_err(|error| address(base, error))?;
         let basic = Some((keys.get(0).to_owned(), keys.get(1).to_owned()));
         Ok(Some(Ask { url, headers: Vec::new(), basic }))
     }
@@ -217,10 +232,9 @@ impl Provider {
         keys: &Keys,
     ) -> Result<Vec<Ask>, FetchError> {
         let Question { zone, scope, window, now_ms } = *question;
-        let wrong = |reason: String| FetchError::Address { text: base.to_owned(), reason };
-        let root = Url::parse(base).map_err(|error| wrong(error.to_string()))?;
+        let root = root(base)?;
         let to = |path: &str, pairs: &[(&str, String)]| -> Result<Url, FetchError> {
-            let mut url = root.join(path).map_err(|error| wrong(error.to_string()))?;
+            let mut url = root.join(path).map_err(|error| address(base, error))?;
             if !pairs.is_empty() {
                 url.query_pairs_mut().extend_pairs(pairs);
             }

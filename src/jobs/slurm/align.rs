@@ -66,7 +66,7 @@ impl Kind {
                 !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
             }
             Self::Resources => text.is_empty() || text.split(',').all(|item| item.contains('=')),
-            Self::HostList => hostlist::expand(text).is_ok(),
+            Self::HostList => hostlist::is_list(text),
             Self::ExitCode => {
                 text.is_empty() || text.split_once(':').is_some_and(|(a, b)| digits(a) && digits(b))
             }

@@ -21,6 +21,7 @@ use crate::sum::Sum;
 use crate::time::Window;
 use crate::uncertainty::{Bounds, Widths};
 use crate::unfinished::{Unfinished, in_one_step};
+use crate::whole_file::open_to_others;
 
 /// Names of what stands beside the rows.
 const MANIFEST: &str = "wattledger.day";
@@ -263,28 +264,15 @@ fn write_new_day(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         return write_bytes(path, bytes);
     };
     fs::create_dir_all(entries).map_err(StoreError::io("make", entries))?;
-    let make = || tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(entries);
+    let make =
+        || open_to_others(tempfile::Builder::new().prefix(".").suffix(".tmp"), 0o777).tempdir_in(entries);
     let (place, _unfinished) = Unfinished::make(make, tempfile::TempDir::path)
         .map_err(StoreError::io("make a directory in", entries))?;
     write_bytes(&place.path().join(name), bytes)?;
-    open_to_all(place.path())?;
     in_one_step(|| fs::rename(place.path(), directory)).map_err(StoreError::io("write", path))?;
     // It has another name now.
     let _ = place.keep();
     super::sync_directory(directory)
-}
-
-/// A temporary directory is private; what is kept is as open as any directory its user makes.
-#[cfg(unix)]
-fn open_to_all(directory: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(directory, mode).map_err(StoreError::io("open to others", directory))
-}
-
-#[cfg(not(unix))]
-fn open_to_all(_: &Path) -> Result<(), StoreError> {
-    Ok(())
 }
 
 /// The columns of the frame that stand in the file as they are: name here, name in the frame.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError, write_bytes, write_if_new};
 use crate::hash::bytes_sha256;
 use crate::jobs::{self, JobLog};
+use crate::metered::unpack;
 use crate::time::Window;
 
 /// Days without a log between two that are longer are not covered by either.
@@ -161,6 +162,9 @@ impl Store {
     }
 }
 
+/// How often a log may be packed over: more is a trick.
+const MOST_LAYERS: usize = 2;
+
 /// The bytes of a log, unpacked, from a file, a pipe or standard input.
 fn content(path: &Path) -> Result<Vec<u8>, StoreError> {
     if path.is_dir() {
@@ -173,19 +177,19 @@ fn content(path: &Path) -> Result<Vec<u8>, StoreError> {
     } else {
         bytes = fs::read(path).map_err(&failed)?;
     }
-    loop {
+    // Nobody packs a log more often than that.
+    for _ in 0..MOST_LAYERS {
+        let packed = bytes.len() as u64;
         bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-            let mut unpacked = Vec::new();
-            flate2::read::MultiGzDecoder::new(bytes.as_slice())
-                .read_to_end(&mut unpacked)
-                .map_err(&failed)?;
-            unpacked
+            unpack(flate2::read::MultiGzDecoder::new(bytes.as_slice()), packed).map_err(&failed)?
         } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            zstd::decode_all(bytes.as_slice()).map_err(&failed)?
+            let decoder = zstd::Decoder::with_buffer(bytes.as_slice()).map_err(&failed)?;
+            unpack(decoder, packed).map_err(&failed)?
         } else {
-            return Ok(bytes);
+            break;
         };
     }
+    Ok(bytes)
 }
 
 fn described(path: &Path, bytes: &[u8], options: &LogOptions) -> Result<KeptLog, StoreError> {

@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::error::DumpError;
 use super::reading::{OUT_OF_RANGE, Reading, Taken};
+use crate::metered::{Budget, Metered};
 use crate::source::remote::range_query::number;
 use crate::source::staging::Sink as _;
 use crate::tsdb::Labels;
@@ -22,13 +23,15 @@ const SHORTEST_STEP_MS: i64 = 1000;
 const HELD_SAMPLES: usize = 1 << 20;
 
 /// Reads one answer after the other.
-pub(super) fn read(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Result<(), DumpError> {
-    let mut answer = Answer { reading, seen: Seen::default(), failure: None };
+pub(super) fn read(reader: impl BufRead, reading: &mut Reading<'_>) -> Result<(), DumpError> {
+    let (mut reader, budget) = Metered::new(reader);
+    let mut answer = Answer { reading, seen: Seen::default(), failure: None, budget };
     loop {
         if skip_blank(&mut reader).map_err(answer.reading.failed())? {
             break;
         }
         answer.seen.status = None;
+        answer.budget.renew();
         let mut json = serde_json::Deserializer::from_reader(&mut reader);
         let parsed = json.deserialize_any(Document(&mut answer));
         if let Some(failure) = answer.failure.take() {
@@ -82,6 +85,8 @@ struct Answer<'r, 'a> {
     seen: Seen,
     /// A failure that is not JSON's.
     failure: Option<DumpError>,
+    /// What may come before the next sample or series is complete.
+    budget: Budget,
 }
 
 /// What the answers of one input hold.
@@ -356,6 +361,7 @@ impl<'de> Visitor<'de> for Element<'_, '_, '_> {
             }
         }
         self.0.take(&mut series)?;
+        self.0.budget.renew();
         Ok(true)
     }
 
@@ -449,6 +455,7 @@ impl<'de> Visitor<'de> for Samples<'_, '_, '_, '_> {
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
         let Self(answer, series) = self;
         while let Some(sample) = seq.next_element_seed(Sample)? {
+            answer.budget.renew();
             if series.samples.len() >= HELD_SAMPLES {
                 if series.metric.is_none() {
                     return Err(S::Error::custom("so long a series must have its labels before its samples"));

@@ -16,6 +16,7 @@ use super::reading::Reading;
 use super::recognise::{is_stream, recognise};
 use super::{Event, LeftOut, Observer, Request, Summary};
 use super::{api_json, jtop, parquet, remote_read, table, text, vm_export};
+use crate::metered::copy_unpacked;
 use crate::source::staging::{Assembly, StagingError};
 use crate::time::{Window, format_instant};
 use crate::tsdb::Database;
@@ -42,7 +43,8 @@ const MOST_DAYS: usize = 3660;
 ///
 /// [`DumpError`].
 pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, DumpError> {
-    let inputs = expand(&request.inputs)?;
+    let mut summary = Summary::default();
+    let inputs = expand(&request.inputs, &mut summary.notes)?;
     observer(Event::Planned { inputs: inputs.len(), bytes: inputs.iter().map(|input| input.bytes).sum() });
     let staging = Staging::create(&request.out)?;
     let piece = staging.0.join("samples.piece");
@@ -51,7 +53,7 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
         observer,
         staging: &staging.0,
         intake: Intake::create(&piece, request.labels.clone())?,
-        summary: Summary::default(),
+        summary,
         sources: Vec::new(),
     };
     for input in &inputs {
@@ -154,7 +156,11 @@ impl Work<'_> {
                 _ => {
                     let path = self.staging.join("input.parquet");
                     let mut file = File::create(&path).map_err(StagingError::io("create", &path))?;
-                    std::io::copy(&mut opened.reader(), &mut file).map_err(reading.failed())?;
+                    if opened.is_packed {
+                        copy_unpacked(opened.reader(), input.bytes, &mut file).map_err(reading.failed())?;
+                    } else {
+                        std::io::copy(&mut opened.reader(), &mut file).map_err(reading.failed())?;
+                    }
                     parquet::read(&path, &mut reading)?;
                 }
             },

@@ -40,8 +40,8 @@ pub(super) struct Input {
     pub(super) bytes: u64,
 }
 
-/// All inputs behind `places`, folders replaced by their files, in order of name.
-pub(super) fn expand(places: &[Place]) -> Result<Vec<Input>, DumpError> {
+/// All inputs behind `places`, folders replaced by their files, in order of name. What is passed over is said in `notes`.
+pub(super) fn expand(places: &[Place], notes: &mut Vec<String>) -> Result<Vec<Input>, DumpError> {
     let mut inputs = Vec::new();
     for place in places {
         match place {
@@ -53,7 +53,7 @@ pub(super) fn expand(places: &[Place]) -> Result<Vec<Input>, DumpError> {
                 let metadata = std::fs::metadata(path).map_err(open_error(path))?;
                 if metadata.is_dir() {
                     let before = inputs.len();
-                    folder(path, &mut inputs)?;
+                    folder(path, &mut inputs, notes)?;
                     if inputs.len() == before {
                         return Err(DumpError::EmptyFolder { path: path.clone() });
                     }
@@ -75,8 +75,9 @@ fn open_error(path: &Path) -> impl FnOnce(io::Error) -> DumpError {
     move |source| DumpError::Open { path, source }
 }
 
-/// Adds the files of a folder and of those below it. Hidden ones and links to folders are passed over.
-fn folder(path: &Path, inputs: &mut Vec<Input>) -> Result<(), DumpError> {
+/// Adds the files of a folder and of those below it. Hidden ones and links are passed over: who may put one there could have files
+/// read that are not theirs to read.
+fn folder(path: &Path, inputs: &mut Vec<Input>, notes: &mut Vec<String>) -> Result<(), DumpError> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(path).map_err(open_error(path))? {
         entries.push(entry.map_err(open_error(path))?.path());
@@ -92,11 +93,14 @@ fn folder(path: &Path, inputs: &mut Vec<Input>) -> Result<(), DumpError> {
         if hidden {
             continue;
         }
-        if metadata.is_dir() {
-            folder(&entry, inputs)?;
-        } else if let Ok(metadata) = std::fs::metadata(&entry)
-            && metadata.is_file()
-        {
+        if metadata.is_symlink() {
+            notes.push(format!(
+                "the symbolic link `{}` in a folder was not followed; name it to have it read",
+                entry.display()
+            ));
+        } else if metadata.is_dir() {
+            folder(&entry, inputs, notes)?;
+        } else if metadata.is_file() {
             inputs.push(file(&entry, true, metadata.len()));
         }
     }
@@ -111,6 +115,8 @@ pub(super) struct Opened<'a> {
     pub(super) is_whole: bool,
     /// True if it lies on the disk as it is read.
     pub(super) is_plain_file: bool,
+    /// True if it is unpacked while it is read.
+    pub(super) is_packed: bool,
     rest: Box<dyn Read + 'a>,
     digest: Arc<Mutex<Sha256>>,
 }
@@ -145,7 +151,14 @@ impl<'a> Opened<'a> {
         let is_plain = !is_gzip && !is_zstd;
         let mut head = Vec::new();
         rest.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-        Ok(Self { is_whole: head.len() < HEAD_BYTES, head, is_plain_file: is_file && is_plain, rest, digest })
+        Ok(Self {
+            is_whole: head.len() < HEAD_BYTES,
+            head,
+            is_plain_file: is_file && is_plain,
+            is_packed: !is_plain,
+            rest,
+            digest,
+        })
     }
 
     /// All of it, from the start.

@@ -14,6 +14,7 @@ use super::jtop;
 use super::reading::{OUT_OF_RANGE, Reading, Taken};
 use super::recognise::LEAST_MILLISECONDS;
 use super::sample_line;
+use crate::metered::Metered;
 use crate::time::{TimeError, parse_instant};
 use crate::tsdb::{Labels, METRIC_NAME};
 
@@ -189,12 +190,14 @@ pub(super) fn read(mut reader: impl BufRead, reading: &mut Reading<'_>) -> Resul
     let delimiter = delimiter(&header);
     let names = names(&header, delimiter);
     let mut rows = Rows::new(&names, reading)?;
+    // A quote that is never closed makes one row of all that follows.
+    let (reader, budget) = Metered::new(reader);
     let mut table =
         ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(reader);
     let mut record = ByteRecord::new();
     loop {
         match table.read_byte_record(&mut record) {
-            Ok(true) => {}
+            Ok(true) => budget.renew(),
             Ok(false) => return Ok(()),
             Err(error) => match error.into_kind() {
                 csv::ErrorKind::Io(error) => return Err(reading.failed()(error)),

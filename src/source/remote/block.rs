@@ -10,6 +10,7 @@ use super::error::RemoteError;
 use super::plan::{BlockPlan, Identity};
 use super::protocol::Protocol;
 use super::pushdown::Pushdown;
+use crate::metered::small_file;
 use crate::source::staging::{Assembly, Tally};
 use crate::time::Window;
 use crate::tsdb::Database;
@@ -58,7 +59,7 @@ pub(super) fn existing(
 }
 
 fn request_of(block: &Path) -> Option<(String, Window)> {
-    let meta: Meta = serde_json::from_slice(&std::fs::read(block.join("meta.json")).ok()?).ok()?;
+    let meta: Meta = serde_json::from_slice(&small_file(&block.join("meta.json")).ok()?).ok()?;
     Some((meta.wattledger?.fetch?.request, Window::new(meta.min_time, meta.max_time)))
 }
 

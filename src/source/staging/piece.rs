@@ -88,7 +88,14 @@ impl PieceWriter {
     pub(in crate::source) fn create(path: &Path) -> Result<Self, StagingError> {
         let part = path.with_extension("part");
         let unfinished = Unfinished::at(&part);
-        let file = File::create(&part).map_err(StagingError::io("create", &part))?;
+        // Not through a link that somebody put there.
+        match std::fs::remove_file(&part) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StagingError::io("remove", &part)(source));
+            }
+            _ => {}
+        }
+        let file = File::create_new(&part).map_err(StagingError::io("create", &part))?;
         Ok(Self {
             path: path.to_owned(),
             part,

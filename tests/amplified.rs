@@ -1,0 +1,231 @@
+//! Small inputs that would take much memory, time or trust, each named for what it did once.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "a test fails by panicking; helpers are shared"
+)]
+
+mod block_builder;
+mod support;
+
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use block_builder::{TestBlock, chunk};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use support::{Bench, Ended};
+
+const A: &str = "01AAAAAAAAAAAAAAAAAAAAAAAA";
+const GPU: [(&str, &str); 3] = [("Hostname", "n1"), ("__name__", "DCGM_FI_DEV_POWER_USAGE"), ("gpu", "0")];
+
+/// Runs the program with a GiB of address space, for no more than a minute.
+fn limited(bench: &Bench, words: &str) -> Ended {
+    let mut limited = Command::new("bash");
+    let line = format!("ulimit -v 1048576; exec timeout 60 {} {words}", env!("CARGO_BIN_EXE_wattledger"));
+    limited.args(["-c", &line]).current_dir(bench.path("")).env("RAYON_NUM_THREADS", "1");
+    let ended = Bench::end(&mut limited, &bench.path(""));
+    assert!([0, 1, 3].contains(&ended.code), "{ended:?}");
+    ended
+}
+
+fn packed(start: &[u8], unit: &[u8], mebibytes: usize) -> Vec<u8> {
+    let pack = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut all = pack(start);
+    // Members of a gzip file follow each other: the same one many times.
+    all.extend(pack(&unit.repeat((1 << 20) / unit.len())).repeat(mebibytes));
+    all
+}
+
+#[test]
+fn a_chunk_that_a_series_names_many_times() {
+    let bench = Bench::new();
+    let samples: Vec<(i64, f64)> = (0..60_000).map(|nth| (1_700_000_000_000 + 1000 * nth, 1.0)).collect();
+    let mut block =
+        TestBlock::new(A, (1_700_000_000_000, 1_700_060_000_000)).series(&GPU, vec![chunk(&samples)]);
+    block.repeats.0 = 20_000;
+    block.write(&bench.path("snapshot"));
+    let ended = limited(&bench, "report --snapshot snapshot --no-charts --out report");
+    assert!(ended.stderr.contains("a chunk that does not lie behind the one before"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_list_of_series_that_is_named_many_times() {
+    let bench = Bench::new();
+    let mut block = TestBlock::new(A, (1_700_000_000_000, 1_700_000_060_000));
+    for nth in 0..4096 {
+        // Many series of few values: long lists in a short table.
+        let values = [nth % 16, nth / 16 % 16, nth / 256].map(|value: usize| value.to_string());
+        let labels = [
+            GPU[0],
+            GPU[1],
+            ("a", values[0].as_str()),
+            ("b", values[1].as_str()),
+            ("gpu", values[2].as_str()),
+        ];
+        block = block.series(&labels, vec![chunk(&[(1_700_000_000_000, 1.0), (1_700_000_015_000, 1.0)])]);
+    }
+    block.series.sort_by(|one, other| one.0.cmp(&other.0));
+    block.repeats.1 = 30_000;
+    block.write(&bench.path("snapshot"));
+    let ended = limited(&bench, "inspect --snapshot snapshot");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+#[test]
+fn host_lists_of_very_many_and_of_very_long_names() {
+    let bench = Bench::new();
+    let header = "JobID|JobIDRaw|User|Account|Partition|State|Submit|Start|End|NodeList|JobName\n";
+    let row = |number: usize, nodes: &str| {
+        format!(
+            "{number}|{number}|u|a|p|COMPLETED|2026-01-01T00:00:00|2026-01-01T00:00:00|2026-01-01T01:00:00|{nodes}|x\n"
+        )
+    };
+    let wide: String = (0..30).map(|number| row(number, &format!("n{number}x[1-250000]"))).collect();
+    bench.write("wide.txt", &format!("{header}{wide}"));
+    let ended = limited(&bench, "jobs wide.txt");
+    assert!(ended.stdout.contains("more than any cluster's"), "{}{}", ended.stdout, ended.stderr);
+
+    bench.write(
+        "long.txt",
+        &format!("{header}{}{}", row(1, "n1"), row(2, &format!("{}[1-250000]", "n".repeat(100_000)))),
+    );
+    let ended = limited(&bench, "jobs long.txt");
+    assert!(ended.stdout.contains("a name of more than 255 bytes"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn texts_without_an_end() {
+    let bench = Bench::new();
+    let json = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":""#;
+    for (name, start, unit) in [
+        ("cell", "time,metric,value\n2026-01-01T00:00:00Z,up,\"", "x"),
+        ("cells", "time,metric,value\n2026-01-01T00:00:00Z", ",x"),
+        ("label", json, "x"),
+        ("labels", &json[..json.len() - 12], r#""a":"b","#),
+        ("error", r#"{"status":"error","error":""#, "x"),
+    ] {
+        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 200)).unwrap();
+        let ended = limited(&bench, &format!("convert {name} --out blocks"));
+        assert!(ended.code == 1 && ended.stderr.contains("more than 64 MiB"), "{name}: {}", ended.stderr);
+    }
+    for (name, start, unit) in
+        [("key", r#"{"jobs":[{""#, "x"), ("nested", r#"{"a":"#, "["), ("value", r#"{"jobs":[{"a":""#, "x")]
+    {
+        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 200)).unwrap();
+        let ended = limited(&bench, &format!("jobs {name}"));
+        assert_eq!(ended.code, 1, "{name}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn a_job_log_that_unfolds() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("sacct.gz"), packed(b"JobID|", b"\0", 2000)).unwrap();
+    let ended = limited(&bench, "backfill --ledger ledger --jobs sacct.gz");
+    assert!(ended.code == 1 && ended.stderr.contains("unpacked it is more than"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_packed_parquet_file_does_not_fill_the_disk() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("table.gz"), packed(b"PAR1", b"\0", 1000)).unwrap();
+    let ended = limited(&bench, "convert table.gz --format parquet --out blocks");
+    assert!(ended.code == 1 && ended.stderr.contains("unpacked it is more than"), "{}", ended.stderr);
+}
+
+#[test]
+fn pipes_and_devices_in_a_snapshot() {
+    let bench = Bench::new();
+    let block = || {
+        let samples = [(1_700_000_000_000, 1.0), (1_700_000_015_000, 1.0)];
+        TestBlock::new(A, (1_700_000_000_000, 1_700_000_060_000)).series(&GPU, vec![chunk(&samples)])
+    };
+    for file in ["meta.json", "index", "tombstones", "chunks/000001"] {
+        for kind in ["pipe", "device"] {
+            let name = format!("{kind}-{}", file.replace('/', "-"));
+            let path = block().write(&bench.path(&name)).join(file);
+            let _ = std::fs::remove_file(&path);
+            if kind == "pipe" {
+                assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+            } else {
+                symlink("/dev/zero", &path).unwrap();
+            }
+            let ended = limited(&bench, &format!("inspect --snapshot {name}"));
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(said.contains("not a regular file") || file.starts_with("chunks"), "{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn links_are_followed_with_a_word_or_not_at_all() {
+    let bench = Bench::new();
+    let snapshot = bench.copy_snapshot();
+    let block = std::fs::read_dir(&snapshot).unwrap().next().unwrap().unwrap().path();
+    std::fs::rename(block.join("index"), bench.path("elsewhere")).unwrap();
+    symlink(bench.path("elsewhere"), block.join("index")).unwrap();
+    let ended = limited(&bench, "inspect --snapshot snapshot");
+    assert!(ended.stdout.contains("/index` was followed to `[DIR]elsewhere`"), "{}", ended.stdout);
+
+    std::fs::create_dir(bench.path("dumps")).unwrap();
+    bench.write("secret", "root:x:0:0\n");
+    bench.write("dumps/a.prom", "up 1 1700000000000\n");
+    symlink(bench.path("secret"), bench.path("dumps/b")).unwrap();
+    let ended = limited(&bench, "convert dumps --out blocks");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("dumps/b` in a folder was not followed") && !ended.stderr.contains("root:"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn labels_do_not_act_on_the_terminal() {
+    let bench = Bench::new();
+    bench.write("a.prom", "up{job=\"\u{1b}[2Jx\",instance=\"\u{1b}]0;y\u{7}\"} 1 1700000000000\n");
+    let ended = limited(&bench, "convert a.prom --format exposition --out blocks");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let ended = limited(&bench, "inspect --snapshot blocks");
+    assert!(ended.code == 0 && ended.stdout.contains("[2Jx"), "{ended:?}");
+    assert!(!ended.stdout.contains('\u{1b}') && !ended.stdout.contains('\u{7}'), "{}", ended.stdout);
+}
+
+/// What is written is as open as its user's other files, and no more.
+#[test]
+fn the_umask_holds() {
+    let bench = Bench::new();
+    bench.copy_snapshot();
+    let words = "report --snapshot snapshot --no-charts --out";
+    let backfill = "backfill --snapshot snapshot --ledger";
+    for (umask, file, directory) in [("077", 0o600, 0o700), ("022", 0o644, 0o755)] {
+        for words in [format!("{words} report{umask}"), format!("{backfill} ledger{umask}")] {
+            let line = format!("umask {umask}; exec {} {words}", env!("CARGO_BIN_EXE_wattledger"));
+            let ended = Bench::end(
+                Command::new("bash").args(["-c", &line]).current_dir(bench.path("")),
+                &bench.path(""),
+            );
+            assert_eq!(ended.code, 0, "{}", ended.stderr);
+        }
+        for place in ["report", "ledger"] {
+            modes(&bench.path(&format!("{place}{umask}")), file, directory);
+        }
+    }
+}
+
+fn modes(path: &Path, file: u32, directory: u32) {
+    let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, if path.is_dir() { directory } else { file }, "{}", path.display());
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| modes(&entry.unwrap().path(), file, directory));
+    }
+}
