@@ -76,6 +76,7 @@ pub mod simulate;
 pub mod source;
 mod spreadsheet;
 pub mod sum;
+mod there;
 pub mod time;
 pub mod tsdb;
 pub mod uncertainty;

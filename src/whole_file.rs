@@ -87,3 +87,19 @@ pub(crate) fn open_to_others<'b>(
 ) -> &'b mut tempfile::Builder<'static, 'static> {
     builder
 }
+
+/// Has the system write down which names the directory of `path` holds: only then a rename outlives a power failure.
+///
+/// # Errors
+///
+/// What the system says.
+#[cfg(unix)]
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(parent)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_directory_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}

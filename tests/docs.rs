@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 19] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/configuration.md",
     "docs/fetch.md",
     "docs/inputs.md",
@@ -24,6 +25,7 @@ const PAGES: [&str; 17] = [
     "docs/pushdown.md",
     "docs/scale.md",
     "docs/statement.md",
+    "docs/trust.md",
     "docs/uncertainty.md",
     "docs/whatif.md",
 ];

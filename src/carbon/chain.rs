@@ -191,8 +191,11 @@ impl Intensity {
     ///
     /// As [`Self::with_files`], and [`CarbonError::Store`] for a store that cannot be read.
     pub fn open(sources: &Sources<'_>) -> Result<Self, CarbonError> {
-        let (stores, files): (Vec<PathBuf>, Vec<PathBuf>) =
-            sources.files.iter().cloned().partition(|path| Store::is_one(path));
+        let (mut stores, mut files) = (Vec::new(), Vec::new());
+        for path in sources.files {
+            let place = if Store::is_one(path)? { &mut stores } else { &mut files };
+            place.push(path.clone());
+        }
         let (mut probes, skipped) = import::probe_all(&files, &Hints::default())?;
         let mut stored = Vec::new();
         if !stores.is_empty() {

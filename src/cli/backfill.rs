@@ -12,7 +12,7 @@ use crate::config::{Plan, Request, find_file, from_to, log_time_zone, reporting_
 use crate::figures::{energy, mass};
 use crate::ledger::backfill::{Action, Backfill, DayDone, DayPlan, Shard, restated};
 use crate::ledger::store::{ReadLogs, RememberedSnapshot, Store};
-use crate::time::{Window, span};
+use crate::time::{Window, format_instant, span};
 use crate::units::Joules;
 
 /// Days from snapshots and job logs into a ledger on disk, safe to stop and to repeat.
@@ -255,6 +255,13 @@ fn bring_up_to_date(
             sources.rejected
         ));
     }
+    let to_come = backfill.blocks_to_come();
+    if to_come > 0 && (!manner.quiet || manner.strict) {
+        let now = format_instant(backfill.now_ms);
+        note(format_args!(
+            "note: {to_come} blocks begin after this machine's clock ({now}): no day is made of them"
+        ));
+    }
     let progress = if manner.quiet { ProgressBar::hidden() } else { bar("days") };
     progress.set_length(plans.len() as u64);
     let done = backfill.run(&plans, &|count| progress.set_position(count as u64));
@@ -264,7 +271,7 @@ fn bring_up_to_date(
         note(format_args!("left out: {problem}"));
     }
     tell(&sources.store, &done.days, manner);
-    let lost = sources.rejected > 0 || !done.problems.is_empty();
+    let lost = sources.rejected > 0 || to_come > 0 || !done.problems.is_empty();
     Ok(outcome(&done.days, lost, manner))
 }
 

@@ -3,11 +3,12 @@
 //! Each mark appends one line to a CSV of runs and changes nothing that stands in it, so that marks of several
 //! programs at once, and a program that is killed, leave a file that can be read.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{JobsError, Options, Run};
+use crate::there;
 use crate::time::format_instant;
 
 /// The file that is used if no other is named.
@@ -76,10 +77,11 @@ pub struct Mark {
 ///
 /// If a run of this name goes on, or the file cannot be written.
 pub fn start(path: &Path, mark: &Mark, at_ms: i64) -> Result<(), MarkError> {
-    if let Some(run) = open_run(path, &mark.name)? {
+    let mut file = Held::open(path)?;
+    if let Some(run) = file.open_run(path, &mark.name)? {
         return Err(MarkError::Started { name: mark.name.clone(), since: format_instant(run.start_ms) });
     }
-    append(path, mark, at_ms, None)
+    file.append(path, mark, at_ms, None)
 }
 
 /// Writes down that the run of this name stops at `at_ms`; returns its start (UTC, ms).
@@ -88,8 +90,13 @@ pub fn start(path: &Path, mark: &Mark, at_ms: i64) -> Result<(), MarkError> {
 ///
 /// If no such run goes on, or the file cannot be written.
 pub fn stop(path: &Path, name: &str, at_ms: i64) -> Result<i64, MarkError> {
-    let Some(run) = open_run(path, name)? else {
-        return Err(MarkError::NotStarted { name: name.to_owned(), path: path.to_owned() });
+    let not_started = || MarkError::NotStarted { name: name.to_owned(), path: path.to_owned() };
+    if !there::is_file(path).map_err(io(path))? {
+        return Err(not_started());
+    }
+    let mut file = Held::open(path)?;
+    let Some(run) = file.open_run(path, name)? else {
+        return Err(not_started());
     };
     let mark = Mark {
         name: name.to_owned(),
@@ -99,20 +106,69 @@ pub fn stop(path: &Path, name: &str, at_ms: i64) -> Result<i64, MarkError> {
         account: run.account,
         zone: run.zone.unwrap_or_default(),
     };
-    append(path, &mark, run.start_ms, Some(at_ms.max(run.start_ms)))?;
+    file.append(path, &mark, run.start_ms, Some(at_ms.max(run.start_ms)))?;
     Ok(run.start_ms)
 }
 
-/// The run of this name that has a start and no end.
-fn open_run(path: &Path, name: &str) -> Result<Option<Run>, MarkError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let log = super::read(path, &Options::default())?;
-    Ok(log.runs.into_iter().rev().find(|run| run.run_id == name && run.end_ms.is_none()))
+fn io(path: &Path) -> impl Fn(std::io::Error) -> MarkError {
+    let path = path.to_owned();
+    move |source| MarkError::Io { path: path.clone(), source }
 }
 
-fn append(path: &Path, mark: &Mark, start_ms: i64, end_ms: Option<i64>) -> Result<(), MarkError> {
+/// The file, which no other process changes meanwhile.
+struct Held {
+    file: File,
+    bytes: u64,
+}
+
+impl Held {
+    fn open(path: &Path) -> Result<Self, MarkError> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io(path))?;
+        file.lock().map_err(io(path))?;
+        let bytes = file.metadata().map_err(io(path))?.len();
+        Ok(Self { file, bytes })
+    }
+
+    /// The run of this name that has a start and no end.
+    fn open_run(&self, path: &Path, name: &str) -> Result<Option<Run>, MarkError> {
+        if self.bytes == 0 {
+            return Ok(None);
+        }
+        let log = super::read(path, &Options::default())?;
+        Ok(log.runs.into_iter().rev().find(|run| run.run_id == name && run.end_ms.is_none()))
+    }
+
+    /// Adds a line whole or not at all.
+    fn append(
+        &mut self,
+        path: &Path,
+        mark: &Mark,
+        start_ms: i64,
+        end_ms: Option<i64>,
+    ) -> Result<(), MarkError> {
+        let mut lines = line(mark, start_ms, end_ms)?;
+        if self.bytes == 0 {
+            lines.insert_str(0, HEADER);
+        } else if self.last_byte().map_err(io(path))? != b'\n' {
+            lines.insert(0, '\n');
+        }
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // Half a line would take the next one with it.
+            let _ = self.file.set_len(self.bytes);
+        }
+        written.map_err(io(path))
+    }
+
+    fn last_byte(&mut self) -> std::io::Result<u8> {
+        let mut last = [0];
+        self.file.seek(SeekFrom::Start(self.bytes.saturating_sub(1)))?;
+        self.file.read_exact(&mut last)?;
+        Ok(last[0])
+    }
+}
+
+fn line(mark: &Mark, start_ms: i64, end_ms: Option<i64>) -> Result<String, MarkError> {
     let end = end_ms.map(format_instant).unwrap_or_default();
     let start = format_instant(start_ms);
     let fields = [&mark.name, &start, &end, &mark.node, &mark.stage, &mark.user, &mark.account, &mark.zone];
@@ -131,12 +187,5 @@ fn append(path: &Path, mark: &Mark, start_ms: i64, end_ms: Option<i64>) -> Resul
         }
     }
     line.push('\n');
-    let io = |source| MarkError::Io { path: path.to_owned(), source };
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.len() == 0 {
-        line.insert_str(0, HEADER);
-    }
-    // One write, so that marks made at the same time do not mix.
-    file.write_all(line.as_bytes()).map_err(io)?;
-    file.sync_data().map_err(io)
+    Ok(line)
 }

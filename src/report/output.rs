@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use crate::there;
 use crate::whole_file::{Written, name_all};
 
 /// The file that a directory has once all others in it are of one report.
@@ -73,6 +74,8 @@ impl<'f> Outputs<'f> {
             }
             paths.push(path);
         }
+        // Another report into this directory is named before or after all of this one.
+        let _held = there::hold(&self.directory);
         for (file, path) in last {
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != ErrorKind::NotFound => {

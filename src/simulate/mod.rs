@@ -24,10 +24,11 @@ mod workload;
 pub use scenario::{Scenario, SimulateError, Summary};
 
 use crate::metered::small_file;
+use crate::there;
 use crate::time::{DAY_MS, Window};
 use crate::tsdb::Samples;
 use crate::tsdb::writer::{BlockOptions, DataSetWriter};
-use crate::unfinished::Unfinished;
+use crate::unfinished::{Unfinished, in_one_step};
 use crate::whole_file::{Written, name_all};
 use cluster::Cluster;
 use exporters::Scraped;
@@ -41,6 +42,9 @@ use ulid::Ulid;
 
 /// Series that are sampled and encoded before they are written together.
 const BATCH: usize = 128;
+
+/// The snapshot's name until it is whole.
+const UNNAMED: &str = ".snapshot.tmp";
 
 /// The section of `meta.json` that marks a block as simulated.
 const META_SECTION: &str = "wattledger";
@@ -79,11 +83,12 @@ pub fn simulate(
     if snapshot.exists() {
         return Err(SimulateError::Exists { path: snapshot });
     }
-    // Half a snapshot is none: it goes if anything stops this before the files beside it are there.
-    let unfinished = Unfinished::at(&snapshot);
-    let made = write(scenario, out, &snapshot, progress);
+    // Half a snapshot is none: it has its name last of all.
+    let unnamed = out.join(UNNAMED);
+    let unfinished = Unfinished::at(&unnamed);
+    let made = write(scenario, out, (&unnamed, &snapshot), progress);
     if made.is_err() {
-        let _ = std::fs::remove_dir_all(&snapshot);
+        let _ = std::fs::remove_dir_all(&unnamed);
     }
     drop(unfinished);
     made
@@ -92,18 +97,21 @@ pub fn simulate(
 fn write(
     scenario: &Scenario,
     out: &Path,
-    snapshot: &Path,
+    (unnamed, snapshot): (&Path, &Path),
     progress: &dyn Fn(Progress),
 ) -> Result<Summary, SimulateError> {
     let failed = |doing, path: &Path| {
         let path = path.to_path_buf();
         move |source| SimulateError::Io { doing, path, source }
     };
-    std::fs::create_dir_all(snapshot).map_err(failed("create", snapshot))?;
+    if there::is_directory(unnamed).map_err(failed("look at", unnamed))? {
+        std::fs::remove_dir_all(unnamed).map_err(failed("remove", unnamed))?;
+    }
+    std::fs::create_dir_all(unnamed).map_err(failed("create", unnamed))?;
     let cluster = Cluster::draw(scenario);
     let truth = Truth::of(&cluster);
     let scraped = Scraped::of(&cluster, scenario);
-    let mut writer = DataSetWriter::create(snapshot, cluster.window, DAY_MS, |window| {
+    let mut writer = DataSetWriter::create(unnamed, cluster.window, DAY_MS, |window| {
         block_options(scenario.seed, window)
     })?;
     let encoder = writer.encoder();
@@ -126,7 +134,11 @@ fn write(
     let samples = writer.samples();
     let summary = Summary {
         window: cluster.window,
-        blocks: writer.finish()?,
+        blocks: writer
+            .finish()?
+            .iter()
+            .map(|block| snapshot.join(block.file_name().unwrap_or_default()))
+            .collect(),
         series: written,
         samples,
         runs: cluster.runs.iter().filter(|run| run.started()).count(),
@@ -148,6 +160,7 @@ fn write(
         Written::new(&path, failed, |file| file.write_all(text.as_bytes()).map_err(failed))
     });
     name_all(written.collect::<Result<_, _>>()?, |path, source| failed("write", path)(source))?;
+    in_one_step(|| std::fs::rename(unnamed, snapshot)).map_err(failed("create", snapshot))?;
     Ok(summary)
 }
 

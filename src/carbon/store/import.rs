@@ -36,6 +36,7 @@ impl Store {
     /// Any [`CarbonError`] of a file, and [`CarbonError::NoBasis`] for a table that does not say what it counts and of which `hints` do
     /// not either; nothing is written before all are read.
     pub fn import(&self, files: &[PathBuf], hints: &Hints) -> Result<ImportSummary, CarbonError> {
+        let _held = self.hold()?;
         let (probes, skipped) = import::probe_all(files, hints)?;
         let names = tables::shipped()?.names;
         let mut summary = ImportSummary { skipped, ..ImportSummary::default() };
@@ -88,6 +89,7 @@ impl Store {
         snapshot: &Path,
         gauges: Vec<IntensityGauge>,
     ) -> Result<ImportSummary, CarbonError> {
+        let _held = self.hold()?;
         let names = tables::shipped()?.names;
         let mut summary = ImportSummary::default();
         let mut pending = Pending::new(self);

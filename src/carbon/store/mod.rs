@@ -30,6 +30,7 @@ use row::Row;
 
 use super::files::files_of;
 use super::{Basis, CarbonError, Zone};
+use crate::there::{self, Held};
 use crate::time::Window;
 use crate::whole_file;
 
@@ -54,8 +55,13 @@ pub(super) struct SourceFigures {
 
 impl Store {
     /// True if `directory` is a store.
-    pub fn is_one(directory: &Path) -> bool {
-        directory.join(MARK).is_file()
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not say.
+    pub fn is_one(directory: &Path) -> Result<bool, CarbonError> {
+        let mark = directory.join(MARK);
+        there::is_file(&mark).map_err(|source| CarbonError::Read { path: mark, source })
     }
 
     /// Opens a store.
@@ -66,7 +72,7 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self, CarbonError> {
         let wrong = |reason: String| CarbonError::Store { path: directory.to_path_buf(), reason };
         let mark = directory.join(MARK);
-        if !mark.is_file() {
+        if !Self::is_one(directory)? {
             return Err(wrong(format!("there is no `{MARK}` in it")));
         }
         let text =
@@ -86,22 +92,46 @@ impl Store {
     ///
     /// As [`Self::open`]; a directory that holds something else is left alone.
     pub fn open_or_create(directory: &Path) -> Result<Self, CarbonError> {
-        if Self::is_one(directory) {
+        if Self::is_one(directory)? {
             return Self::open(directory);
         }
         let failed = |source| CarbonError::Write { path: directory.to_path_buf(), source };
         fs::create_dir_all(directory).map_err(failed)?;
-        if fs::read_dir(directory).map_err(failed)?.next().is_some() {
-            return Err(CarbonError::Store {
-                path: directory.to_path_buf(),
-                reason: "it holds other files".to_owned(),
-            });
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            // What an interrupted beginning left is no reason to stop.
+            if !is_leftover(&entry.map_err(failed)?.path()) {
+                // Another process may just have begun it.
+                if Self::is_one(directory)? {
+                    return Self::open(directory);
+                }
+                return Err(CarbonError::Store {
+                    path: directory.to_path_buf(),
+                    reason: "it holds other files".to_owned(),
+                });
+            }
         }
         let text = format!(
             "{{\"layout\": {LAYOUT}, \"holds\": \"carbon intensity, a Parquet file by zone and year\"}}\n"
         );
         write_whole(&directory.join(MARK), |file| file.write_all(text.as_bytes()))?;
         Self::open(directory)
+    }
+
+    /// Takes the right to change it, waiting for whoever has it, and removes what interrupted ones left.
+    pub(super) fn hold(&self) -> Result<Held, CarbonError> {
+        let held = there::hold(&self.directory);
+        let failed = |source| CarbonError::Write { path: self.directory.clone(), source };
+        let zones = self.zones()?;
+        let folders = zones.iter().map(|zone| self.directory.join(folder_of_zone(zone)));
+        for folder in folders.chain([self.directory.clone()]) {
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if is_leftover(&path) {
+                    fs::remove_file(&path).map_err(failed)?;
+                }
+            }
+        }
+        Ok(held)
     }
 
     /// Where answers of providers are kept.
@@ -126,8 +156,11 @@ impl Store {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             // Answers of providers lie beside the zones, out of sight.
-            let is_zone = entry.path().is_dir() && !name.to_string_lossy().starts_with('.');
-            zones.extend(name.to_str().filter(|_| is_zone).and_then(zone_of_folder));
+            if !name.to_string_lossy().starts_with('.')
+                && there::is_directory(&entry.path()).map_err(failed)?
+            {
+                zones.extend(name.to_str().and_then(zone_of_folder));
+            }
         }
         zones.sort();
         Ok(zones)
@@ -136,7 +169,9 @@ impl Store {
     /// The files of a zone, by year.
     pub(super) fn files(&self, zone: &Zone) -> Result<Vec<PathBuf>, CarbonError> {
         let folder = self.directory.join(folder_of_zone(zone));
-        if !folder.is_dir() {
+        if !there::is_directory(&folder)
+            .map_err(|source| CarbonError::Read { path: folder.clone(), source })?
+        {
             return Ok(Vec::new());
         }
         files_of(&folder, &["parquet"])
@@ -169,7 +204,7 @@ impl Store {
 
     fn read_file(&self, zone: &Zone, year: i32) -> Result<Vec<Row>, CarbonError> {
         let path = self.path(zone, year);
-        if !path.is_file() {
+        if !there::is_file(&path).map_err(|source| CarbonError::Read { path: path.clone(), source })? {
             return Ok(Vec::new());
         }
         let (found, rows) = read_file(&path)?;
@@ -237,7 +272,15 @@ fn write_whole(
     let failed = |source| CarbonError::Write { path: path.to_path_buf(), source };
     whole_file::write(path, failed, |file| {
         write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)
-    })
+    })?;
+    // The name is safe once the directory is.
+    whole_file::sync_directory_of(path).map_err(failed)
+}
+
+/// True for what an interrupted writer left.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 #[cfg(test)]

@@ -259,6 +259,13 @@ fn has_news(before: &DayManifest, found: &[&BlockRef]) -> bool {
 }
 
 impl Backfill<'_> {
+    /// Blocks that begin after now: either they or the machine's clock are wrong, and no day is made of them.
+    pub fn blocks_to_come(&self) -> usize {
+        let blocks: BTreeSet<&BlockRef> =
+            self.snapshots.iter().flat_map(|snapshot| &snapshot.blocks).collect();
+        blocks.iter().filter(|block| block.start_ms > self.now_ms).count()
+    }
+
     /// What is to become of each day.
     ///
     /// # Errors
@@ -269,16 +276,19 @@ impl Backfill<'_> {
         let blocks: BTreeSet<&BlockRef> =
             self.snapshots.iter().flat_map(|snapshot| &snapshot.blocks).collect();
         let zone = self.store.time_zone();
-        let mut dates: BTreeSet<NaiveDate> = self.store.dates()?.into_iter().collect();
+        let made: BTreeSet<NaiveDate> = self.store.dates()?.into_iter().collect();
+        let mut dates = made.clone();
         for block in &blocks {
             let end_ms = block.end_ms.min(self.now_ms.saturating_add(DAY_MS));
             let sane = Window::new(block.start_ms.max(end_ms.saturating_sub(LONGEST_BLOCK_MS)), end_ms);
             dates.extend(local_days(sane, zone).into_iter().map(|(date, _)| date));
         }
-        let is_asked = |day: &Window| day.intersect(self.window) == Some(*day) && day.start_ms <= self.now_ms;
+        let is_asked = |day: &Window| day.intersect(self.window) == Some(*day);
         let days: Vec<(NaiveDate, Window)> = dates
             .into_iter()
             .filter_map(|date| Some((date, local_day(date, zone).filter(is_asked)?)))
+            // A damaged block can claim any time; a day that is there was made of real samples, whatever the clock says now.
+            .filter(|(date, day)| day.start_ms <= self.now_ms || made.contains(date))
             .collect();
         let mut plans = Vec::new();
         for &(date, whole) in self.shard.of(&days) {

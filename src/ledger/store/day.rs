@@ -268,7 +268,11 @@ fn write_new_day(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         || open_to_others(tempfile::Builder::new().prefix(".").suffix(".tmp"), 0o777).tempdir_in(entries);
     let (place, _unfinished) = Unfinished::make(make, tempfile::TempDir::path)
         .map_err(StoreError::io("make a directory in", entries))?;
-    write_bytes(&place.path().join(name), bytes)?;
+    write_bytes(&place.path().join(name), bytes).map_err(|error| match error {
+        // The temporary name would tell nobody anything.
+        StoreError::Io { doing, source, .. } => StoreError::Io { doing, path: path.to_path_buf(), source },
+        other => other,
+    })?;
     in_one_step(|| fs::rename(place.path(), directory)).map_err(StoreError::io("write", path))?;
     // It has another name now.
     let _ = place.keep();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, write_json};
 use crate::source::{Snapshot, Source as _};
+use crate::there;
 use crate::time::Window;
 
 const FILE: &str = "inputs.json";
@@ -78,7 +79,7 @@ impl Store {
     /// Where the list cannot be read.
     pub fn remembered(&self) -> Result<Vec<RememberedSnapshot>, StoreError> {
         let path = self.directory.join(FILE);
-        if !path.is_file() {
+        if !there::is_file(&path).map_err(StoreError::io("look at", &path))? {
             return Ok(Vec::new());
         }
         let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;

@@ -79,7 +79,7 @@ impl Store {
     /// Where the list cannot be read.
     pub fn kept_logs(&self) -> Result<Vec<KeptLog>, StoreError> {
         let directory = self.logs_directory();
-        if !directory.is_dir() {
+        if !super::is_directory(&directory)? {
             return Ok(Vec::new());
         }
         let mut kept: Vec<KeptLog> = Vec::new();

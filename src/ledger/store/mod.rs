@@ -42,6 +42,7 @@ pub use runs::StoredRuns;
 pub(super) use runs::twins;
 pub use verify::{Finding, Verified};
 
+use crate::there;
 use crate::time::Window;
 use crate::whole_file;
 
@@ -77,8 +78,13 @@ pub struct WriteLock {
 
 impl Store {
     /// True if `directory` is a ledger.
-    pub fn is_one(directory: &Path) -> bool {
-        directory.join(MARK).is_file()
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not say.
+    pub fn is_one(directory: &Path) -> Result<bool, StoreError> {
+        let mark = directory.join(MARK);
+        there::is_file(&mark).map_err(StoreError::io("look at", &mark))
     }
 
     /// Opens a ledger.
@@ -88,7 +94,7 @@ impl Store {
     /// Where it is none, or of a layout that this program does not know.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let mark = directory.join(MARK);
-        if !mark.is_file() {
+        if !Self::is_one(directory)? {
             return Err(StoreError::NoLedger { path: directory.to_path_buf() });
         }
         let text = fs::read_to_string(&mark).map_err(StoreError::io("read", &mark))?;
@@ -109,7 +115,7 @@ impl Store {
     ///
     /// As [`Self::open`]; where a directory holds something else; where an old one has another zone.
     pub fn open_or_create(directory: &Path, time_zone: Option<Tz>) -> Result<Self, StoreError> {
-        if Self::is_one(directory) {
+        if Self::is_one(directory)? {
             let store = Self::open(directory)?;
             return match time_zone {
                 Some(asked) if asked != store.time_zone => {
@@ -121,13 +127,15 @@ impl Store {
         fs::create_dir_all(directory).map_err(StoreError::io("make", directory))?;
         let entries = fs::read_dir(directory).map_err(StoreError::io("list", directory))?;
         // What an interrupted beginning left is no reason to stop.
-        let strange = entries.flatten().map(|entry| entry.file_name()).find(|name| {
+        let mut has_others = false;
+        for entry in entries {
+            let name = entry.map_err(StoreError::io("list", directory))?.file_name();
             let name = name.to_string_lossy();
-            name != LOCK && name != INPUTS_LOCK && !is_leftover(&name)
-        });
-        if strange.is_some() {
+            has_others |= name != LOCK && name != INPUTS_LOCK && !is_leftover(&name);
+        }
+        if has_others {
             // Another process may just have begun it.
-            if Self::is_one(directory) {
+            if Self::is_one(directory)? {
                 return Self::open_or_create(directory, time_zone);
             }
             return Err(StoreError::OtherFiles { path: directory.to_path_buf() });
@@ -148,7 +156,7 @@ impl Store {
     ///
     /// As [`Self::open`], and where it has another zone.
     pub fn open_or_imagine(directory: &Path, time_zone: Option<Tz>) -> Result<Self, StoreError> {
-        if Self::is_one(directory) {
+        if Self::is_one(directory)? {
             return Self::open_or_create(directory, time_zone);
         }
         Ok(Self { directory: directory.to_path_buf(), time_zone: time_zone.unwrap_or(Tz::UTC) })
@@ -227,7 +235,10 @@ impl Store {
             self.dates()?.into_iter().filter_map(|date| Some(self.day_path(date).parent()?.to_path_buf())),
         );
         let mut found = Vec::new();
-        for place in places.into_iter().filter(|place| place.is_dir()) {
+        for place in places {
+            if !is_directory(&place)? {
+                continue;
+            }
             for entry in fs::read_dir(&place).map_err(StoreError::io("list", &place))? {
                 let entry = entry.map_err(StoreError::io("list", &place))?;
                 if is_leftover(&entry.file_name().to_string_lossy()) {
@@ -255,7 +266,7 @@ impl Store {
     /// Where it cannot be listed.
     pub fn dates(&self) -> Result<Vec<NaiveDate>, StoreError> {
         let entries = self.directory.join(ENTRIES);
-        if !entries.is_dir() {
+        if !is_directory(&entries)? {
             return Ok(Vec::new());
         }
         let mut dates = Vec::new();
@@ -314,6 +325,11 @@ impl Store {
     }
 }
 
+/// True if there is such a directory.
+fn is_directory(path: &Path) -> Result<bool, StoreError> {
+    there::is_directory(path).map_err(StoreError::io("look at", path))
+}
+
 fn is_leftover(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".tmp")
 }
@@ -330,15 +346,8 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// A rename is safe once the directory is.
-#[cfg(unix)]
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(StoreError::io("write", parent))
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> Result<(), StoreError> {
-    Ok(())
+    whole_file::sync_directory_of(path).map_err(StoreError::io("write", path))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use super::logs::ReadLogs;
 use super::{Store, StoreError, write_if_new};
 use crate::jobs::{JobLog, Run, SchedulerNode, Skipped};
 use crate::parquet_columns::{self, Column, Columns, Values};
+use crate::there;
 use crate::time::Window;
 
 const FILE: &str = "runs.parquet";
@@ -115,7 +116,7 @@ impl Store {
     /// Where the file is damaged.
     pub fn runs(&self) -> Result<StoredRuns, StoreError> {
         let path = self.runs_path();
-        if !path.is_file() {
+        if !there::is_file(&path).map_err(StoreError::io("look at", &path))? {
             return Ok(StoredRuns::default());
         }
         let damaged = |reason: String| StoreError::Damaged { path: path.clone(), reason };

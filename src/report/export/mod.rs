@@ -108,14 +108,35 @@ fn name_of(window: Window) -> Ulid {
     Ulid::from_parts(u64::try_from(window.end_ms).unwrap_or_default(), random)
 }
 
+/// True for the end of the name of a block that is made or half-made.
+fn is_unfinished(end: &str) -> bool {
+    end.is_empty() || end == ".tmp-for-creation"
+}
+
 /// Blocks of a UTC day each.
 fn blocks(all: &[ExportSeries], period: &LedgerPeriod, out: &Path) -> Result<Vec<PathBuf>, ExportError> {
     let failed = |doing| move |source| WriteError { doing, path: out.to_path_buf(), source };
     std::fs::create_dir_all(out).map_err(failed("create"))?;
-    if std::fs::read_dir(out).map_err(failed("list"))?.next().is_some() {
-        return Err(ExportError::NotEmpty { path: out.to_path_buf() });
-    }
     let Some(window) = crate::time::span(&period.books.buckets) else { return Ok(Vec::new()) };
+    let days = crate::time::buckets(window, DAY_MS, chrono_tz::Tz::UTC);
+    let own: Vec<String> =
+        days.iter().map(|day| name_of(crate::time::whole_days(*day)).to_string()).collect();
+    let mut leftovers = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(failed("list"))? {
+        let path = entry.map_err(failed("list"))?.path();
+        // What an export of the same time left that was killed: all is made again.
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some(name)
+                if own.iter().any(|own| name.strip_prefix(own.as_str()).is_some_and(is_unfinished)) =>
+            {
+                leftovers.push(path);
+            }
+            _ => return Err(ExportError::NotEmpty { path: out.to_path_buf() }),
+        }
+    }
+    for path in leftovers {
+        std::fs::remove_dir_all(&path).map_err(failed("remove"))?;
+    }
     let options = |window: Window| BlockOptions {
         ulid: Some(name_of(crate::time::whole_days(window))),
         meta_sections: std::collections::BTreeMap::from([(

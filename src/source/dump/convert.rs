@@ -17,7 +17,8 @@ use super::recognise::{is_stream, recognise};
 use super::{Event, LeftOut, Observer, Request, Summary};
 use super::{api_json, jtop, parquet, remote_read, table, text, vm_export};
 use crate::metered::copy_unpacked;
-use crate::source::staging::{Assembly, StagingError};
+use crate::source::staging::{Assembly, StagingError, hold};
+use crate::there::Held;
 use crate::time::{Window, format_instant};
 use crate::tsdb::Database;
 use crate::unfinished::Unfinished;
@@ -68,17 +69,18 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
 
 /// A directory for what is read, gone when it is dropped. What a conversion left
 /// that was killed is removed first: one at a time may write into a directory.
-struct Staging(PathBuf, #[expect(dead_code, reason = "it is held")] Unfinished);
+struct Staging(PathBuf, #[expect(dead_code, reason = "they are held")] (Unfinished, Held));
 
 impl Staging {
     fn create(out: &Path) -> Result<Self, StagingError> {
+        let held = hold(out)?;
         let path = out.join(STAGING);
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(StagingError::io("remove", &path))?;
         }
         let unfinished = Unfinished::at(&path);
         std::fs::create_dir_all(&path).map_err(StagingError::io("create", &path))?;
-        Ok(Self(path, unfinished))
+        Ok(Self(path, (unfinished, held)))
     }
 }
 

@@ -178,6 +178,7 @@ impl DumpError {
             ),
             Self::Cut { .. } => Some("save or copy it again; what is there of it was not used"),
             Self::ErrorAnswer { .. } => Some("ask the server again"),
+            Self::Staging(error) => error.hint(),
             Self::NoSamples { .. } => Some(
                 "samples come with `query`, `query_range` or `remote_read`; docs/inputs.md shows how to save them",
             ),
@@ -189,11 +190,7 @@ impl DumpError {
                  comes with `--label __name__=METRIC`",
             ),
             Self::ManyDays { .. } => Some("are the timestamps in another unit than the format has?"),
-            Self::Open { .. }
-            | Self::EmptyFolder { .. }
-            | Self::Read { .. }
-            | Self::Staging(_)
-            | Self::Tsdb(_) => None,
+            Self::Open { .. } | Self::EmptyFolder { .. } | Self::Read { .. } | Self::Tsdb(_) => None,
         }
     }
 }

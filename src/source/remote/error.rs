@@ -153,6 +153,7 @@ impl RemoteError {
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Staging(error) => return error.hint().map(str::to_owned),
             Self::Address { .. } => {
                 "give what stands before `/api/v1`, such as `http://localhost:9090`; name a user with `--user`"
             }

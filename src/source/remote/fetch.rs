@@ -10,7 +10,7 @@ use super::plan::{BlockPlan, Identity, PIECES, PiecePlan, SHORTEST_MS, Sizes};
 use super::protocol::{Protocol, choose};
 use super::selection::Selection;
 use super::{Event, Observer, Request, Summary, block, pushdown};
-use crate::source::staging::{Piece, PieceWriter, Tally};
+use crate::source::staging::{Piece, PieceWriter, Tally, hold};
 use crate::time::{Window, split};
 
 /// Copies what `request` names into blocks under its output directory.
@@ -34,6 +34,7 @@ pub fn fetch(request: &Request, observer: Observer<'_>) -> Result<Summary, Remot
     };
     observer(Event::Chosen { protocol });
     let identity = Identity::new(request, client.url(), protocol);
+    let _held = hold(&request.out)?;
     let staging = request.out.join(PIECES);
     std::fs::create_dir_all(&staging).map_err(RemoteError::io("create", &staging))?;
     remove(&staging, is_torn)?;

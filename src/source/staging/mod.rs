@@ -10,6 +10,7 @@ pub(super) use assemble::Assembly;
 pub use piece::Tally;
 pub(super) use piece::{Mark, Piece, PieceWriter};
 
+use crate::there::{self, Held};
 use crate::time::Window;
 use crate::tsdb::{Labels, Samples, TsdbError};
 
@@ -50,9 +51,29 @@ pub enum StagingError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// Another process has the directory.
+    #[error("another `wattledger` writes blocks into `{}`", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Makes the directory for blocks, and takes it for this process alone.
+pub(super) fn hold(out: &Path) -> Result<Held, StagingError> {
+    std::fs::create_dir_all(out).map_err(StagingError::io("create", out))?;
+    there::try_hold(out).ok_or_else(|| StagingError::Busy { path: out.to_owned() })
 }
 
 impl StagingError {
+    /// What to try.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Busy { .. } => Some("wait for it, or choose another directory"),
+            Self::Tsdb(_) | Self::Io { .. } => None,
+        }
+    }
+
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
