@@ -68,7 +68,7 @@ pub(super) fn node_size(
         }
         // Parts of CPUs, as multi-node totals leave, do not add up to the last bit.
         (None, Some(logical), Some(cores)) if most > cores * (1.0 + 1e-9) => {
-            (Some(f64::from(logical).max(most)), format!("logical CPUs ({most} were allocated at once)"))
+            (Some(f64::from(logical)), format!("logical CPUs ({most} were allocated at once)"))
         }
         (None, _, Some(cores)) => (Some(cores), "cores".to_owned()),
         _ if most > 0.0 => (Some(most), BY_ALLOCATION.to_owned()),
@@ -96,5 +96,7 @@ mod tests {
         let [one, two, three] = thirds;
         assert_eq!(size(&[one, two, three, claim(20, 30, 64.0)]), Some(64.0));
         assert_eq!(size(&[claim(0, 10, 65.0)]), Some(128.0));
+        // More than there are: shares are divided by their sum (S5), and a run alone still has all of it.
+        assert_eq!(size(&[claim(0, 10, 128.0), claim(0, 10, 128.0)]), Some(128.0));
     }
 }
