@@ -114,14 +114,14 @@ fn texts_without_an_end() {
         ("labels", &json[..json.len() - 12], r#""a":"b","#),
         ("error", r#"{"status":"error","error":""#, "x"),
     ] {
-        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 200)).unwrap();
+        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 80)).unwrap();
         let ended = limited(&bench, &format!("convert {name} --out blocks"));
         assert!(ended.code == 1 && ended.stderr.contains("more than 64 MiB"), "{name}: {}", ended.stderr);
     }
     for (name, start, unit) in
         [("key", r#"{"jobs":[{""#, "x"), ("nested", r#"{"a":"#, "["), ("value", r#"{"jobs":[{"a":""#, "x")]
     {
-        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 200)).unwrap();
+        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 80)).unwrap();
         let ended = limited(&bench, &format!("jobs {name}"));
         assert_eq!(ended.code, 1, "{name}: {}{}", ended.stdout, ended.stderr);
     }

@@ -44,7 +44,7 @@ fn run(directory: &Path, args: &[&str]) -> Output {
 }
 
 fn help(command: &str) -> String {
-    let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+    let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
     let output = run(&root(), &words);
     assert!(output.status.success(), "`{command} --help` failed");
     String::from_utf8(output.stdout).unwrap()
@@ -195,6 +195,50 @@ fn commands_and_flags_that_the_pages_show_exist() {
         }
     }
     assert!(shown > 10, "{shown}");
+}
+
+/// What is printed of an example must be what can be typed: no line is so long that it is wrapped.
+#[test]
+fn examples_of_the_help_are_not_wrapped() {
+    let mut waiting = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = waiting.pop() {
+        let text = help(&command);
+        let below = text
+            .split("Commands:\n")
+            .nth(1)
+            .into_iter()
+            .flat_map(|list| list.split("\n\n").next().unwrap().lines());
+        for name in below
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+            .filter_map(|line| line.split_whitespace().next())
+        {
+            if name != "help" {
+                waiting.push(format!("{command} {name}").trim().to_owned());
+            }
+        }
+        let examples = text.split("Example").nth(1).unwrap_or_default();
+        for line in examples.lines() {
+            assert!(line.chars().count() <= 96, "`{command} --help`: {line}");
+        }
+        seen += usize::from(!examples.is_empty());
+    }
+    assert!(seen > 15, "{seen} commands with examples");
+}
+
+/// A manual page shows examples as they are typed.
+#[test]
+fn manual_pages_have_the_examples_of_the_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["man", "--out", "pages"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = std::fs::read_to_string(directory.path().join("pages/wattledger-intensity-show.1")).unwrap();
+    let examples = page.split(".SH EXAMPLES\n.nf\n").nth(1).unwrap();
+    assert!(
+        examples.contains("\n  wattledger intensity show \\-\\-zone DE \\-\\-from 2026\\-10\\-01"),
+        "{examples}"
+    );
+    assert!(examples.contains(" \\e\n"), "{examples}");
 }
 
 #[test]

@@ -26,13 +26,16 @@ use crate::units::Joules;
       --jobs sacct.txt --zone DE
 
   Two years of snapshots, and what would be done first:
-  wattledger backfill --ledger ledger --snapshot snapshots/2025* --snapshot snapshots/2026* --jobs sacct.txt --dry-run
+  wattledger backfill --ledger ledger --snapshot snapshots/2025* \\
+      --snapshot snapshots/2026* --jobs sacct.txt --dry-run
 
   Each night, from cron (wattledger.toml has the zone; nothing is printed unless something is wrong):
-  wattledger backfill --ledger /srv/ledger --snapshot /srv/snapshots/latest --jobs /srv/sacct/latest.txt --quiet
+  wattledger backfill --ledger /srv/ledger --snapshot /srv/snapshots/latest \\
+      --jobs /srv/sacct/latest.txt --quiet
 
   A year in eight parts, as a Slurm job array; then once without --shard, and `wattledger verify`:
-  sbatch --array=1-8 --wrap 'wattledger backfill --ledger /srv/ledger --snapshot /srv/2025 --jobs sacct.txt \\
+  sbatch --array=1-8 --wrap 'wattledger backfill --ledger /srv/ledger \\
+      --snapshot /srv/2025 --jobs sacct.txt \\
       --shard $SLURM_ARRAY_TASK_ID/8'
 
   Factors that came later:

@@ -22,7 +22,8 @@ use crate::units::Joules;
 /// green_algorithms. A run of which a method knows less than 90 % has no figure there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  wattledger compare --snapshot snapshots/20261123T135522Z-3c5e611d6275204e --jobs sacct.txt --out compare")]
+  wattledger compare --snapshot snapshots/20261123T135522Z-3c5e611d6275204e \\
+      --jobs sacct.txt --out compare")]
 pub(super) struct Args {
     /// Prometheus snapshot, data directory, folder of TSDB blocks, or one block.
     #[arg(long, value_name = "DIR")]

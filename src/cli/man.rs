@@ -39,8 +39,38 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
+/// The page of a command: as clap_mangen has it, but examples stand as they are to be typed.
+fn page(mut command: clap::Command) -> std::io::Result<Vec<u8>> {
+    let examples = command.get_after_help().map(ToString::to_string);
+    command = command.after_help("");
+    let has_options = command.get_arguments().any(|argument| !argument.is_hide_set());
+    let has_commands = command.get_subcommands().next().is_some();
+    let man = clap_mangen::Man::new(command);
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page)?;
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if has_options {
+        man.render_options_section(&mut page)?;
+    }
+    if has_commands {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(examples) = examples {
+        page.extend_from_slice(b".SH EXAMPLES\n.nf\n");
+        for line in examples.lines() {
+            page.extend_from_slice(verbatim(line).as_bytes());
+        }
+        page.extend_from_slice(b".fi\n");
+    }
+    man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// A line in which roff sees no request and no escape, and makes no typographic hyphen of a minus.
+fn verbatim(line: &str) -> String {
+    let escaped = line.replace('\\', "\\e").replace('-', "\\-");
+    let guard = if escaped.starts_with(['.', '\'']) { "\\&" } else { "" };
+    format!("{guard}{escaped}\n")
 }

@@ -35,13 +35,15 @@ use crate::report::{CellText, Entries, EntryLines, Formats, GroupBy, Report, Spl
       --intensity DE_2026_hourly.csv --out report
 
   Last week, from a running server:
-  wattledger report --prometheus http://localhost:9090 --last 7d --jobs sacct.txt --zone DE --out report
+  wattledger report --prometheus http://localhost:9090 --last 7d --jobs sacct.txt \\
+      --zone DE --out report
 
   Without any series, from the job log alone (wattledger.toml says which processors and GPUs the nodes have):
   wattledger report --jobs sacct.txt --zone DE --out report
 
   A month of a ledger that `wattledger backfill` made, beside the month before, and what it cost:
-  wattledger report --ledger ledger --month 2026-10 --compare previous --price 0.25EUR --split-by account
+  wattledger report --ledger ledger --month 2026-10 --compare previous --price 0.25EUR \\
+      --split-by account
 
   What would be done, and with which method for each device:
   wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --explain")]

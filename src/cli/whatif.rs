@@ -30,10 +30,12 @@ use crate::sum::sum;
   wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --zones FR,SE,US-CAL-CISO
 
   Up to a day later, by real hours:
-  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --intensity DE_2026_hourly.csv --shift 24h
+  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE \\
+      --intensity DE_2026_hourly.csv --shift 24h
 
   Both, with hours of each place:
-  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --intensity hours/ --zones FR,SE --shift 24h")]
+  wattledger whatif --snapshot SNAPSHOT --jobs sacct.txt --zone DE --intensity hours/ \\
+      --zones FR,SE --shift 24h")]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,

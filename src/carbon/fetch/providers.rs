@@ -418,7 +418,10 @@ mod tests {
     #[test]
     fn keys_are_secrets_in_every_form() {
         let keys = Keys(vec!["a b&c".to_owned()]);
-        assert_eq!(keys.secrets(), ["a b&c", "a+b%26c"]);
+        assert_eq!(keys.secrets(), ["a+b%26c", "a b&c"]);
+        // Name and password, as `printf a:b | base64` has them.
+        let keys = Keys(vec!["a".to_owned(), "b".to_owned()]);
+        assert!(keys.secrets().contains(&"YTpi".to_owned()), "{:?}", keys.secrets());
     }
 
     #[test]

@@ -23,7 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
   wattledger intensity fetch --zone DE --last 7d --store intensity
   wattledger intensity fetch --zone GB --from 2026-10-01 --to 2026-11-01 --store intensity
   ELECTRICITY_MAPS_TOKEN=… wattledger intensity fetch --zone JP-TK --last 1d --store intensity
-  wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --intensity intensity --basis \"life-cycle production\"
+  wattledger report --snapshot SNAPSHOT --jobs sacct.txt --zone DE --intensity intensity \\
+      --basis \"life-cycle production\"
 
 Keys: ELECTRICITY_MAPS_TOKEN, ENTSOE_TOKEN, EIA_API_KEY, WATTTIME_USER and WATTTIME_PASSWORD.
 Proxies are taken from HTTPS_PROXY and NO_PROXY.

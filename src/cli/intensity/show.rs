@@ -20,8 +20,10 @@ use crate::time::{HOUR_MS, format_instant};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   wattledger intensity show --zone DE --from 2026-10-01 --to 2026-11-01
-  wattledger intensity show --zone DE --store intensity --from 2026-10-01 --to 2026-11-01 --chart DE.png
-  wattledger intensity show --zone GB --intensity neso_2026.csv --from 2026-10-01 --to 2026-11-01 --csv > hours.csv
+  wattledger intensity show --zone DE --store intensity --from 2026-10-01 --to 2026-11-01 \\
+      --chart DE.png
+  wattledger intensity show --zone GB --intensity neso_2026.csv --from 2026-10-01 \\
+      --to 2026-11-01 --csv > hours.csv
 
 Exit status: 0 done, 1 not one factor is known, 2 wrong usage.")]
 pub(super) struct Args {

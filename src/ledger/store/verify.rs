@@ -70,8 +70,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the directory itself cannot be read; what is wrong with files is found, not an error.
+    /// Where the directory itself cannot be read, and where files do not fit each other while another process changes them;
+    /// else what is wrong with files is found, not an error.
     pub fn verify(&self) -> Result<Verified, StoreError> {
+        let verified = self.verify_now()?;
+        // Nobody is kept from writing; but what another process is changing is not wrong for it.
+        match self.lock_days() {
+            Err(locked @ StoreError::Locked { .. }) if !verified.is_sound() => Err(locked),
+            _ => Ok(verified),
+        }
+    }
+
+    fn verify_now(&self) -> Result<Verified, StoreError> {
         const AGAIN: &str = "run `wattledger backfill` with the snapshot of that day again";
         let mut verified = Verified::default();
         let known = self.check_runs(&mut verified)?;
