@@ -3,13 +3,13 @@
 # value of a megabyte, a million runs on one node, a run of ten years, a window of a millisecond, no runs, no nodes.
 # Usage: benches/load.sh [CASE ...]    (index devices label runs decade instant none; default: all)
 # Needs `cargo build --release --bins --examples` first, Python 3 and GNU time; `index` needs 3 GB. DIRECTORY: where to work; default: a
-# temporary one that is removed.
+# temporary one that is removed. WATTLEDGER and MANY_CHUNKS name other programs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=benches/timed.sh
 source benches/timed.sh
 wattledger=$(realpath "${WATTLEDGER:-target/release/wattledger}")
-many_chunks=$(realpath target/release/examples/many_chunks)
+many_chunks=${MANY_CHUNKS:-$PWD/target/release/examples/many_chunks}
 if [[ -n ${DIRECTORY:-} ]]; then
     mkdir -p "$DIRECTORY"
     cd "$DIRECTORY"
@@ -45,7 +45,7 @@ label() {
 for step in range(61):
     print("DCGM_FI_DEV_POWER_USAGE{Hostname=\"big\",gpu=\"0\",modelName=\"" + "x" * 1000000 + f"\"}} 100 {1700000000 + 60 * step}")
 print("# EOF")' >label.om
-    timed "convert a label value of 1 MB" "$wattledger" convert label.om --out label
+    timed "convert a label value of 1 MB" "$wattledger" convert label.om --format openmetrics --out label
     timed "report on it" "$wattledger" report --zone DE --snapshot label --out report
     energy
 }
@@ -77,8 +77,9 @@ PYTHON
 
 decade() {
     one_node
-    printf 'run_id,user,start,end,nodes\nlong,u,2016-01-01T00:00:00Z,2026-01-01T00:00:00Z,%s\n' \
-        "$(sed -n 's/.*|\(sim[^|]*\|node[^|]*\|gpu[^|]*\)|.*/\1/p' one/sacct.txt | head -n 1)" >decade.csv
+    local node
+    node=$(awk -F '|' 'NR == 1 { for (at = 1; at <= NF; at++) if ($at == "NodeList") column = at } NR == 2 { print $column }' one/sacct.txt)
+    printf 'run_id,user,start,end,nodes\nlong,u,2016-01-01T00:00:00Z,2026-01-01T00:00:00Z,%s\n' "$node" >decade.csv
     timed "a run of ten years" "${report[@]}" --snapshot one/snapshot --jobs decade.csv --config one/wattledger.toml --out report
     energy
     timed "ten years from the job log alone" "${report[@]}" --jobs decade.csv --out report

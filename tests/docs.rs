@@ -218,8 +218,9 @@ fn examples_of_the_help_are_not_wrapped() {
             }
         }
         let examples = text.split("Example").nth(1).unwrap_or_default();
-        for line in examples.lines() {
-            assert!(line.chars().count() <= 96, "`{command} --help`: {line}");
+        // Prose between them may be wrapped.
+        for line in examples.lines().filter(|line| line.starts_with("  ")) {
+            assert!(line.chars().count() <= 100, "`{command} --help`: {line}");
         }
         seen += usize::from(!examples.is_empty());
     }

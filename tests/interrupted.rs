@@ -38,6 +38,8 @@ fn signal(child: &Child, name: &str) {
 
 /// Sends the signal; exit status and stderr.
 fn interrupt(mut child: Child, name: &str) -> (i32, String) {
+    // Else waiting would close it, and the program end for that.
+    let _open = child.stdin.take();
     let began = Instant::now();
     signal(&child, name);
     let status = child.wait().unwrap();

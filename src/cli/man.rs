@@ -45,6 +45,7 @@ fn page(mut command: clap::Command) -> std::io::Result<Vec<u8>> {
     command = command.after_help("");
     let has_options = command.get_arguments().any(|argument| !argument.is_hide_set());
     let has_commands = command.get_subcommands().next().is_some();
+    let has_version = command.get_version().is_some();
     let man = clap_mangen::Man::new(command);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -64,7 +65,9 @@ fn page(mut command: clap::Command) -> std::io::Result<Vec<u8>> {
         }
         page.extend_from_slice(b".fi\n");
     }
-    man.render_version_section(&mut page)?;
+    if has_version {
+        man.render_version_section(&mut page)?;
+    }
     Ok(page)
 }
 
