@@ -121,7 +121,8 @@ fn no_half_of_a_key_is_shown() {
         let said = seen.header("authorization").unwrap_or_default().to_owned();
         answer(stream, "403 Forbidden", "text/plain", said.as_bytes());
     });
-    let error = fetch_day(&server, "CAISO_NORTH", Some(Provider::WattTime), &bench.path("")).unwrap_err().to_string();
+    let error =
+        fetch_day(&server, "CAISO_NORTH", Some(Provider::WattTime), &bench.path("")).unwrap_err().to_string();
     assert_eq!(server.seen()[0].header("authorization"), Some(&*format!("Basic {PAIR}")));
     assert!(error.contains("Basic [key]") && !error.contains(&PAIR[..6]), "{error}");
 }

@@ -252,6 +252,9 @@ impl Failure {
                  or one block: a directory that holds `meta.json`, `index` and `chunks/`"
                     .to_owned(),
             ),
+            Self::Simulate(SimulateError::Busy { .. }) => {
+                Some("wait for it, or choose another directory with `--out`".to_owned())
+            }
             Self::Simulate(SimulateError::Exists { .. }) => {
                 Some("remove it, or choose another directory with `--out`".to_owned())
             }

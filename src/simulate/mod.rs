@@ -79,6 +79,12 @@ pub fn simulate(
     progress: &dyn Fn(Progress),
 ) -> Result<Summary, SimulateError> {
     scenario.check()?;
+    std::fs::create_dir_all(out).map_err(|source| SimulateError::Io {
+        doing: "create",
+        path: out.to_owned(),
+        source,
+    })?;
+    let Some(_held) = there::try_hold(out) else { return Err(SimulateError::Busy { path: out.to_owned() }) };
     let snapshot = out.join("snapshot");
     if snapshot.exists() {
         return Err(SimulateError::Exists { path: snapshot });

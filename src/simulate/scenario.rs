@@ -130,6 +130,12 @@ pub enum SimulateError {
         /// What.
         reason: &'static str,
     },
+    /// Another process has the directory.
+    #[error("another `wattledger` writes into `{}`", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
     /// There is something already where the snapshot should go.
     #[error("`{}` exists and is not replaced", path.display())]
     Exists {

