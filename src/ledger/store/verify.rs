@@ -74,10 +74,15 @@ impl Store {
     /// else what is wrong with files is found, not an error.
     pub fn verify(&self) -> Result<Verified, StoreError> {
         let verified = self.verify_now()?;
-        // Nobody is kept from writing; but what another process is changing is not wrong for it.
+        if verified.is_sound() {
+            return Ok(verified);
+        }
+        // Another process may have changed it meanwhile: once more, while nobody does.
         match self.lock_days() {
-            Err(locked @ StoreError::Locked { .. }) if !verified.is_sound() => Err(locked),
-            _ => Ok(verified),
+            Ok(_lock) => self.verify_now(),
+            Err(locked @ StoreError::Locked { .. }) => Err(locked),
+            // Who may only read it has no lock for it.
+            Err(_) => Ok(verified),
         }
     }
 
