@@ -29,12 +29,12 @@ WATTLEDGER = pathlib.Path(os.environ.get("WATTLEDGER", REPOSITORY / "target/rele
 NOT_RUN = {
     "cargo run --release -- demo": "step `demo` of .ci/run",
     "cargo test": "step `tests` of .ci/run",
-    "cargo run --release --example damage": "a dense sample of it is a test (tests/corruption.rs)",
+    "cargo run --release --example damage -- tests/fixtures/prometheus_3/01M84DFD0PFBVDQ5T86TNZNBVC tests/fixtures/shared_nodes/snapshot/01M8DF7BZJ6XY4X2WAW76AM9A5 tests/fixtures/slurm_prometheus/snapshot/01M85AQ2ST22878VYXT338BRC3": "a dense sample of it is a test (tests/corruption.rs)",
     "SECONDS_EACH=60 fuzz/run.sh": "needs a nightly compiler and twenty minutes; the same readers are called in `cargo test`",
-    "python3 -B tests/faults/inject.py": "step `faults` of .ci/run",
-    "python3 tests/reference/compare.py": "step `the second implementation` of .ci/run",
+    "python3 -B tests/faults/inject.py --wattledger target/release/wattledger": "step `faults` of .ci/run",
+    "python3 tests/reference/compare.py --seeds 60": "step `the second implementation` of .ci/run",
     "python3 tests/reference/formats.py": "step `the second implementation` of .ci/run",
-    "cargo build --release --bins --examples": "needs 3 GB and minutes: what is far beyond a cluster is measured by hand",
+    "cargo build --release --bins --examples && benches/load.sh": "needs 3 GB and minutes: what is far beyond a cluster is measured by hand",
     "benches/intensity_tiers.sh all": "needs the hours of a year of 157 zones, which are not part of the project",
 }
 # Other exit statuses than 0. 1: no table knows the processor of this machine.
