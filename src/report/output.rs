@@ -48,13 +48,13 @@ impl<'f> Outputs<'f> {
     }
 
     /// Writes each file under a temporary name, and gives them their own once all are written: no reader and no interruption
-    /// ever sees half of one. [`LAST`] is taken away before and named after all others, so that files of two reports
+    /// ever sees half of one. `summary.json` is taken away before and named after all others, so that files of two reports
     /// never pass for one, whatever stops the program.
     ///
     /// # Errors
     ///
     /// At the first file that cannot be written: what was there is then as it was. Where one cannot be named, those before it have
-    /// their names, and [`LAST`] is not there.
+    /// their names, and `summary.json` is not there.
     pub fn write(self) -> Result<Vec<PathBuf>, WriteError> {
         let error = |doing, path: &Path| {
             let path = path.to_owned();
