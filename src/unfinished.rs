@@ -52,7 +52,7 @@ pub(crate) fn in_one_step<T>(step: impl FnOnce() -> T) -> T {
 
 /// Removes all that is unfinished, and lets no other thread finish or begin anything for as long as what is returned lives. A step that
 /// takes longer than `patience` is not waited for.
-pub(crate) fn remove_all(patience: Duration) -> Option<impl Drop> {
+pub(crate) fn remove_all(patience: Duration) -> Option<MutexGuard<'static, BTreeSet<PathBuf>>> {
     let began = Instant::now();
     let known = loop {
         match UNFINISHED.try_lock() {
@@ -68,14 +68,7 @@ pub(crate) fn remove_all(patience: Duration) -> Option<impl Drop> {
         // The program ends: there is nobody to tell, and readers skip these names.
         let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
     }
-    Some(Held(known))
-}
-
-/// Keeps everything as it is.
-struct Held(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, BTreeSet<PathBuf>>);
-
-impl Drop for Held {
-    fn drop(&mut self) {}
+    Some(known)
 }
 
 fn lock() -> MutexGuard<'static, BTreeSet<PathBuf>> {

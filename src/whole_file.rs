@@ -103,3 +103,9 @@ pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
 pub(crate) fn sync_directory_of(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// True for a file or directory that an interrupted writer left.
+pub(crate) fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(".tmp")
+}

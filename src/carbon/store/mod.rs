@@ -99,7 +99,7 @@ impl Store {
         fs::create_dir_all(directory).map_err(failed)?;
         for entry in fs::read_dir(directory).map_err(failed)? {
             // What an interrupted beginning left is no reason to stop.
-            if !is_leftover(&entry.map_err(failed)?.path()) {
+            if !whole_file::is_leftover(&entry.map_err(failed)?.path()) {
                 // Another process may just have begun it.
                 if Self::is_one(directory)? {
                     return Self::open(directory);
@@ -126,7 +126,7 @@ impl Store {
         for folder in folders.chain([self.directory.clone()]) {
             for entry in fs::read_dir(&folder).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
-                if is_leftover(&path) {
+                if whole_file::is_leftover(&path) {
                     fs::remove_file(&path).map_err(failed)?;
                 }
             }
@@ -275,12 +275,6 @@ fn write_whole(
     })?;
     // The name is safe once the directory is.
     whole_file::sync_directory_of(path).map_err(failed)
-}
-
-/// True for what an interrupted writer left.
-fn is_leftover(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Store {
         for entry in entries {
             let name = entry.map_err(StoreError::io("list", directory))?.file_name();
             let name = name.to_string_lossy();
-            has_others |= name != LOCK && name != INPUTS_LOCK && !is_leftover(&name);
+            has_others |= name != LOCK && name != INPUTS_LOCK && !whole_file::is_leftover(Path::new(&*name));
         }
         if has_others {
             // Another process may just have begun it.
@@ -241,7 +241,7 @@ impl Store {
             }
             for entry in fs::read_dir(&place).map_err(StoreError::io("list", &place))? {
                 let entry = entry.map_err(StoreError::io("list", &place))?;
-                if is_leftover(&entry.file_name().to_string_lossy()) {
+                if whole_file::is_leftover(&entry.path()) {
                     found.push(entry.path());
                 }
             }
@@ -328,10 +328,6 @@ impl Store {
 /// True if there is such a directory.
 fn is_directory(path: &Path) -> Result<bool, StoreError> {
     there::is_directory(path).map_err(StoreError::io("look at", path))
-}
-
-fn is_leftover(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 /// Writes a file whole, so that it outlives a power failure.
