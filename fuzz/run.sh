@@ -24,6 +24,7 @@ seed() {
     done
 }
 fixtures=../tests/fixtures
+mkdir -p corpus/pods
 # A collection of real inputs beside the project, which not every checkout has.
 real=../../shared/real
 if [[ -d $real ]]; then
@@ -40,6 +41,7 @@ find $fixtures -path '*/chunks/*' -size -256k | seed segment '\0\010'
 find $fixtures \( -path '*/wal/*' -o -path '*/wbl/*' \) -type f -size -256k | seed wal
 find $fixtures -path '*/chunks_head/*' -size -256k | seed head_chunks
 find $fixtures -name '*.parquet' -size -64k | seed dump '\010'
+printf 'kube_pod_info\tnamespace=lab\tpod=a\tuid=1\tnode=n1\t1700000000000:1\nkube_pod_start_time\tnamespace=lab\tpod=a\t1700000000000:1699999990\n' >"corpus/pods/seed-0"
 find $fixtures \( -name '*sacct*' -o -name runs.csv -o -name '*scontrol*' \) -type f -size -64k | seed job_log '\377'
 
 fuzz() {

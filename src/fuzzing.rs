@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::carbon::intensity;
 use crate::config::ConfigFile;
+use crate::jobs::pods::fuzz::pods;
 use crate::jobs::{self, LogFormat, Options, hostlist, tres};
 use crate::source::dump::fuzz::dump;
 use crate::source::fuzz::{remote_read_chunks, remote_read_samples};
@@ -19,7 +20,7 @@ use crate::tsdb::{Matcher, fuzz as tsdb};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("index", tsdb::index),
     ("chunk", tsdb::chunk),
     ("segment", tsdb::segment),
@@ -34,6 +35,7 @@ pub const TARGETS: [Target; 17] = [
     ("dump", dump),
     ("intensity", intensity),
     ("job_log", job_log),
+    ("pods", pods),
     ("host_list", host_list),
     ("resources", resources),
     ("config", config),

@@ -26,6 +26,36 @@ pub fn file_sha256(path: &Path) -> io::Result<String> {
     Ok(hexadecimal(&hasher.finalize()))
 }
 
+/// A reader that notes what passes through it.
+pub(crate) struct Hashing<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Hashing<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hasher: Sha256::new() }
+    }
+
+    /// SHA-256 of all bytes, in hexadecimal, those among them that nobody has read.
+    ///
+    /// # Errors
+    ///
+    /// Where the rest cannot be read.
+    pub(crate) fn finish(&mut self) -> io::Result<String> {
+        io::copy(self, &mut io::sink())?;
+        Ok(hexadecimal(&self.hasher.clone().finalize()))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
 /// SHA-256 of bytes, in hexadecimal.
 pub fn bytes_sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))

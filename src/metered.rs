@@ -11,7 +11,7 @@ pub(crate) const LONGEST_BYTES: u64 = 64 << 20;
 /// No `meta.json` is longer.
 const LONGEST_SMALL_FILE: u64 = 64 << 20;
 /// Texts do not pack better than this.
-const MOST_TIMES: u64 = 200;
+pub(crate) const MOST_TIMES: u64 = 200;
 
 /// See the module's description.
 pub(crate) struct Metered<R> {
@@ -88,6 +88,34 @@ pub(crate) fn small_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What a packed file unpacks to, a piece at a time; fails where that is so much more that it was packed to do harm.
+pub(crate) struct Unpacked<R> {
+    inner: R,
+    packed_bytes: u64,
+    most: u64,
+    left: u64,
+}
+
+impl<R: Read> Unpacked<R> {
+    /// `inner` unpacks `packed_bytes`.
+    pub(crate) fn new(inner: R, packed_bytes: u64) -> Self {
+        let most = packed_bytes.saturating_mul(MOST_TIMES).max(LONGEST_BYTES);
+        Self { inner, packed_bytes, most, left: most }
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            let (most, packed) = (self.most >> 20, self.packed_bytes);
+            let reason = format!("unpacked it is more than {most} MiB, of {packed} bytes");
+            io::Error::new(io::ErrorKind::InvalidData, reason)
+        })?;
+        Ok(read)
+    }
+}
+
 /// Everything that `unpacked` gives, of `packed_bytes`.
 ///
 /// # Errors
@@ -109,13 +137,7 @@ pub(crate) fn copy_unpacked(
     packed_bytes: u64,
     to: &mut impl io::Write,
 ) -> io::Result<()> {
-    let most = packed_bytes.saturating_mul(MOST_TIMES).max(LONGEST_BYTES);
-    let copied = io::copy(&mut unpacked.take(most.saturating_add(1)), to)?;
-    if copied > most {
-        let reason = format!("unpacked it is more than {} MiB, of {packed_bytes} bytes", most >> 20);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    }
-    Ok(())
+    io::copy(&mut Unpacked::new(unpacked, packed_bytes), to).map(|_| ())
 }
 
 #[cfg(test)]

@@ -230,3 +230,146 @@ fn modes(path: &Path, file: u32, directory: u32) {
         std::fs::read_dir(path).unwrap().for_each(|entry| modes(&entry.unwrap().path(), file, directory));
     }
 }
+
+const SACCT: &str = "JobID|JobIDRaw|User|Account|Partition|State|Submit|Start|End|NodeList|JobName\n";
+
+fn sacct(number: usize, nodes: &str, name: &str) -> String {
+    format!(
+        "{number}|{number}|u|a|p|COMPLETED|2026-01-01T00:00:00|2026-01-01T00:00:00|2026-01-01T01:00:00|{nodes}|{name}\n"
+    )
+}
+
+#[test]
+fn a_job_that_is_called_like_a_header() {
+    let bench = Bench::new();
+    // Anybody may call a job so: it stopped the whole log, or made columns of it and lost all jobs after it.
+    for (nth, name) in ["x|JobID|Start|End", "x|JobID|Start|End|NodeList"].into_iter().enumerate() {
+        let file = format!("sacct-{nth}.txt");
+        bench.write(
+            &file,
+            &format!("{SACCT}{}{}{}", sacct(1, "n1", "a"), sacct(2, "n1", name), sacct(3, "n2", "b")),
+        );
+        let ended = limited(&bench, &format!("jobs {file}"));
+        assert!(
+            ended.code == 0 && ended.stdout.contains("runs       3,"),
+            "{}{}",
+            ended.stdout,
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn lines_that_took_hours() {
+    let bench = Bench::new();
+    let blanks = " ".repeat(1 << 20);
+    let labels: String = (0..200_000).map(|nth| format!("l{nth}=\"v\",")).collect();
+    bench.write(
+        "text",
+        &format!("a{blanks}{{}} 1 1700000000000\nb{{{labels}}} 1 1700000000000\nc 2 1700000000000\n"),
+    );
+    let ended = limited(&bench, "convert text --format exposition --out blocks");
+    assert!(ended.stderr.contains("more than 4096 labels"), "{}{}", ended.stdout, ended.stderr);
+
+    let columns: String = (0..200_000).map(|nth| format!(",c{nth}")).collect();
+    bench.write("wide.csv", &format!("time,metric,value{columns}\n1700000000,m,1\n"));
+    let ended = limited(&bench, "convert wide.csv --format csv --out wide");
+    assert!(ended.code == 1 && ended.stderr.contains("more than 4096"), "{}", ended.stderr);
+
+    // Words without `=`, each of which was searched for one to the end of the line; hosts that were looked for one by one.
+    let words = "w ".repeat(1 << 20);
+    let hosts: String = (0..200_000).map(|nth| format!("h{nth}/0+")).collect();
+    bench.write(
+        "pbs",
+        &format!(
+            "01/01/2026 01:00:00;E;1.s;user=u {words}\n01/01/2026 01:00:00;E;2.s;user=u start=1767225600 end=1767229200 exec_host={}\n",
+            hosts.trim_end_matches('+')
+        ),
+    );
+    let ended = limited(&bench, "jobs pbs");
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+
+    let columns: String = (0..200_000).map(|nth| format!(",c{nth}")).collect();
+    bench.write("runs.csv", &format!("run_id,start,end,nodes{columns}\na,1767225600,1767229200,n1\n"));
+    let ended = limited(&bench, "jobs runs.csv");
+    assert!(ended.stdout.contains("199980 more columns"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn gpus_of_very_many_hosts() {
+    let bench = Bench::new();
+    let ids: Vec<String> = (0..1000).map(|nth| nth.to_string()).collect();
+    bench.write(
+        "runs.csv",
+        &format!("run_id,start,end,nodes,gpu_ids\na,1767225600,1767229200,n[1-250000],{}\n", ids.join(";")),
+    );
+    let ended = limited(&bench, "jobs runs.csv");
+    assert!(ended.stdout.contains("more than any cluster's"), "{}{}", ended.stdout, ended.stderr);
+
+    bench.write(
+        "scontrol.txt",
+        "JobId=1 JobName=a\n   UserId=u(1) JobState=COMPLETED\n   StartTime=2026-01-01T00:00:00 EndTime=2026-01-01T01:00:00\n   \
+         NodeList=n[1-250000]\n     Nodes=n[1-250000] CPU_IDs=0 Mem=0 GRES=gpu:1024(IDX:0-1023)\n",
+    );
+    let ended = limited(&bench, "jobs scontrol.txt");
+    assert!(ended.stdout.contains("more than any cluster's"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn attributes_beyond_the_last_that_is_kept() {
+    let bench = Bench::new();
+    let many: String = (0..10_001).map(|nth| format!("A{nth} = 1\n")).collect();
+    let job = "GlobalJobId = \"s#1.0\"\nClusterId = 1\nProcId = 0\nJobStartDate = 1767225600\nCompletionDate = 1767229200\nLastRemoteHost = \"slot1@n1\"\n";
+    bench.write("history", &format!("{many}{job}\n{job}\n"));
+    let ended = limited(&bench, "jobs history");
+    // The first had lost its times, and without a word.
+    assert!(ended.stdout.contains("runs       1,"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("10007 fields"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn intensities_that_unfold() {
+    let bench = Bench::new();
+    for (name, start, unit) in [
+        ("list.json", "[", "0,"),
+        ("cell.csv", "# basis: direct average production\nstart,gco2e_per_kwh\n2026-01-01T00:00:00Z,\"", "x"),
+        ("rows.csv", "# basis: direct average production\nstart,gco2e_per_kwh\n", "2026-01-01T00:00:00Z,\n"),
+    ] {
+        std::fs::write(bench.path(name), packed(start.as_bytes(), unit.as_bytes(), 80)).unwrap();
+        let ended = limited(&bench, &format!("intensity import {name} --zone DE --store {name}.store"));
+        // What was longer than 4 GiB was cut off there, and what came after it lost without a word.
+        assert!(ended.code == 1 && ended.stderr.contains("MiB"), "{name}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn two_samples_that_are_ages_apart() {
+    let bench = Bench::new();
+    let labels = [("__name__", "ceems_emissions_gCo2_kWh"), ("country_code", "FR"), ("provider", "rte")];
+    let samples = [(0, 40.0), (253_402_300_000_000, 41.0)];
+    TestBlock::new(A, (0, 253_402_300_000_001))
+        .series(&labels, vec![chunk(&samples)])
+        .write(&bench.path("snapshot"));
+    let ended = limited(&bench, "intensity import --snapshot snapshot --store store");
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn a_job_log_from_a_pipe_is_hashed_as_it_is_read() {
+    let bench = Bench::new();
+    let log = format!("{SACCT}{}", sacct(1, "n1", "a"));
+    bench.write("sacct.txt", &log);
+    assert!(Command::new("mkfifo").arg(bench.path("pipe")).status().unwrap().success());
+    let writer = {
+        let path = bench.path("pipe");
+        std::thread::spawn(move || std::fs::write(path, log).unwrap())
+    };
+    // It was opened a second time for its hash, and nobody writes a pipe twice.
+    let ended = limited(&bench, "report --jobs pipe --zone DE --no-charts --out report");
+    writer.join().unwrap();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let summary = std::fs::read_to_string(bench.path("report/summary.json")).unwrap();
+    let sum = Command::new("sha256sum").arg(bench.path("sacct.txt")).output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap();
+    assert!(summary.contains(sum.split(' ').next().unwrap()), "{summary}");
+}

@@ -256,6 +256,13 @@ fn samples_that_are_in_a_block() {
     let read = data.read();
     assert_eq!(read.only(), pairs(&[0, 1000, 2000, 5000, 6000, 7000, 8000, 9000]));
     assert_eq!(read.stats.duplicates_dropped, 0);
+    // Nothing but the block's word tells that they were deleted: a digit of it might be wrong, so it is said.
+    let database = data.open();
+    let said: Vec<&str> = database.left_out().iter().map(|left| left.reason.as_str()).collect();
+    assert!(
+        said.iter().any(|said| said.starts_with("2 samples or chunks lie behind the last sample")),
+        "{said:?}"
+    );
 }
 
 /// A chunk in a file holds what the log has for its time; a damaged one does not.

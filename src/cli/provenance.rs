@@ -1,6 +1,7 @@
 //! What went into a report and what of it could not be used, in words.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::inputs::Inputs;
 use crate::config::Plan;
@@ -24,11 +25,17 @@ pub(super) fn provenance(
         .into_iter()
         .map(|(name, sha256)| InputFile { role: "snapshot", name, sha256 })
         .collect();
-    let mut add = |role: &'static str, path: &std::path::Path| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name_of = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let logs = log.iter().flat_map(|log| &log.inputs).filter(|input| !input.sha256.is_empty());
+    files.extend(logs.map(|input| InputFile {
+        role: "jobs",
+        name: name_of(&input.path).unwrap_or_default(),
+        sha256: input.sha256.clone(),
+    }));
+    let mut add = |role: &'static str, path: &Path| {
+        let name = name_of(path).unwrap_or_default();
         files.push(InputFile { role, name, sha256: file_sha256(path).unwrap_or_default() });
     };
-    inputs.jobs.files().iter().filter(|path| !path.is_dir()).for_each(|path| add("jobs", path));
     inputs.config.iter().for_each(|path| add("config", path));
     plan.statement.contracts.iter().for_each(|contracts| add("contracts", &contracts.path));
     plan.statement.purchases.iter().for_each(|purchases| add("purchases", &purchases.path));

@@ -80,6 +80,21 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             ];
             found.extend(texts.map(|text| text.as_bytes().to_vec()));
         }
+        "pods" => found.push(
+            concat!(
+                "kube_pod_info\tnamespace=lab\tpod=train-0\tuid=a1\tnode=n1\t1700000000000:1\t1700000060000:1\n",
+                "kube_pod_info\tnamespace=lab\tpod=train-0\tuid=b2\tnode=n2\t1700000120000:1\t1700000180000:1\n",
+                "kube_pod_start_time\tnamespace=lab\tpod=train-0\tuid=a1\t1700000000000:1699999990\n",
+                "kube_pod_completion_time\tnamespace=lab\tpod=train-0\tuid=a1\t1700000060000:1700000050\n",
+                "kube_pod_status_phase\tnamespace=lab\tpod=train-0\tuid=a1\tphase=Succeeded\t1700000060000:1\n",
+                "kube_pod_labels\tnamespace=lab\tpod=train-0\tlabel_hub_jupyter_org_username=ann\t1700000000000:1\n",
+                "kube_pod_container_resource_requests\tnamespace=lab\tpod=train-0\tuid=a1\tresource=cpu\tcontainer=c\t1700000000000:2\n",
+                "kube_pod_init_container_resource_requests\tnamespace=lab\tpod=train-0\tresource=nvidia_com_gpu\t1700000000000:1\n",
+                "kube_pod_container_resource_requests_cpu_cores\tnamespace=lab\tpod=train-0\t1700000000000:4\n",
+            )
+            .as_bytes()
+            .to_vec(),
+        ),
         "selector" => found.push(br#"{__name__=~"node_.*",job!="a\"b",x='y'}"#.to_vec()),
         "host_list" => found.push(b"gpu[001-004,007],login-a[1,3-5]b[01-02]".to_vec()),
         "resources" => found.push(b"billing=8,cpu=8,gres/gpu:a100=2,mem=64G,node=1".to_vec()),

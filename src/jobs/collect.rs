@@ -18,6 +18,10 @@ use crate::time::Window;
 /// short line can claim very many.
 const HOSTS_OF_ANY_LOG: usize = 4_000_000;
 const HOSTS_A_RECORD: usize = 1_000;
+/// Indices of GPUs that take as much memory as a host.
+const IDS_A_HOST: usize = 4;
+/// Hosts × indices that one record may have.
+pub(super) const MOST_IDS: usize = 4_000_000;
 
 /// A run as its row has it, before its steps are known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -138,14 +142,15 @@ impl Collector {
             record.nodes.extend(self.default_node.clone());
         }
         let most = HOSTS_A_RECORD.saturating_mul(self.records.len()).saturating_add(HOSTS_OF_ANY_LOG);
-        if self.hosts.saturating_add(record.nodes.len()) > most {
+        let hosts = self.hosts.saturating_add(record.weight());
+        if hosts > most {
             return self.reject_entry(
                 self.rows().saturating_add(1),
                 RejectReason::TooManyHosts,
                 &record.run.run_id,
             );
         }
-        self.hosts = self.hosts.saturating_add(record.nodes.len());
+        self.hosts = hosts;
         let start_ms = record.run.start_ms;
         self.first_start_ms = Some(self.first_start_ms.map_or(start_ms, |first| first.min(start_ms)));
         self.reaches(record.run.end_ms.unwrap_or(start_ms));
@@ -218,16 +223,21 @@ impl Collector {
     /// most; in a CSV made by hand only rows that are alike repeat each other.
     fn without_repeats(&mut self) -> Vec<Box<Record>> {
         let mut kept: Vec<Box<Record>> = Vec::with_capacity(self.records.len());
+        let mut alike = Alike::default();
         for record in std::mem::take(&mut self.records) {
-            match kept.iter_mut().rev().take_while(|other| key(other) == key(&record)).find(|other| {
-                **other == record || !(other.by_hand || record.by_hand) || other.is_ended_by(&record)
-            }) {
+            if kept.last().is_none_or(|other| key(other) != key(&record)) {
+                alike = Alike { indexed: kept.len(), ..Alike::default() };
+                kept.push(record);
+                continue;
+            }
+            match alike.find(&record, &kept).and_then(|at| Some((at, kept.get_mut(at)?))) {
                 None => kept.push(record),
-                Some(other) if *other == record => {
+                Some((_, other)) if *other == record => {
                     self.skipped.duplicates = self.skipped.duplicates.saturating_add(1);
                 }
-                Some(other) => {
+                Some((at, other)) => {
                     self.skipped.superseded = self.skipped.superseded.saturating_add(1);
+                    alike.forget(at, other);
                     // `None < Some`, so an end beats no end, and a later end an earlier one.
                     if record.run.end_ms >= other.run.end_ms {
                         let earlier = std::mem::replace(other, record);
@@ -235,6 +245,7 @@ impl Collector {
                     } else {
                         other.complete_with(*record);
                     }
+                    alike.note(at, other);
                 }
             }
         }
@@ -262,35 +273,77 @@ impl Collector {
 }
 
 /// For each step the position of its run in `records`, which are in the order of their keys: the run during
-/// which it began, since a job that was requeued has several.
+/// which it began, since a job that was requeued has several; one that began before all of them is of the first.
 fn step_targets(records: &[Box<Record>], steps: &[Step]) -> Vec<Option<usize>> {
-    if steps.is_empty() {
-        return Vec::new();
+    let of_step = |step: &Step| {
+        let job = (step.run_id.as_str(), step.cluster.as_str());
+        let later = |start_ms| records.partition_point(|record| key(record) <= (job.0, job.1, start_ms));
+        let is_its = |at: &usize| {
+            records.get(*at).is_some_and(|record| (&*record.run.run_id, &*record.cluster) == job)
+        };
+        let next = later(step.start_ms.unwrap_or(i64::MAX));
+        next.checked_sub(1).filter(is_its).or(Some(next).filter(is_its))
+    };
+    steps.iter().map(of_step).collect()
+}
+
+/// The kept rows of one key, by what a further row can repeat. They can be very many, so none is looked for by going through them.
+#[derive(Default)]
+struct Alike {
+    /// Rows before this one have been noted.
+    indexed: usize,
+    /// The one from a scheduler's log.
+    scheduled: Option<usize>,
+    /// Those by hand without an end.
+    open: BTreeSet<usize>,
+    /// Those by hand, by all that they say.
+    by_text: HashMap<String, usize>,
+}
+
+impl Alike {
+    /// The latest of `kept` that `record` repeats or ends.
+    fn find(&mut self, record: &Record, kept: &[Box<Record>]) -> Option<usize> {
+        for (at, other) in kept.iter().enumerate().skip(self.indexed) {
+            self.note(at, other);
+        }
+        self.indexed = kept.len();
+        if !record.by_hand {
+            return self.scheduled;
+        }
+        let same = self.by_text.get(&text(record)).copied();
+        let begun = record.run.end_ms.and_then(|_| self.open.last().copied());
+        same.max(begun)
     }
-    let mut first_of: HashMap<&str, usize> = HashMap::with_capacity(records.len());
-    for (at, record) in records.iter().enumerate() {
-        first_of.entry(&record.run.run_id).or_insert(at);
+
+    fn note(&mut self, at: usize, record: &Record) {
+        if !record.by_hand {
+            self.scheduled = Some(at);
+            return;
+        }
+        self.by_text.insert(text(record), at);
+        if record.run.end_ms.is_none() {
+            self.open.insert(at);
+        }
     }
-    steps
-        .iter()
-        .map(|step| {
-            let first = *first_of.get(step.run_id.as_str())?;
-            let started = step.start_ms.unwrap_or(i64::MAX);
-            let of_job = records.iter().enumerate().skip(first);
-            let mut runs = of_job
-                .take_while(|(_, record)| record.run.run_id == step.run_id)
-                .filter(|(_, record)| record.cluster == step.cluster)
-                .peekable();
-            let earliest = runs.peek().map(|(at, _)| *at);
-            runs.filter(|(_, record)| record.run.start_ms <= started).last().map(|(at, _)| at).or(earliest)
-        })
-        .collect()
+
+    fn forget(&mut self, at: usize, record: &Record) {
+        self.open.remove(&at);
+        if record.by_hand {
+            self.by_text.remove(&text(record));
+        }
+    }
+}
+
+/// All that a row says.
+fn text(record: &Record) -> String {
+    format!("{record:?}")
 }
 
 impl Record {
-    /// A window that was begun, and then written down again with its end.
-    fn is_ended_by(&self, other: &Self) -> bool {
-        self.by_hand && other.by_hand && self.run.end_ms.is_none() && other.run.end_ms.is_some()
+    /// What it takes in memory, in hosts.
+    fn weight(&self) -> usize {
+        let ids = self.gpu_ids.as_ref().map_or(0, Vec::len);
+        self.nodes.len().saturating_mul(ids.div_euclid(IDS_A_HOST).saturating_add(1))
     }
 
     /// Takes over what only `other`, another row of the same run, tells: `scontrol show job -d` knows
@@ -334,15 +387,16 @@ fn number_restarts(records: &mut [Box<Record>]) {
         (&a.run.run_id, a.run.start_ms, &a.cluster).cmp(&(&b.run.run_id, b.run.start_ms, &b.cluster))
     });
     for same_id in records.chunk_by_mut(|left, right| left.run.run_id == right.run.run_id) {
-        // One that was seen running and whose id began again had ended by then.
-        let starts: Vec<(i64, String)> =
-            same_id.iter().map(|record| (record.run.start_ms, record.cluster.clone())).collect();
-        for (place, record) in same_id.iter_mut().enumerate() {
+        // One that was seen running and whose id began again had ended by then. By cluster: the last start gone by, and the next later one.
+        let mut later: HashMap<String, (i64, Option<i64>)> = HashMap::new();
+        for record in same_id.iter_mut().rev() {
+            let start_ms = record.run.start_ms;
+            let (start, next) = later.entry(record.cluster.clone()).or_insert((start_ms, None));
+            if start_ms < *start {
+                (*start, *next) = (start_ms, Some(*start));
+            }
             if record.run.end_ms.is_none() && !record.by_hand {
-                let mut later = starts.iter().skip(place.saturating_add(1));
-                let next =
-                    later.find(|(at_ms, cluster)| *at_ms > record.run.start_ms && *cluster == record.cluster);
-                record.run.end_ms = next.map(|(at_ms, _)| *at_ms);
+                record.run.end_ms = *next;
             }
         }
         for (restart, record) in (0_u32..).zip(same_id) {

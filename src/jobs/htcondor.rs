@@ -14,8 +14,9 @@ use super::lines::{Lines, each_line};
 use super::tres::{MIB, Tres};
 use super::{JobsError, RejectReason, Run, tres};
 
-/// Attributes that one job may have.
+/// Attributes that one job may have, and their length.
 const MOST_ATTRIBUTES: usize = 10_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// True for a line of `condor_history -long`, or for what ends a job in a history file.
 pub(super) fn looks_like(line: &str) -> bool {
@@ -41,12 +42,16 @@ pub(super) fn read(
     path: &Path,
 ) -> Result<(), JobsError> {
     let mut job: BTreeMap<String, String> = BTreeMap::new();
-    let mut first = 0;
-    let end = |collector: &mut Collector, job: &mut BTreeMap<String, String>, first: u64| {
-        if !job.is_empty()
-            && let Err(reason) = take_job(collector, job)
-        {
-            collector.reject(first, reason, job.get("globaljobid").map_or("", String::as_str));
+    let (mut first, mut count, mut bytes) = (0, 0_usize, 0_usize);
+    let end = |collector: &mut Collector, job: &mut BTreeMap<String, String>, first: u64, count: usize| {
+        if !job.is_empty() {
+            let outcome = match count {
+                0..=MOST_ATTRIBUTES => take_job(collector, job),
+                found => Err(RejectReason::TooManyFields { found, expected: MOST_ATTRIBUTES }),
+            };
+            if let Err(reason) = outcome {
+                collector.reject(first, reason, job.get("globaljobid").map_or("", String::as_str));
+            }
         }
         job.clear();
     };
@@ -56,7 +61,8 @@ pub(super) fn read(
         let is_gap = number > last_number + 1;
         last_number = number;
         if is_gap || line.starts_with("***") {
-            end(collector, &mut job, first);
+            end(collector, &mut job, first, count);
+            (count, bytes) = (0, 0);
         }
         if line.starts_with("***") {
             return Ok(());
@@ -67,12 +73,16 @@ pub(super) fn read(
         if job.is_empty() {
             first = number;
         }
-        if job.len() < MOST_ATTRIBUTES {
+        count = count.saturating_add(1);
+        bytes = bytes.saturating_add(line.len());
+        if bytes > MOST_BYTES {
+            count = usize::MAX;
+        } else if count <= MOST_ATTRIBUTES {
             job.insert(name.trim().to_ascii_lowercase(), unquoted(value.trim()));
         }
         Ok(())
     })?;
-    end(collector, &mut job, first);
+    end(collector, &mut job, first, count);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! Fields as in the reference of the file (`lsb.acct`(5)): numbers of hosts stand before the lists of hosts,
 //! so that what follows moves. A script in the command may hold line breaks, and so a record more than one line.
 
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use super::{Allocation, JobsError, RejectReason, Run};
 
 /// Lines that one record may have: a script of more is none.
 const MOST_LINES: usize = 10_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// True for the first line of a record.
 pub(super) fn looks_like(line: &str) -> bool {
@@ -30,7 +32,7 @@ pub(super) fn read(
     let (mut first, mut count) = (0, 0_usize);
     while let Some((number, text)) = lines.next_text(collector, path)? {
         // Every record begins so; a quote that is never closed costs one record and not the rest of the file.
-        if looks_like(&text) || count >= MOST_LINES {
+        if looks_like(&text) || count >= MOST_LINES || record.len() >= MOST_BYTES {
             take(collector, first, &record);
             record.clear();
             (first, count) = (number, 0);
@@ -204,6 +206,7 @@ fn take_record(collector: &mut Collector, record: &str) -> Result<(), RejectReas
 /// A host stands once for each slot, or as `8*host`.
 fn allocations(hosts: &[String]) -> Result<Vec<Allocation>, RejectReason> {
     let mut found: Vec<Allocation> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for text in hosts {
         let (slots, name) = match text.split_once('*') {
             Some((slots, name)) => {
@@ -212,7 +215,8 @@ fn allocations(hosts: &[String]) -> Result<Vec<Allocation>, RejectReason> {
             }
             None => (1.0, text.as_str()),
         };
-        match found.iter_mut().find(|known| known.node == name) {
+        let place = *places.entry(name).or_insert(found.len());
+        match found.get_mut(place) {
             Some(known) => known.cpus = known.cpus.map(|cpus| cpus + slots),
             None => {
                 found.push(Allocation { node: name.to_owned(), cpus: Some(slots), ..Allocation::default() })

@@ -29,7 +29,7 @@ mod lsf;
 pub mod mark;
 mod open;
 mod pbs;
-mod pods;
+pub(crate) mod pods;
 mod recognise;
 mod runs_csv;
 mod sge;
@@ -252,6 +252,8 @@ pub struct LogInput {
     pub format: LogFormat,
     /// The columns of a table, as they stand in it.
     pub columns: Vec<String>,
+    /// SHA-256 of its bytes as they lie there, in hexadecimal; empty of a directory, and of what came as a stream.
+    pub sha256: String,
 }
 
 /// Rows that are well formed and yet no run of their own, by reason.
@@ -343,6 +345,9 @@ pub fn read_each(logs: &[(&Path, &Options)]) -> Result<JobLog, JobsError> {
             source,
         })?;
         read_one(&mut collector, &opened.head, opened.reader, path, options)?;
+        let read = |source| JobsError::Io { doing: "read", path: path.to_path_buf(), source };
+        let sha256 = opened.raw.sha256().map_err(read)?;
+        collector.inputs.last_mut().into_iter().for_each(|input| input.sha256.clone_from(&sha256));
     }
     Ok(finish(collector, first))
 }
@@ -399,7 +404,8 @@ fn read_one(
     };
     collector.begin(path);
     let columns = read_as(collector, found, reader, path, options)?;
-    collector.inputs.push(LogInput { path: path.to_path_buf(), format: found.format, columns });
+    let (path, format) = (path.to_path_buf(), found.format);
+    collector.inputs.push(LogInput { path, format, columns, sha256: String::new() });
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! `E` says that a job ended, with everything about it; `S` that it started, which counts until its end is
 //! in the log; `R` and `A` that an execution was taken back. Of other types only the time counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 use std::path::Path;
 
@@ -122,7 +122,7 @@ fn pairs(message: &str) -> BTreeMap<&str, String> {
     let mut last = "";
     while !rest.is_empty() {
         let word_end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let key_end = rest.find('=').filter(|at| *at < word_end);
+        let key_end = rest.get(..word_end).and_then(|word| word.find('='));
         let (value, after) = match key_end {
             Some(at) => {
                 last = rest.get(..at).unwrap_or_default();
@@ -235,13 +235,13 @@ fn job(id: &str, pairs: &BTreeMap<&str, String>) -> Result<Option<Record>, Rejec
 /// What the job held on each host; `None` if it names no host.
 fn allocations<'a>(get: &impl Fn(&str) -> &'a str) -> Result<Option<Vec<Allocation>>, RejectReason> {
     let mut hosts: Vec<Allocation> = Vec::new();
-    fn host<'a>(hosts: &'a mut Vec<Allocation>, name: &str) -> Option<&'a mut Allocation> {
-        if let Some(at) = hosts.iter().position(|known| known.node == name) {
-            return hosts.get_mut(at);
-        }
-        hosts.push(Allocation { node: name.to_owned(), ..Allocation::default() });
-        hosts.last_mut()
-    }
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut host = |hosts: &mut Vec<Allocation>, name: &str| {
+        *places.entry(name.to_owned()).or_insert_with(|| {
+            hosts.push(Allocation { node: name.to_owned(), ..Allocation::default() });
+            hosts.len().saturating_sub(1)
+        })
+    };
     let bad = |text: &str| RejectReason::BadNodeSpec { text: shorten(text) };
     let vnodes = get("exec_vnode");
     let chunks = vnodes.split('+').filter(|chunk| !chunk.is_empty());
@@ -252,7 +252,8 @@ fn allocations<'a>(get: &impl Fn(&str) -> &'a str) -> Result<Option<Vec<Allocati
         if name.is_empty() {
             return Err(bad(chunk));
         }
-        let Some(here) = host(&mut hosts, name) else { continue };
+        let place = host(&mut hosts, name);
+        let Some(here) = hosts.get_mut(place) else { continue };
         for (key, value) in parts.filter_map(|part| part.split_once('=')) {
             let amount = match key {
                 "mem" => tres::memory_in_bytes(value).ok(),
@@ -271,7 +272,8 @@ fn allocations<'a>(get: &impl Fn(&str) -> &'a str) -> Result<Option<Vec<Allocati
         for slot in get("exec_host").split('+').filter(|slot| !slot.is_empty()) {
             let (name, slots) = slot.split_once('/').unwrap_or((slot, ""));
             let cpus = slot_count(slots).ok_or_else(|| bad(slot))?;
-            if let Some(here) = host(&mut hosts, name) {
+            let place = host(&mut hosts, name);
+            if let Some(here) = hosts.get_mut(place) {
                 here.cpus = Some(here.cpus.unwrap_or(0.0) + cpus);
             }
         }

@@ -1,5 +1,8 @@
 //! Pods as kube-state-metrics shows them in a snapshot: each that was on a node is a run.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -51,8 +54,11 @@ struct Pod {
     stage: String,
 }
 
-/// By namespace and name; pods of one name that followed each other differ in their UID.
-type Pods = BTreeMap<(String, String), Vec<Pod>>;
+/// By namespace and name, then by UID, in which pods of one name that followed each other differ.
+#[derive(Default)]
+struct Pods {
+    by_name: BTreeMap<(String, String), BTreeMap<String, Pod>>,
+}
 
 /// Takes the pods out of the series of the snapshot at `path`.
 pub(super) fn read(collector: &mut Collector, path: &Path) -> Result<(), JobsError> {
@@ -61,7 +67,7 @@ pub(super) fn read(collector: &mut Collector, path: &Path) -> Result<(), JobsErr
     let source = Snapshot::open(path).map_err(failed)?;
     let mut stats = ReadStats::default();
     let pods = find(&source, &mut stats).map_err(failed)?;
-    let seen = pods.values().flatten().filter_map(|pod| pod.seen);
+    let seen = pods.by_name.values().flat_map(BTreeMap::values).filter_map(|pod| pod.seen);
     let Some((first_ms, last_ms)) = seen.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))) else {
         return Err(JobsError::NoPods { path: path.to_path_buf() });
     };
@@ -71,30 +77,36 @@ pub(super) fn read(collector: &mut Collector, path: &Path) -> Result<(), JobsErr
     for damage in &stats.problems {
         collector.note(format!("`{}`: {damage}", path.display()));
     }
-    for ((namespace, name), pods) in pods {
-        for pod in pods {
-            take(collector, (&namespace, &name), &pod, last_ms);
-        }
-    }
+    pods.hand_over(collector, last_ms);
     let (path, format) = (path.to_path_buf(), LogFormat::KubeStateMetrics);
-    collector.inputs.push(LogInput { path, format, columns: Vec::new() });
+    collector.inputs.push(LogInput { path, format, columns: Vec::new(), sha256: String::new() });
     Ok(())
 }
 
 fn find(source: &Snapshot, stats: &mut ReadStats) -> Result<Pods, SourceError> {
-    let mut pods = Pods::new();
+    let mut pods = Pods::default();
     let mut buffer = ReadBuffer::default();
     for series in source.select(&[INFO], EVERYTHING)? {
-        let samples = samples(series.as_ref(), &mut buffer, stats)?;
-        let (Some((first_ms, _)), Some((last_ms, _))) = (samples.first(), samples.last()) else { continue };
-        let labels = series.labels();
+        pods.show(series.labels(), &samples(series.as_ref(), &mut buffer, stats)?);
+    }
+    let old = OLD_REQUESTS.map(|(metric, _)| metric);
+    let metrics = [&[START, COMPLETION, PHASE, LABELS, REQUESTS, INIT_REQUESTS][..], &old[..]].concat();
+    for series in source.select(&metrics, EVERYTHING)? {
+        if pods.by_name.contains_key(&name_of(series.labels())) {
+            pods.tell(series.labels(), &samples(series.as_ref(), &mut buffer, stats)?);
+        }
+    }
+    Ok(pods)
+}
+
+impl Pods {
+    /// Takes in a series of [`INFO`], which says that there was a pod.
+    fn show(&mut self, labels: &Labels, samples: &[(i64, f64)]) {
+        let (Some((first_ms, _)), Some((last_ms, _))) = (samples.first(), samples.last()) else { return };
         let uid = labels.get("uid").unwrap_or_default();
-        let same_name = pods.entry(name_of(labels)).or_default();
-        let position = same_name.iter().position(|pod| pod.uid == uid).unwrap_or_else(|| {
-            same_name.push(Pod { uid: uid.to_owned(), ..Pod::default() });
-            same_name.len() - 1
-        });
-        let Some(pod) = same_name.get_mut(position) else { continue };
+        let same_name = self.by_name.entry(name_of(labels)).or_default();
+        let pod =
+            same_name.entry(uid.to_owned()).or_insert_with(|| Pod { uid: uid.to_owned(), ..Pod::default() });
         pod.seen = Some(
             pod.seen.map_or((*first_ms, *last_ms), |seen| (seen.0.min(*first_ms), seen.1.max(*last_ms))),
         );
@@ -103,22 +115,35 @@ fn find(source: &Snapshot, stats: &mut ReadStats) -> Result<Pods, SourceError> {
         if !node.is_empty() {
             node.clone_into(&mut pod.node);
         }
-        let mut steps = samples.iter().zip(samples.iter().skip(1)).map(|((from, _), (to, _))| to - from);
+        let mut steps =
+            samples.iter().zip(samples.iter().skip(1)).map(|((from, _), (to, _))| to.saturating_sub(*from));
         pod.step_ms = pod.step_ms.max(steps.next_back());
     }
-    let old = OLD_REQUESTS.map(|(metric, _)| metric);
-    let metrics = [&[START, COMPLETION, PHASE, LABELS, REQUESTS, INIT_REQUESTS][..], &old[..]].concat();
-    for series in source.select(&metrics, EVERYTHING)? {
-        let labels = series.labels();
-        let Some(same_name) = pods.get_mut(&name_of(labels)) else { continue };
-        let samples = samples(series.as_ref(), &mut buffer, stats)?;
+
+    /// Takes in any other series of a pod.
+    fn tell(&mut self, labels: &Labels, samples: &[(i64, f64)]) {
+        let Some(same_name) = self.by_name.get_mut(&name_of(labels)) else { return };
         let uid = labels.get("uid").unwrap_or_default();
-        // Old releases put the UID on few metrics.
-        for pod in same_name.iter_mut().filter(|pod| uid.is_empty() || pod.uid.is_empty() || pod.uid == uid) {
-            add(pod, labels, &samples);
+        if uid.is_empty() {
+            // Old releases put the UID on few metrics.
+            same_name.values_mut().for_each(|pod| add(pod, labels, samples));
+            return;
+        }
+        for uid in [uid, ""] {
+            if let Some(pod) = same_name.get_mut(uid) {
+                add(pod, labels, samples);
+            }
         }
     }
-    Ok(pods)
+
+    /// `last_ms` is the last time that any pod was seen.
+    fn hand_over(self, collector: &mut Collector, last_ms: i64) {
+        for ((namespace, name), pods) in self.by_name {
+            for pod in pods.into_values() {
+                take(collector, (&namespace, &name), &pod, last_ms);
+            }
+        }
+    }
 }
 
 fn name_of(labels: &Labels) -> (String, String) {

@@ -20,6 +20,9 @@ use crate::parquet_file::Table;
 use crate::spreadsheet::unguard;
 use crate::time::{DAY_MS, format_instant};
 
+/// Unknown columns that are named.
+const MOST_NAMED: usize = 20;
+
 /// Columns that are read; `country` is another name for `zone`.
 const COLUMNS: [&str; 18] = [
     "run_id",
@@ -84,10 +87,16 @@ impl Header {
                 return Err(JobsError::MissingColumns { path: path.to_path_buf(), missing, hint });
             }
             // With a column map only what is mapped is meant.
-            for (name, key) in names.iter().zip(&keys).filter(|_| !options.columns.renames()) {
-                if !COLUMNS.contains(&key.as_str()) {
-                    collector.note(format!("column `{}` is not known and was passed over", shorten(name)));
-                }
+            let unknown = || {
+                let columns = names.iter().zip(&keys).filter(|_| !options.columns.renames());
+                columns.filter(|(_, key)| !COLUMNS.contains(&key.as_str())).map(|(name, _)| name)
+            };
+            for name in unknown().take(MOST_NAMED) {
+                collector.note(format!("column `{}` is not known and was passed over", shorten(name)));
+            }
+            let more = unknown().count().saturating_sub(MOST_NAMED);
+            if more > 0 {
+                collector.note(format!("{more} more columns are not known and were passed over"));
             }
         }
         Ok(Self { names, keys, format })
@@ -139,7 +148,7 @@ pub(super) fn read_parquet(
         path: path.to_path_buf(),
         reason: format!("it looks like Parquet: {error}"),
     };
-    let mut table = Table::open(File::open(path).map_err(io)?).map_err(|error| broken(&error))?;
+    let mut table = Table::open_to_hold(File::open(path).map_err(io)?).map_err(|error| broken(&error))?;
     let header =
         Header::new(std::mem::take(&mut table.header), LogFormat::RunsParquet, path, options, collector)?;
     let mut number = 0;

@@ -1,6 +1,6 @@
 //! The accounting file of Sun, Univa, Altair and Son of Grid Engine: colon-separated, as in accounting(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::BufRead;
 use std::path::Path;
 
@@ -50,6 +50,7 @@ pub(super) fn read(
     })?;
     // What the lines of parts say of hosts goes into the job's own line, which has the number of its slots.
     for mut job in jobs {
+        let mut known: HashSet<String> = job.nodes.iter().cloned().collect();
         for part in parts.get(&job.run.run_id).into_iter().flatten() {
             let is_within = part.run.start_ms >= job.run.start_ms && part.run.end_ms <= job.run.end_ms;
             // The job's own line has the time of its first task alone.
@@ -59,7 +60,7 @@ pub(super) fn read(
                 *whole += more;
             }
             for node in part.nodes.iter().filter(|_| is_within) {
-                if !job.nodes.contains(node) {
+                if known.insert(node.clone()) {
                     job.nodes.push(node.clone());
                 }
             }

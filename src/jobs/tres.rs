@@ -103,6 +103,9 @@ pub struct Gres {
     pub ids: Option<Vec<String>>,
 }
 
+/// Indices of the GPUs of a node that are kept; more tell nothing.
+const MOST_IDS: usize = 1024;
+
 /// Reads generic resources as `scontrol show job -d` and the `AllocGRES` of old have them:
 /// `gpu:a100:4(IDX:0-3)`, `gpu:2`, `gres/gpu:1`. `None` if there is no GPU among them.
 pub fn gres(text: &str) -> Option<Gres> {
@@ -131,7 +134,9 @@ pub fn gres(text: &str) -> Option<Gres> {
         // A count is the last part; without one it is one, or as many as there are indices.
         let count = parts.next_back().and_then(plain_number);
         gpus += count.unwrap_or_else(|| (listed.len() as f64).max(1.0));
-        ids.extend(listed);
+        if ids.len() <= MOST_IDS {
+            ids.extend(listed);
+        }
         found = true;
     }
     let complete = !ids.is_empty() && ids.len() as f64 == gpus;
@@ -149,6 +154,9 @@ fn index_list(text: &str) -> Vec<String> {
             return Vec::new();
         }
         ids.extend((first..=last).map(|id| id.to_string()));
+        if ids.len() > MOST as usize {
+            return Vec::new();
+        }
     }
     ids
 }

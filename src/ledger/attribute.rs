@@ -44,6 +44,26 @@ pub struct MinutePower {
 }
 
 impl MinutePower {
+    /// Adds the same run's of another node.
+    pub(super) fn add_node(&mut self, other: &Self) {
+        if self.energy_j.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        let minute = |power: &Self| power.first_minute_ms.div_euclid(MINUTE_MS);
+        let earlier = usize::try_from(minute(self).saturating_sub(minute(other))).unwrap_or_default();
+        if earlier > 0 {
+            self.energy_j.splice(..0, std::iter::repeat_n(0.0, earlier));
+            self.first_minute_ms = other.first_minute_ms;
+        }
+        let from = usize::try_from(minute(other).saturating_sub(minute(self))).unwrap_or_default();
+        if self.energy_j.len() < from.saturating_add(other.energy_j.len()) {
+            self.energy_j.resize(from.saturating_add(other.energy_j.len()), 0.0);
+        }
+        let cells = self.energy_j.get_mut(from..).unwrap_or_default();
+        cells.iter_mut().zip(&other.energy_j).for_each(|(cell, energy_j)| *cell += energy_j);
+    }
+
     /// Adds a share of what was used in minutes that follow each other, from the one of `first_ms` on; those that are not wholly
     /// inside are left out.
     fn add(&mut self, first_ms: i64, by_minute: &[f64], share: f64) {
@@ -68,9 +88,14 @@ pub struct Attributed {
     pub minutes: Vec<MinutePower>,
     /// The least and the greatest share given: rule B1 wants them in [0, 1].
     pub share_bounds: (f64, f64),
+    /// Runs so many and so long that their minutes are not held.
+    pub without_peak: usize,
     /// True if somewhere what was used was not known well enough, so that allocations decided.
     pub fell_back: bool,
 }
+
+/// Minutes of runs that are held for one node: 256 runs at any time of a year.
+const MOST_MINUTES: usize = 1 << 27;
 
 /// Energy that adds up in one row.
 #[derive(Default)]
@@ -92,9 +117,16 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
     let timeline = Timeline::new(node.claims, buckets, &covered_edges);
     let splits: Vec<Splits> =
         timeline.sets.iter().map(|set| Splits::new(node.claims, set, node.size)).collect();
-    let mut minutes: Vec<MinutePower> =
-        node.claims.iter().map(|claim| whole_minutes(claim, buckets)).collect();
     let mut attributed = Attributed { share_bounds: (0.0, 0.0), ..Attributed::default() };
+    let mut left = MOST_MINUTES;
+    let mut minutes: Vec<MinutePower> = Vec::with_capacity(node.claims.len());
+    for claim in node.claims {
+        let power = whole_minutes(claim, buckets, left);
+        attributed.without_peak += usize::from(power.is_none());
+        let power = power.unwrap_or(MinutePower { run: claim.run, first_minute_ms: 0, energy_j: Vec::new() });
+        left = left.saturating_sub(power.energy_j.len());
+        minutes.push(power);
+    }
     let processors = processors_part(node, &timeline.slices);
     let mut gpu = 0;
     for (index, device) in node.devices.iter().enumerate() {
@@ -166,19 +198,20 @@ fn split_of<'a>(splits: &'a Splits, device: &Device, gpu: usize) -> Option<&'a S
     }
 }
 
-/// The whole minutes of a claim inside the report.
-fn whole_minutes(claim: &Claim, buckets: &[Window]) -> MinutePower {
+/// The whole minutes of a claim inside the report; `None` if they are more than `most`.
+fn whole_minutes(claim: &Claim, buckets: &[Window], most: usize) -> Option<MinutePower> {
     let report_start = buckets.first().map_or(i64::MAX, |bucket| bucket.start_ms);
     let report_end = buckets.last().map_or(i64::MIN, |bucket| bucket.end_ms);
     let start_ms = claim.window.start_ms.max(report_start);
     let end_ms = claim.window.end_ms.min(report_end);
     let first = start_ms.div_euclid(MINUTE_MS) + i64::from(start_ms.rem_euclid(MINUTE_MS) != 0);
     let end = end_ms.div_euclid(MINUTE_MS);
-    MinutePower {
+    let count = usize::try_from(end.saturating_sub(first)).unwrap_or_default();
+    (count <= most).then(|| MinutePower {
         run: claim.run,
         first_minute_ms: first.saturating_mul(MINUTE_MS),
-        energy_j: vec![0.0; usize::try_from(end.saturating_sub(first)).unwrap_or_default()],
-    }
+        energy_j: vec![0.0; count],
+    })
 }
 
 /// One device on its way through the slices.

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::attribute::MinutePower;
 use super::node::{Context, Hold, OfRuns};
+use super::peaks::Peaks;
 use super::size::most_at_once;
 use super::survey::{Survey, survey};
-use super::{Balances, Books, Jobs, LedgerError, NodeBooks, Rules, joblog, meter_line, peaks, shift};
+use super::{Balances, Books, Jobs, LedgerError, NodeBooks, Rules, joblog, meter_line, shift};
 use crate::jobs::{Run, SchedulerNode};
 use crate::meter::inventory::NodeSeries;
 use crate::meter::names::{Aliases, NodeNames, nearest};
@@ -18,6 +18,9 @@ use crate::meter::stream::Scratch;
 use crate::source::{Series, Source};
 use crate::time::{Window, local_days, span, whole_days};
 use crate::tsdb::{METRIC_NAME, ReadStats};
+
+/// Unseen nodes for which a likely partner is looked for: each is held against every node that was seen.
+const MOST_PARTNERS: usize = 1000;
 
 /// The series that the catalog knows and that have samples in or near the window.
 ///
@@ -222,7 +225,7 @@ impl<'a> Closing<'a> {
 #[derive(Default)]
 struct Unfinished {
     books: Books,
-    minutes: Vec<MinutePower>,
+    peaks: Peaks,
     activity: Vec<shift::Activity>,
 }
 
@@ -232,7 +235,7 @@ impl Unfinished {
         self.books.balances.merge(closed.balances);
         self.books.read.merge(closed.read);
         self.books.nodes.push(closed.node);
-        self.minutes.extend(closed.of_runs.minutes);
+        closed.of_runs.minutes.into_iter().for_each(|power| self.peaks.add(power));
         for (run, used) in closed.of_runs.held {
             self.books.held.entry(run).or_default().add(used);
         }
@@ -241,14 +244,16 @@ impl Unfinished {
     }
 
     fn finish(self, closing: &Closing<'_>, survey: &Survey<'_>, buckets: Vec<Window>) -> Books {
-        let Self { mut books, minutes, activity } = self;
+        let Self { mut books, peaks, activity } = self;
         let (context, inventory) = (&closing.context, &survey.inventory);
         books.jobs_covered = context.covered;
-        books.peaks_w = peaks::peaks(minutes.iter());
+        books.peaks_w = peaks.watts();
         let unseen = closing.known.iter().filter(|name| !inventory.nodes.contains_key(name.as_str()));
         books.nodes_without_series = unseen
-            .map(|name| {
-                let partner = nearest(name, inventory.nodes.keys().map(String::as_str));
+            .enumerate()
+            .map(|(nth, name)| {
+                let mut seen = inventory.nodes.keys().map(String::as_str);
+                let partner = if nth < MOST_PARTNERS { nearest(name, &mut seen) } else { None };
                 (name.clone(), partner.map(str::to_owned))
             })
             .collect();

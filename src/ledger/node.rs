@@ -177,6 +177,12 @@ impl Context<'_> {
                         shared by allocation then (`share_method` says of whom)";
             measured.notes.push(note.to_owned());
         }
+        if attributed.without_peak > 0 {
+            measured.notes.push(format!(
+                "the peak power of {} runs is not worked out: all runs here have more minutes than are held at once",
+                attributed.without_peak
+            ));
+        }
         for power in &mut attributed.minutes {
             // Only what has to be added up over nodes is kept minute by minute.
             if self.runs.get(power.run).is_some_and(|run| run.allocations.len() == 1) {

@@ -5,28 +5,27 @@ use std::collections::BTreeMap;
 use super::attribute::MinutePower;
 use crate::units::{Joules, Seconds};
 
-/// Peak power of each run: the highest mean over one UTC minute that lies wholly
-/// inside it and the window, summed over its nodes. In watts.
-pub(super) fn peaks<'a>(minutes: impl Iterator<Item = &'a MinutePower>) -> BTreeMap<usize, f64> {
-    let mut peaks: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut parts: BTreeMap<usize, Vec<&MinutePower>> = BTreeMap::new();
-    for power in minutes {
-        parts.entry(power.run).or_default().push(power);
-    }
-    let watts = |joules: f64| Joules(joules).mean_power(Seconds(60.0)).value();
-    for (run, parts) in parts {
-        if let [only] = parts.as_slice() {
-            peaks.extend(only.energy_j.iter().copied().reduce(f64::max).map(|most| (run, watts(most))));
-            continue;
+/// Energy of each run by UTC minute, over the nodes so far.
+#[derive(Debug, Default)]
+pub(super) struct Peaks {
+    of_runs: BTreeMap<usize, MinutePower>,
+}
+
+impl Peaks {
+    /// Adds what one node knows. Nodes come in the same order always, so that the sums are the same to the bit.
+    pub(super) fn add(&mut self, power: MinutePower) {
+        match self.of_runs.get_mut(&power.run) {
+            None => drop(self.of_runs.insert(power.run, power)),
+            Some(known) => known.add_node(&power),
         }
-        let mut sums: BTreeMap<i64, f64> = BTreeMap::new();
-        for part in parts {
-            for (minute, joules) in part.energy_j.iter().enumerate() {
-                *sums.entry(part.first_minute_ms.saturating_add(minute as i64 * 60_000)).or_default() +=
-                    joules;
-            }
-        }
-        peaks.extend(sums.values().copied().reduce(f64::max).map(|most| (run, watts(most))));
     }
-    peaks
+
+    /// Peak power of each run: the highest mean over one UTC minute that lies wholly inside it and the window, summed over its
+    /// nodes. In watts.
+    pub(super) fn watts(self) -> BTreeMap<usize, f64> {
+        let watts = |joules: f64| Joules(joules).mean_power(Seconds(60.0)).value();
+        let most =
+            |power: MinutePower| Some((power.run, watts(power.energy_j.iter().copied().reduce(f64::max)?)));
+        self.of_runs.into_values().filter_map(most).collect()
+    }
 }

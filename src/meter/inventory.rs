@@ -220,7 +220,7 @@ pub struct NodeSeries<'a> {
     /// Series whose value is the number of the job that holds a GPU, with the GPU's UUID and index.
     pub gpu_job_numbers: Vec<(GpuName, &'a dyn Series)>,
     /// GPUs and the jobs that held them, by labels.
-    pub gpu_jobs: Vec<(GpuName, String)>,
+    pub gpu_jobs: BTreeSet<(GpuName, String)>,
     /// `up` of its targets.
     pub up: Vec<&'a dyn Series>,
     /// `node_boot_time_seconds`.
@@ -414,10 +414,7 @@ fn add_fact<'a>(
         Role::GpuJob => {
             let job = ["slurmjobid", "jobid", "uuid"].iter().find_map(|label| labels.get(label));
             if let Some(job) = job {
-                let bound = (GpuName::of(labels), job.to_owned());
-                if !here.gpu_jobs.contains(&bound) {
-                    here.gpu_jobs.push(bound);
-                }
+                here.gpu_jobs.insert((GpuName::of(labels), job.to_owned()));
             }
         }
         Role::GpuJobNumber => here.gpu_job_numbers.push((GpuName::of(labels), series)),

@@ -10,6 +10,9 @@ use crate::tsdb::Labels;
 /// Labels that name a machine, in the order in which they are believed.
 const NAME_LABELS: [&str; 4] = ["Hostname", "nodename", "node", "host"];
 
+/// Longer names are no machine's: those of the DNS have 253 bytes, and a port may follow.
+const LONGEST_NAME: usize = 300;
+
 /// A pattern of `[nodes.alias]` that is no regular expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("alias pattern `{pattern}` is not a regular expression: {reason}")]
@@ -135,7 +138,8 @@ impl NodeNames {
             .into_iter()
             .chain(NAME_LABELS.map(|label| labels.get(label)))
             .chain([instance])
-            .flatten();
+            .flatten()
+            .filter(|name| name.len() <= LONGEST_NAME);
         for candidate in candidates.clone() {
             if let Some(node) = self.aliases.find(candidate).or_else(|| self.aliases.find(&strip(candidate)))
             {
@@ -150,6 +154,7 @@ impl NodeNames {
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
+        .filter(|candidate| name.len().max(candidate.len()) <= LONGEST_NAME)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(name.chars().count()) / 2)
         .min()

@@ -78,13 +78,24 @@ impl Origin {
             origin.notes.extend(convert.notes);
             count(&convert.left_out, "", &mut origin.left_out);
         }
+        origin.notes.truncate(MOST);
+        for note in origin.notes.iter_mut().filter(|note| note.len() > LONGEST) {
+            *note = note.chars().take(LONGEST).collect();
+        }
         Some(origin)
     }
 }
 
+/// Notes and counts that a block may have, and how long one may be: this program writes far fewer and shorter ones.
+const MOST: usize = 1000;
+const LONGEST: usize = 1000;
+
 /// The numbers in `left_out`, named by their keys; those of zero say nothing.
 fn count(left_out: &BTreeMap<String, Value>, under: &str, into: &mut Vec<(String, u64)>) {
     for (key, value) in left_out {
+        if into.len() >= MOST || under.len() + key.len() > LONGEST {
+            continue;
+        }
         let name = format!("{under}{}", key.replace('_', " "));
         match value {
             Value::Number(number) => {

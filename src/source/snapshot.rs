@@ -148,8 +148,9 @@ impl Source for Snapshot {
             format!("the symbolic link `{}` was followed to `{}`", link.display(), target.display())
         };
         let mut notes: Vec<String> = links.map(followed).collect();
+        let mut known = std::collections::HashSet::new();
         for note in self.origins().into_iter().flat_map(|origin| origin.notes) {
-            if !notes.contains(&note) {
+            if known.insert(note.clone()) {
                 notes.push(note);
             }
         }

@@ -30,6 +30,8 @@ pub struct Block {
     pub external_labels: Labels,
     /// The symbolic links that were followed to read it: the directory, which Prometheus itself would not follow, or files in it.
     pub links: Vec<PathBuf>,
+    /// After its last chunk: later samples are in no chunk of it, whatever it says that it covers.
+    pub(super) chunks_end_ms: i64,
     /// True if it was made of samples that came out of order.
     pub is_out_of_order: bool,
     pub(super) index: Index,
@@ -53,6 +55,9 @@ impl Block {
         }
         let index = Index::open(path)?;
         let extent = Extent::of(&index);
+        if let Some(wrong) = extent.overlap {
+            return Err(wrong.in_file(index.path()));
+        }
         let mut segments = Segments::open(path)?;
         if !segments.is_complete_sequence() {
             // Files under other numbers are fine as long as there are enough.
@@ -78,6 +83,7 @@ impl Block {
             compaction_level: meta.level,
             external_labels: meta.external_labels.clone(),
             links: links(path),
+            chunks_end_ms: extent.end_ms().unwrap_or(window.end_ms),
             is_out_of_order: meta.is_out_of_order,
             index,
             segments,

@@ -50,6 +50,11 @@ impl<'a> Cursor<'a> {
         self.offset
     }
 
+    /// After the last byte that it can reach.
+    pub(crate) fn end(&self) -> usize {
+        self.offset.saturating_add(self.rest.len())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

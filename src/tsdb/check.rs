@@ -27,6 +27,8 @@ pub(super) struct Extent {
     span_ms: Option<(i64, i64)>,
     /// For each segment rank the offset of its last chunk.
     last_chunks: BTreeMap<usize, usize>,
+    /// An entry that no index has.
+    pub(super) overlap: Option<Malformed>,
     /// Entries that could not be read.
     damaged: Vec<Malformed>,
 }
@@ -35,21 +37,32 @@ impl Extent {
     /// Walks all series of the index.
     pub(super) fn of(index: &Index) -> Self {
         let mut extent = Self::default();
-        let ids = index.postings.all_series(index.bytes()).unwrap_or_else(|wrong| {
+        let mut ids = index.postings.all_series(index.bytes()).unwrap_or_else(|wrong| {
             extent.damaged.push(wrong);
             Vec::new()
         });
+        ids.sort_unstable();
+        ids.dedup();
+        let mut end = 0;
         for id in ids {
-            if let Err(wrong) = extent.add(index, id) {
-                extent.damaged.push(wrong);
+            // Entries inside of each other would be read, and their checksums worked out, many times over.
+            if index.place_of(id) < end {
+                extent.overlap = Some(Malformed::new(end, "a series that begins inside another one"));
+                break;
+            }
+            match extent.add(index, id) {
+                Ok(after) => end = after,
+                Err(wrong) => extent.damaged.push(wrong),
             }
         }
         index.release();
         extent
     }
 
-    fn add(&mut self, index: &Index, id: u32) -> Result<(), Malformed> {
-        for chunk in index.series(id)?.chunks()? {
+    /// Returns where the series' entry ends.
+    fn add(&mut self, index: &Index, id: u32) -> Result<usize, Malformed> {
+        let series = index.series(id)?;
+        for chunk in series.chunks()? {
             let chunk = chunk?;
             self.chunks += 1;
             let (first_ms, last_ms) = self.span_ms.unwrap_or((chunk.first_ms, chunk.last_ms));
@@ -59,7 +72,12 @@ impl Extent {
             *last = offset.max(*last);
         }
         self.series += 1;
-        Ok(())
+        Ok(series.end())
+    }
+
+    /// After the last chunk.
+    pub(super) fn end_ms(&self) -> Option<i64> {
+        self.span_ms.map(|(_, last_ms)| last_ms.saturating_add(1))
     }
 
     /// The highest rank of a segment that a chunk lies in.

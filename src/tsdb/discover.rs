@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TsdbError;
 use super::block::Block;
-use super::head::Head;
+use super::head::{Head, InBlocks};
 use super::index::INDEX_FILE;
 use super::meta::{META_FILE, Meta, is_ulid};
 use super::problem::LeftOut;
@@ -32,12 +32,12 @@ pub(crate) fn discover(paths: &[PathBuf]) -> Result<Found, TsdbError> {
         let is_block = is_block(path);
         let directories = if is_block { vec![path.clone()] } else { block_directories(path)? };
         let has_blocks = !directories.is_empty();
-        let mut min_valid_ms = i64::MIN;
+        let mut in_blocks = InBlocks::default();
         for directory in directories {
             match open_block(&directory) {
                 Ok(Opened::Usable(meta, block)) => {
                     if !meta.is_out_of_order {
-                        min_valid_ms = min_valid_ms.max(meta.window.end_ms);
+                        in_blocks.add(block.window.end_ms, block.chunks_end_ms);
                     }
                     if let Some((_, first)) = blocks.get(&meta.ulid) {
                         let reason = format!("the same block as `{}`", first.path.display());
@@ -50,7 +50,7 @@ pub(crate) fn discover(paths: &[PathBuf]) -> Result<Found, TsdbError> {
                 Err(error) => failed.push((directory, error)),
             }
         }
-        let head = if is_block { None } else { Head::open(path, min_valid_ms, &mut left_out)? };
+        let head = if is_block { None } else { Head::open(path, in_blocks, &mut left_out)? };
         if !has_blocks && head.is_none() {
             let path = path.clone();
             let inside = directories_with_blocks(&path);

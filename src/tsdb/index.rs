@@ -145,16 +145,20 @@ impl Index {
         Ok(cursor)
     }
 
-    /// The series with this id, its checksum verified.
-    pub(crate) fn series(&self, id: u32) -> Result<SeriesEntry<'_>, Malformed> {
+    /// Where the entry of the series with this id begins.
+    pub(crate) fn place_of(&self, id: u32) -> usize {
         let unit = match self.version {
             Version::One => 1,
-            Version::Two => SERIES_ALIGN as u64,
+            Version::Two => SERIES_ALIGN,
         };
-        let start = u64::from(id) * unit;
-        let at = usize::try_from(start).unwrap_or(usize::MAX);
+        usize::try_from(id).unwrap_or(usize::MAX).saturating_mul(unit)
+    }
+
+    /// The series with this id, its checksum verified.
+    pub(crate) fn series(&self, id: u32) -> Result<SeriesEntry<'_>, Malformed> {
+        let at = self.place_of(id);
         if !self.series.contains(&at) {
-            return Err(Malformed { offset: start, reason: "a series outside the series section".into() });
+            return Err(Malformed::new(at, "a series outside the series section"));
         }
         let inside = self.bytes.get(at..self.series.end).unwrap_or_default();
         let mut cursor = Cursor::new(inside, at);
@@ -225,6 +229,11 @@ impl<'a> SeriesEntry<'a> {
     fn new(mut body: Cursor<'a>) -> Result<Self, Malformed> {
         let label_count = body.uvarint()?;
         Ok(Self { labels: body, label_count })
+    }
+
+    /// After its last byte, in the file.
+    pub(crate) fn end(&self) -> usize {
+        self.labels.end()
     }
 
     /// References to the symbols of names and values.

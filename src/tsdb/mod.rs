@@ -59,6 +59,9 @@ pub struct Samples {
     pub values: Vec<f64>,
 }
 
+/// No series has more labels. One takes two bytes in a record and sixteen times that in memory.
+pub(crate) const MOST_LABELS: usize = 4096;
+
 /// The bits of Prometheus' stale marker, a signalling NaN. Compare
 /// `value.to_bits()`: ordinary NaNs are measurements, this is an end mark.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;

@@ -5,7 +5,7 @@ use super::database::{Database, Series};
 use super::merge::Runs;
 use super::parts::PlacedChunk;
 use super::problem::ReadStats;
-use super::tombstones::Deleted;
+use super::tombstones::{Deleted, cover};
 use super::{Samples, TsdbError, is_stale};
 use crate::time::Window;
 
@@ -119,15 +119,17 @@ fn keep_window(samples: &mut Samples, start: usize, window: Window) {
 
 /// Drops the deleted ones of the samples from `start` on and returns how many.
 fn delete(samples: &mut Samples, start: usize, deleted: &[Deleted]) -> u64 {
+    if deleted.is_empty() {
+        return 0;
+    }
     let before = samples.values.len();
-    for span in deleted {
-        let first = position(samples, start, span.first_ms);
-        let after = match span.last_ms.checked_add(1) {
-            Some(next_ms) => position(samples, start, next_ms),
-            None => samples.values.len(),
-        };
-        samples.timestamps_ms.drain(first..after);
-        samples.values.drain(first..after);
+    let times = samples.timestamps_ms.split_off(start);
+    let values = samples.values.split_off(start);
+    for (at_ms, value) in times.into_iter().zip(values) {
+        if !cover(deleted, at_ms, at_ms) {
+            samples.timestamps_ms.push(at_ms);
+            samples.values.push(value);
+        }
     }
     (before - samples.values.len()) as u64
 }

@@ -94,9 +94,10 @@ pub(crate) fn merge(spans: &mut Vec<Deleted>) {
     });
 }
 
-/// True if one of the `spans` holds all of `first_ms` to `last_ms`.
+/// True if one of the merged `spans` holds all of `first_ms` to `last_ms`.
 pub(crate) fn cover(spans: &[Deleted], first_ms: i64, last_ms: i64) -> bool {
-    spans.iter().any(|span| span.first_ms <= first_ms && last_ms <= span.last_ms)
+    let next = spans.partition_point(|span| span.last_ms < last_ms);
+    spans.get(next).is_some_and(|span| span.first_ms <= first_ms)
 }
 
 #[cfg(test)]

@@ -190,35 +190,52 @@ def max_gap(t):
     return max(MIN_GAP, 2.5 * typical_step(t))
 
 
+# N3: labels that say where a reading was made; series that differ in others are one stream
+WHERE = ["__name__", "job", "instance", "replica", "prometheus_replica", "__replica__", "prometheus", "path", "GPU_I_ID"]
+
+
+def streams_of(series):
+    """Times and values, stale markers among them, of each stream, in label order."""
+    members = defaultdict(list)
+    for s in series:
+        members[tuple(s.labels.get(k, "") for k in WHERE)].append(s)
+    out = []
+    for group in members.values():
+        t, v = np.concatenate([s.t for s in group]), np.concatenate([s.v for s in group])
+        order = np.argsort(t, kind="stable")
+        out.append((t[order], v[order]))
+    return out
+
+
 def stitch(series):
-    """N2, N3: for each UTC day the chain of series with most coverage. Returns times, values, and instants at which the meter ended."""
+    """N2, N3: for each UTC day the chain of streams with most coverage. Returns times, values, and instants at which the meter ended."""
     times, values, ends = [], [], []
-    days = sorted({int(d) for s in series for d in np.unique(s.t // DAY)})
+    streams = streams_of(series)
+    days = sorted({int(d) for t, _ in streams for d in np.unique(t // DAY)})
     for day in days:
-        parts = []
-        for s in series:
-            inside = (s.t >= day * DAY) & (s.t < (day + 1) * DAY)
-            t, v = s.t[inside], s.v[inside]
-            # A marker parts what is before from what comes after, and so does a gap, for a server that was down writes no markers
-            marks = sorted({*np.flatnonzero(np.isnan(v)).tolist(), *np.flatnonzero(np.diff(t) > 1.5 * typical_step(t)).tolist()})
-            for k, end in zip([0, *(m + 1 for m in marks)], [*(m + 1 for m in marks), len(t)]):
-                if end > k:
-                    x, y = t[k:end], v[k:end]
-                    parts.append((s.labels, x[~np.isnan(y)], y[~np.isnan(y)], x[np.isnan(y)]))
-        # Series that do not overlap follow each other; of several that one could follow, the one most like it.
+        pieces, lone = [], []
+        for n, (t, v) in enumerate(streams):
+            inside = (t >= day * DAY) & (t < (day + 1) * DAY)
+            x, y = t[inside], v[inside]
+            marks, seen = x[np.isnan(y)], ~np.isnan(y)
+            x, first = np.unique(x[seen], return_index=True)
+            y = y[seen][first]
+            if len(x):
+                pieces.append((n, x, y, marks))
+            else:
+                lone += [int(m) for m in marks]
+        # One that begins after another has ended follows it
         chains = []
-        for part in sorted((p for p in parts if len(p[1])), key=lambda p: (p[1][0], sorted(p[0].items()))):
-            free = [c for c in chains if c[-1][1][-1] < part[1][0]]
-            alike = lambda c: (sum(c[-1][0].get(k) == x for k, x in part[0].items() if k not in ("hpc_job", "pod")), c[-1][1][-1])
-            if free:
-                best = max(free, key=alike)
-                if alike(best)[0] == sum(k not in ("hpc_job", "pod") for k in part[0]) or len(series) == 1:
-                    best.append(part)
-                    continue
-            chains.append([part])
+        for piece in sorted(pieces, key=lambda p: (p[1][0], p[0])):
+            before = next((c for c in chains if c[-1][1][-1] < piece[1][0]), None)
+            if before is None:
+                chains.append([piece])
+            else:
+                before.append(piece)
         if not chains:
-            ends += [(int(x), 0) for p in parts for x in p[3]]
+            ends += lone
             continue
+        chains.sort(key=lambda c: min(p[0] for p in c))
 
         def coverage(chain):
             t = np.concatenate([p[1] for p in chain])
@@ -227,20 +244,16 @@ def stitch(series):
 
         best = max(chains, key=coverage)  # the first of equals: label order
         t = np.concatenate([p[1] for p in best])
-        v = np.concatenate([p[2] for p in best])
         times.append(t)
-        values.append(v)
+        values.append(np.concatenate([p[2] for p in best]))
         step = typical_step(t)
-        used = {id(p[1]) for p in best}
-        for part in parts:
-            if len(part[1]) and id(part[1]) not in used:
-                continue
-            for marker in part[3]:
-                if not any(np.any((p[1] >= marker) & (p[1] <= marker + step)) for p in parts):
-                    ends.append((int(marker), 1))
+        for piece in best:
+            for marker in piece[3]:
+                if not any(np.any((p[1] >= marker) & (p[1] <= marker + step)) for p in pieces):
+                    ends.append(int(marker))
     if not times:
         return np.array([], dtype=np.int64), np.array([]), []
-    return np.concatenate(times), np.concatenate(values), sorted(e[0] for e in ends)
+    return np.concatenate(times), np.concatenate(values), sorted(ends)
 
 
 # ---- C1 to C6 The energy curve ---------------------------------------------------------------------------------

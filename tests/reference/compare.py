@@ -67,26 +67,32 @@ def write_factors(path, first, last, step, seed):
             file.write(f"{books.stamp(t * 1000)},{round(r.uniform(20, 800), 2)}\n")
 
 
-def both_sides(program, kind, seed, make, report, place):
-    """Makes the cluster, runs the program and the reference; rows of each."""
+def build(program, kind, seed, make, place):
+    """Makes a cluster: its blocks, job log, configuration (None without), the dump of its series, and the instants of the first and last sample."""
+    dump = os.path.join(place, "dump.txt")
     if kind == "made":
         clusters.Cluster(seed, make["nodes"], make["hours"]).write(place)
         snapshot = os.path.join(place, "blocks")
-        execute([program, "convert", os.path.join(place, "dump.txt"), "--format", "promtool", "--out", snapshot])
+        execute([program, "convert", dump, "--format", "promtool", "--out", snapshot])
         jobs, config = os.path.join(place, "sacct.txt"), os.path.join(place, "wattledger.toml")
     else:
         execute(simulate_command(program, seed, make, os.path.join(place, "sim")))
         snapshot, jobs, config = [os.path.join(place, "sim", x) for x in SIMULATED_FILES]
         os.makedirs(os.path.join(snapshot, "wal"), exist_ok=True)  # promtool wants a data directory
         names = "|".join(sorted({*books.catalog()[0], *books.catalog()[1]}))
-        with open(os.path.join(place, "dump.txt"), "w", encoding="utf-8") as file:
+        with open(dump, "w", encoding="utf-8") as file:
             execute(["promtool", "tsdb", "dump", "--match", '{__name__=~"' + names + '"}', snapshot], file)
-    dump = os.path.join(place, "dump.txt")
     first, last = 2**62, 0
     with open(dump, encoding="utf-8") as file:
         for line in file:
             t = int(line[line.rfind(" ") + 1 :])
             first, last = min(first, t), max(last, t)
+    return snapshot, jobs, config if os.path.exists(config) else None, dump, first, last
+
+
+def both_sides(program, kind, seed, make, report, place):
+    """Makes the cluster, runs the program and the reference; rows of each."""
+    snapshot, jobs, config, dump, first, last = build(program, kind, seed, make, place)
     factors = os.path.join(place, "factors.csv")
     write_factors(factors, first, last, report["step"], seed)
     r = random.Random(seed)
@@ -97,7 +103,7 @@ def both_sides(program, kind, seed, make, report, place):
         end = books.stamp((first + int((last - first) * r.uniform(0.6, 1.0))) // 1000 * 1000)
     command = [program, "report", "--snapshot", snapshot, "--jobs", jobs, "--zone", "DE", "--intensity", factors, "--entries", "--no-charts", "--no-html", "--no-md"]
     command += ["--out", os.path.join(place, "report")]
-    command += ["--config", config] if os.path.exists(config) else []
+    command += ["--config", config] if config else []
     for flag, value in (("--pue", report["pue"]), ("--share", report["share"]), ("--gpu-in-node-meter", report["gpu_in_node_meter"]), ("--from", start), ("--to", end)):
         command += [flag, str(value)] if value is not None else []
     execute(command)
@@ -105,7 +111,7 @@ def both_sides(program, kind, seed, make, report, place):
         theirs = list(csv.DictReader(file))
     ours = books.report(
         types.SimpleNamespace(
-            dump=dump, jobs=jobs, config=config if os.path.exists(config) else None, intensity=factors, pue=report["pue"], share=report["share"],
+            dump=dump, jobs=jobs, config=config, intensity=factors, pue=report["pue"], share=report["share"],
             gpu_in_node_meter=report["gpu_in_node_meter"], start=start, end=end, jobs_from=None, jobs_to=None,
         )
     )
@@ -183,18 +189,24 @@ def smaller(make):
         yield {**make, "flags": [f for f in make["flags"] if f != flag]}
 
 
-def shrink(program, kind, seed, make, report):
+def shrink(make, still):
+    """The smallest cluster of its seed that `still` finds something in."""
     again = True
     while again:
         again = False
         for candidate in smaller(make):
             try:
-                if attempt(program, kind, seed, candidate, report)[2]:
+                if still(candidate):
                     make, again = candidate, True
                     break
             except RuntimeError:
                 continue
     return make
+
+
+def described(kind, seed, make):
+    """How to make that cluster."""
+    return " ".join(simulate_command("wattledger", seed, make, "DIR")) if kind == "simulated" else f"clusters.Cluster({seed}, {make['nodes']}, {make['hours']})"
 
 
 def main():
@@ -221,9 +233,8 @@ def main():
             if found:
                 failed += 1
                 if not args.no_shrink:
-                    small = shrink(args.wattledger, kind, seed, make, report)
-                    what = " ".join(simulate_command("wattledger", seed, small, "DIR")) if kind == "simulated" else f"clusters.Cluster({seed}, {small['nodes']}, {small['hours']})"
-                    print(f"    smallest: {what}   report {report}", flush=True)
+                    small = shrink(make, lambda smaller: attempt(args.wattledger, kind, seed, smaller, report)[2])
+                    print(f"    smallest: {described(kind, seed, small)}   report {report}", flush=True)
     print(f"{rows} rows compared, {wrong} differences in {failed} clusters, largest relative difference {worst:.3g}")
     return 1 if wrong else 0
 

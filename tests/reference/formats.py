@@ -15,12 +15,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
 sys.dont_write_bytecode = True
 import books
 import compare
+import prometheus
 
 
 def openmetrics(dump, path):
@@ -63,7 +62,7 @@ def say(name, data, reference):
     return 0 if expected else 1
 
 
-def one(program, seed, place, keep_port):
+def one(program, seed, place):
     make, _ = compare.draw("simulated", seed)
     make = {**make, "nodes": min(make["nodes"], 2), "hours": min(make["hours"], 8.0)}
     print(" ".join(compare.simulate_command("wattledger", seed, make, "DIR")), flush=True)
@@ -87,32 +86,13 @@ def one(program, seed, place, keep_port):
         blocks = os.path.join(place, name)
         compare.execute([program, "convert", source, "--out", blocks])
         wrong += say(name, report(name, blocks), reference)
-    data = os.path.join(place, "data")
-    shutil.copytree(snapshot, data)
-    with open(os.path.join(place, "prometheus.yml"), "w", encoding="utf-8") as file:
-        file.write("global: {}\n")
-    address = f"127.0.0.1:{keep_port}"
-    server = subprocess.Popen(
-        ["prometheus", "--config.file", os.path.join(place, "prometheus.yml"), "--storage.tsdb.path", data, "--storage.tsdb.retention.time", "100y",
-         "--web.listen-address", address, "--log.level", "error", "--query.max-samples", "500000000"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://{address}/-/ready", timeout=1).read()
-                break
-            except OSError:
-                time.sleep(0.2)
+    with prometheus.serving(snapshot, place) as address:
         for protocol in ("stream", "samples", "range"):
             blocks = os.path.join(place, protocol)
             compare.execute(
                 [program, "fetch", "--prometheus", f"http://{address}", "--from", books.stamp(first - 1000), "--to", books.stamp(last + 1000), "--protocol", protocol, "--out", blocks]
             )
             wrong += say("fetch " + protocol, report(protocol, blocks), reference)
-    finally:
-        server.terminate()
-        server.wait()
     return wrong
 
 
@@ -120,7 +100,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--port", type=int, default=19_190)
     parser.add_argument("--keep")
     parser.add_argument("--wattledger", default=os.path.join(compare.HERE, "..", "..", "target", "release", "wattledger"))
     args = parser.parse_args()
@@ -129,7 +108,7 @@ def main():
         place = os.path.join(args.keep, str(seed)) if args.keep else tempfile.mkdtemp(prefix="wattledger-formats-")
         os.makedirs(place, exist_ok=True)
         try:
-            wrong += one(args.wattledger, seed, place, args.port)
+            wrong += one(args.wattledger, seed, place)
         finally:
             if not args.keep:
                 shutil.rmtree(place, ignore_errors=True)

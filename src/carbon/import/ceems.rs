@@ -8,14 +8,14 @@ use std::sync::Arc;
 use crate::carbon::series::Value;
 use crate::carbon::{Attribution, Basis, Perspective, Scope};
 use crate::sum::Sum;
-use crate::time::{HOUR_MS, MINUTE_MS};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 /// The metric's name.
 pub const CEEMS_INTENSITY: &str = "ceems_emissions_gCo2_kWh";
 
 /// An hour counts if so much of it was seen.
 const LEAST_SEEN: f64 = 0.9;
-/// A sample stands for no longer than this, or 2.5 times the usual distance if that is more (rule C5).
+/// A sample stands for no longer than this, or 2.5 times the usual distance if that is more (rule C5), but for a day at most.
 const LEAST_GAP_MS: i64 = 5 * MINUTE_MS;
 
 /// One series of the metric.
@@ -88,7 +88,7 @@ pub(in crate::carbon) fn hours(samples: &[(i64, f64)]) -> Vec<Value> {
         .collect();
     distances.sort_unstable();
     let median = distances.get(distances.len() / 2).copied().unwrap_or(0);
-    let longest_ms = LEAST_GAP_MS.max(median.saturating_mul(5) / 2);
+    let longest_ms = (median.saturating_mul(5) / 2).clamp(LEAST_GAP_MS, DAY_MS);
     let mut found: Vec<Value> = Vec::new();
     let mut hour: Option<(i64, Sum, i64)> = None;
     let mut close = |hour: Option<(i64, Sum, i64)>| {

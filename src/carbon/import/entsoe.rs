@@ -1,7 +1,6 @@
 //! ENTSO-E's generation by type (16.1.B&C) as the file library and the API have it.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 
 use chrono_tz::Tz;
@@ -301,9 +300,7 @@ impl Lines<'_> {
 /// If the file cannot be read, is cut off or no XML, says that there is no data, or holds something else than what was generated
 /// by type.
 pub(super) fn answer(path: &Path) -> Result<Mix, CarbonError> {
-    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    records::open(path)?.read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = records::whole(path)?;
     let mut lines = Lines { text: &bytes, at: 0, line: 1 };
     let wrong = |line: u64, reason: String| CarbonError::Json {
         path: path.to_path_buf(),

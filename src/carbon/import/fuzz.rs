@@ -1,10 +1,12 @@
 //! Readers of intensities as functions of bytes; see [`crate::fuzzing`].
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
 use super::{Hints, probe, read};
+use crate::carbon::zone::ZoneNames;
 use crate::carbon::{CarbonError, Zone, tables};
 
 /// Any format: recognised, and read as every basis that it has.
@@ -25,9 +27,17 @@ pub(crate) fn intensity(data: &[u8]) {
 
 fn all(path: &std::path::Path) -> Result<(), CarbonError> {
     let probed = probe(path, &Hints::default())?;
-    let names = tables::shipped()?.names;
+    // They take longer to read than most inputs.
+    static NAMES: OnceLock<ZoneNames> = OnceLock::new();
+    let names = match NAMES.get() {
+        Some(names) => names,
+        None => {
+            let names = tables::shipped()?.names;
+            NAMES.get_or_init(|| names)
+        }
+    };
     for basis in probed.bases() {
-        let _ = read(&probed, 0, basis, Some(&Zone::from_id("DE")), &names);
+        let _ = read(&probed, 0, basis, Some(&Zone::from_id("DE")), names);
     }
     Ok(())
 }

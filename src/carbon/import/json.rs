@@ -1,6 +1,5 @@
 //! Providers' answers in JSON.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,9 +48,7 @@ pub(super) fn no_columns(format: Format) -> Columns {
 }
 
 fn load(path: &Path) -> Result<Value, CarbonError> {
-    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    records::open(path)?.read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = records::whole(path)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     serde_json::from_slice(bytes).map_err(|error| CarbonError::Json {
         path: path.to_path_buf(),

@@ -1,7 +1,7 @@
 //! Rows of tables as text, whatever they are packed in: CSV, gzip, Parquet.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use csv::ByteRecord;
@@ -9,23 +9,35 @@ use flate2::read::MultiGzDecoder;
 use parquet::record::Field;
 
 use crate::carbon::CarbonError;
+use crate::metered::{Budget, LONGEST_BYTES, Metered, Unpacked};
 use crate::parquet_file::{Instants, Table};
 use crate::time::format_instant;
-
-/// No intensity file is longer once it is unpacked; what is may be a bomb.
-const LONGEST_BYTES: u64 = 4 << 30;
 
 /// The file's bytes, unpacked.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, CarbonError> {
     let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
     let mut magic = Vec::new();
     File::open(path).map_err(failed)?.take(2).read_to_end(&mut magic).map_err(failed)?;
-    let file = BufReader::new(File::open(path).map_err(failed)?);
+    let file = File::open(path).map_err(failed)?;
+    let packed_bytes = file.metadata().map_err(failed)?.len();
+    let file = BufReader::new(file);
     Ok(if magic == [0x1f, 0x8b] {
-        Box::new(MultiGzDecoder::new(file).take(LONGEST_BYTES))
+        Box::new(Unpacked::new(MultiGzDecoder::new(file), packed_bytes))
     } else {
-        Box::new(file.take(LONGEST_BYTES))
+        Box::new(file)
     })
+}
+
+/// All of a file that must be in memory at once, unpacked.
+pub(super) fn whole(path: &Path) -> Result<Vec<u8>, CarbonError> {
+    let failed = |source| CarbonError::Read { path: path.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    open(path)?.take(LONGEST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST_BYTES {
+        let reason = format!("longer than {} MiB: import it in parts", LONGEST_BYTES >> 20);
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason)));
+    }
+    Ok(bytes)
 }
 
 /// True if the file starts as Parquet does.
@@ -40,7 +52,7 @@ pub(super) fn parquet_header(path: &Path) -> Result<Vec<String>, CarbonError> {
 
 fn parquet_table(path: &Path) -> Result<Table, CarbonError> {
     let file = File::open(path).map_err(|source| CarbonError::Read { path: path.to_path_buf(), source })?;
-    Table::open(file).map_err(|error| damaged(path, &error))
+    Table::open_to_hold(file).map_err(|error| damaged(path, &error))
 }
 
 fn damaged(path: &Path, error: &parquet::errors::ParquetError) -> CarbonError {
@@ -49,7 +61,7 @@ fn damaged(path: &Path, error: &parquet::errors::ParquetError) -> CarbonError {
 
 /// The rows of a table, one after the other.
 pub(super) enum Records {
-    Csv(csv::Reader<Box<dyn Read>>),
+    Csv(csv::Reader<Metered<BufReader<Box<dyn Read>>>>, Budget),
     Parquet { table: Box<Table>, row: u64 },
 }
 
@@ -61,16 +73,19 @@ impl Records {
         }
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(true).flexible(true).comment(Some(b'#')).delimiter(delimiter);
-        Ok(Self::Csv(builder.from_reader(open(path)?)))
+        // A quote that is never closed makes one row of all that follows.
+        let (reader, budget) = Metered::new(BufReader::new(open(path)?));
+        Ok(Self::Csv(builder.from_reader(reader), budget))
     }
 
     /// Reads the next row into `record` and says at which line it stands; `None` at the end.
     pub(super) fn next(&mut self, path: &Path, record: &mut ByteRecord) -> Result<Option<u64>, CarbonError> {
         match self {
-            Self::Csv(reader) => {
+            Self::Csv(reader, budget) => {
                 let failed =
                     |error: csv::Error| CarbonError::Read { path: path.to_path_buf(), source: error.into() };
                 let is_row = reader.read_byte_record(record).map_err(failed)?;
+                budget.renew();
                 Ok(is_row.then(|| record.position().map_or(0, csv::Position::line)))
             }
             Self::Parquet { table, row } => {

@@ -76,6 +76,8 @@ impl Kind {
 
 /// More stray separators than anyone puts into one line.
 const MOST_EXTRA: usize = 16;
+/// Nor does anyone write longer lines with such.
+const MOST_BYTES: usize = 64 << 10;
 /// Bounds the search on lines that are made to be hard.
 const MOST_STEPS: usize = 20_000;
 
@@ -86,6 +88,9 @@ const MOST_STEPS: usize = 20_000;
 /// differ only in free texts are one answer: the job's name takes the most.
 pub(super) fn realign(kinds: &[Kind], fields: &[&str], separator: char) -> Option<Vec<String>> {
     let extra = fields.len().checked_sub(kinds.len())?;
+    if fields.iter().map(|field| field.len()).sum::<usize>() > MOST_BYTES {
+        return None;
+    }
     // Lists of resources and hosts have commas of their own.
     let most = if separator == ',' { 4 * MOST_EXTRA } else { MOST_EXTRA };
     if extra > most {
@@ -96,17 +101,22 @@ pub(super) fn realign(kinds: &[Kind], fields: &[&str], separator: char) -> Optio
     if search.steps > MOST_STEPS {
         return None;
     }
-    let ways: Vec<Vec<String>> = search.found.iter().map(|way| texts(way, fields, separator)).collect();
-    let fixed = |way: &[String]| -> Vec<String> {
-        kinds.iter().zip(way).filter(|(kind, _)| !kind.is_free()).map(|(_, text)| text.clone()).collect()
-    };
-    let first = fixed(ways.first()?);
-    if ways.iter().any(|way| fixed(way) != first) {
-        return None;
-    }
     let name = kinds.iter().position(|&kind| kind == Kind::JobName);
-    let in_name = |way: &Vec<String>| name.and_then(|at| way.get(at)).map_or(0, String::len);
-    ways.into_iter().max_by_key(in_name)
+    let in_name = |way: &[String]| name.and_then(|at| way.get(at)).map_or(0, String::len);
+    let differ = |one: &[String], other: &[String]| {
+        let fixed = kinds.iter().zip(one.iter().zip(other)).filter(|(kind, _)| !kind.is_free());
+        fixed.into_iter().any(|(_, (one, other))| one != other)
+    };
+    let mut best: Option<Vec<String>> = None;
+    for way in search.found.iter().map(|way| texts(way, fields, separator)) {
+        if best.as_ref().is_some_and(|best| differ(best, &way)) {
+            return None;
+        }
+        if best.as_ref().is_none_or(|best| in_name(best) <= in_name(&way)) {
+            best = Some(way);
+        }
+    }
+    best
 }
 
 /// The texts of the columns, given how many fields each of them takes.

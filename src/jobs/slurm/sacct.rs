@@ -36,8 +36,10 @@ pub(crate) fn read(
             continue;
         }
         // Logs that were put together with `cat` have a header in the middle.
-        if columns.is_header(&text) {
-            columns = Columns::parse(&text, separator, path)?;
+        if columns.is_header(&text)
+            && let Ok(others) = Columns::parse(&text, separator, path)
+        {
+            columns = others;
             continue;
         }
         let outcome = columns.fields(&text).and_then(|(fields, moved)| {
@@ -115,7 +117,10 @@ impl Columns {
             return false;
         }
         let names = |wanted: &str| line.split(self.separator).any(|field| column_key(field) == wanted);
-        names(self.id_key()) && names("start") && names("end")
+        // A job can be called what a header says; but it has times, and a header has none.
+        let is_time =
+            |field: &str| !field.trim().is_empty() && clock::parse(field.trim(), chrono_tz::Tz::UTC).is_ok();
+        names(self.id_key()) && names("start") && names("end") && !line.split(self.separator).any(is_time)
     }
 
     /// The texts of a line's columns, and whether stray separators had to be put right.

@@ -1,12 +1,13 @@
 //! `scontrol show job -d` and `scontrol show node`: what only the controller knows, which CPUs and GPUs of
 //! which node a job has, and how large the nodes are.
 
+use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::Path;
 
 use super::{Held, Job, stage_in, units_in};
 use crate::jobs::clock::{self, Instant, When};
-use crate::jobs::collect::Collector;
+use crate::jobs::collect::{Collector, MOST_IDS};
 use crate::jobs::error::shorten;
 use crate::jobs::lines::Lines;
 use crate::jobs::tres::{self, MIB, Tres};
@@ -14,6 +15,7 @@ use crate::jobs::{Allocation, JobsError, Options, RejectReason, Run, SchedulerNo
 
 /// A record is a few dozen lines; what goes on for longer is none.
 const MOST_LINES: usize = 200_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// Reads every record.
 pub(crate) fn read(
@@ -22,13 +24,14 @@ pub(crate) fn read(
     path: &Path,
     options: &Options,
 ) -> Result<(), JobsError> {
-    let mut record = Record::default();
+    let (mut record, mut bytes) = (Record::default(), 0_usize);
     while let Some((number, text)) = lines.next_text(collector, path)? {
         let begins = ["JobId=", "NodeName="].iter().any(|key| text.trim_start().starts_with(key));
-        if begins || record.lines.len() >= MOST_LINES {
+        if begins || record.lines.len() >= MOST_LINES || bytes >= MOST_BYTES {
             record.take(collector, options);
-            record = Record { number, lines: Vec::new() };
+            (record, bytes) = (Record { number, lines: Vec::new() }, 0);
         }
+        bytes = bytes.saturating_add(text.len());
         if !text.trim().is_empty() {
             record.lines.push(text.trim().to_owned());
         }
@@ -156,7 +159,16 @@ impl Record {
             let of = |key| value_in(line, key).unwrap_or_default();
             let gres = tres::gres(of("GRES"));
             let no_gpus = line.contains(" GRES=") && resources.is_some_and(|tres| tres.gpus.is_none());
-            for node in expand_nodes(of("Nodes"))? {
+            let here = expand_nodes(of("Nodes"))?;
+            // Anything else than one line for each node is not what the job holds now.
+            if allocations.len().saturating_add(here.len()) > nodes.len() {
+                return Ok(None);
+            }
+            let ids = gres.as_ref().and_then(|gres| gres.ids.as_ref()).map_or(0, Vec::len);
+            if here.len().saturating_mul(ids) > MOST_IDS {
+                return Err(RejectReason::TooManyHosts);
+            }
+            for node in here {
                 allocations.push(Allocation {
                     node,
                     cpus: count_ids(of("CPU_IDs")),
@@ -168,9 +180,8 @@ impl Record {
                 });
             }
         }
-        // Anything else than one line for each node is not what the job holds now.
-        let complete = allocations.len() == nodes.len()
-            && nodes.iter().all(|node| allocations.iter().any(|allocation| allocation.node == *node));
+        let held: HashSet<&str> = allocations.iter().map(|allocation| allocation.node.as_str()).collect();
+        let complete = allocations.len() == nodes.len() && nodes.iter().all(|node| held.contains(&**node));
         Ok(complete.then_some(allocations))
     }
 

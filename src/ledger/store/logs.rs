@@ -178,8 +178,8 @@ fn content(path: &Path) -> Result<Vec<u8>, StoreError> {
         bytes = fs::read(path).map_err(&failed)?;
     }
     // Nobody packs a log more often than that.
+    let packed = bytes.len() as u64;
     for _ in 0..MOST_LAYERS {
-        let packed = bytes.len() as u64;
         bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
             unpack(flate2::read::MultiGzDecoder::new(bytes.as_slice()), packed).map_err(&failed)?
         } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {

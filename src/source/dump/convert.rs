@@ -53,7 +53,7 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
         request,
         observer,
         staging: &staging.0,
-        intake: Intake::create(&piece, request.labels.clone())?,
+        intake: Intake::create(&piece, request.labels.clone(), total_bytes(&inputs))?,
         summary,
         sources: Vec::new(),
     };
@@ -65,6 +65,12 @@ pub fn convert(request: &Request, observer: Observer<'_>) -> Result<Summary, Dum
     let days = intake.finish()?;
     write(request, observer, (&piece, taken), &days, &sources, &mut summary)?;
     Ok(summary)
+}
+
+/// Length of all inputs; `None` where one is a pipe.
+fn total_bytes(inputs: &[Input]) -> Option<u64> {
+    let is_pipe = |input: &Input| matches!(input.place, Place::Stdin) || input.bytes == 0;
+    (!inputs.iter().any(is_pipe)).then(|| inputs.iter().map(|input| input.bytes).sum())
 }
 
 /// A directory for what is read, gone when it is dropped. What a conversion left

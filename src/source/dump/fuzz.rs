@@ -39,7 +39,9 @@ pub(crate) fn dump(data: &[u8]) {
             from_folder: false,
             bytes: content.len() as u64,
         };
-        let Ok(mut intake) = Intake::create(&place.path().join("samples.piece"), Labels::default()) else {
+        let Ok(mut intake) =
+            Intake::create(&place.path().join("samples.piece"), Labels::default(), Some(input.bytes))
+        else {
             return;
         };
         let mut reading = Reading::new(&input, format, &request, &mut intake, &|_| {});

@@ -9,6 +9,13 @@ use crate::tsdb::{ChunkError, Labels, Samples, decode_chunk, encoding_name};
 
 /// Samples held before they are put on the disk: 16 bytes each.
 const HELD_SAMPLES: usize = 4 << 20;
+/// Bytes of labels that are held whatever the input's length, and for each of its bytes besides: texts do not pack better. They are
+/// held from the first to the last sample.
+const LABEL_BYTES: u64 = 64 << 20;
+const LABEL_BYTES_A_BYTE: u64 = 200;
+/// Texts of series that are remembered; more are read anew each time.
+const REMEMBERED: usize = 1 << 20;
+const REMEMBERED_BYTES: usize = 64 << 20;
 /// The last instant that is taken: the end of the year 9999.
 const LATEST_MS: i64 = 253_402_300_799_999;
 
@@ -16,12 +23,36 @@ const LATEST_MS: i64 = 253_402_300_799_999;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeriesId(usize);
 
+/// Series by their texts as they stand in an input.
+#[derive(Default)]
+pub(super) struct Remembered {
+    ids: HashMap<Box<[u8]>, SeriesId>,
+    bytes: usize,
+}
+
+impl Remembered {
+    pub(super) fn get(&self, text: &[u8]) -> Option<SeriesId> {
+        self.ids.get(text).copied()
+    }
+
+    pub(super) fn insert(&mut self, text: &[u8], id: SeriesId) {
+        self.bytes += text.len();
+        if self.ids.len() >= REMEMBERED || self.bytes > REMEMBERED_BYTES {
+            self.ids.clear();
+            self.bytes = text.len();
+        }
+        self.ids.insert(text.into(), id);
+    }
+}
+
 /// See the module's description.
 pub(super) struct Intake {
     piece: PieceWriter,
     /// Labels that every series gets.
     added: Labels,
     ids: HashMap<Labels, SeriesId>,
+    /// Bytes of labels that may still come.
+    label_bytes: u64,
     series: Vec<(Labels, Samples)>,
     held: usize,
     /// Samples taken, those of inputs that were given up among them.
@@ -33,8 +64,15 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn create(piece: &Path, added: Labels) -> Result<Self, StagingError> {
+    /// `input_bytes`: length of all inputs, packed as they are; `None` if nobody knows.
+    pub(super) fn create(
+        piece: &Path,
+        added: Labels,
+        input_bytes: Option<u64>,
+    ) -> Result<Self, StagingError> {
+        let most = |bytes: u64| bytes.saturating_mul(LABEL_BYTES_A_BYTE).saturating_add(LABEL_BYTES);
         Ok(Self {
+            label_bytes: input_bytes.map_or(u64::MAX, most),
             piece: PieceWriter::create(piece)?,
             added,
             ids: HashMap::new(),
@@ -59,6 +97,11 @@ impl Intake {
         if let Some(id) = self.ids.get(&labels) {
             return Ok(*id);
         }
+        let length: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.label_bytes = self
+            .label_bytes
+            .checked_sub(length as u64)
+            .ok_or("the labels of all series are far longer than the input can have been unpacked")?;
         let id = SeriesId(self.series.len());
         self.series.push((labels.clone(), Samples::default()));
         self.ids.insert(labels, id);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::tsdb::{Labels, METRIC_NAME};
+use crate::tsdb::{Labels, METRIC_NAME, MOST_LABELS};
 
 /// A line, cut at its blanks.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ fn is_blank(byte: u8) -> bool {
 
 /// Where name and labels end.
 fn series_end(line: &[u8]) -> Result<usize, &'static str> {
-    let (mut in_braces, mut in_text, mut escaped) = (false, false, false);
+    let (mut in_braces, mut in_text, mut escaped, mut labels_follow) = (false, false, false, false);
     for (at, byte) in line.iter().enumerate() {
         match byte {
             _ if in_text => {
@@ -62,7 +62,7 @@ fn series_end(line: &[u8]) -> Result<usize, &'static str> {
             b'{' if !in_braces => in_braces = true,
             b'}' if in_braces => return Ok(at + 1),
             // Between a name and its labels there may be blanks.
-            byte if is_blank(*byte) && !in_braces && at > 0 => {
+            byte if is_blank(*byte) && !in_braces && !labels_follow && at > 0 => {
                 let rest = line.get(at..).unwrap_or_default();
                 let skipped = rest.len() - rest.trim_ascii_start().len();
                 let opens = rest.get(skipped) == Some(&b'{');
@@ -70,6 +70,7 @@ fn series_end(line: &[u8]) -> Result<usize, &'static str> {
                 if !(opens && holds_labels(rest.get(skipped..).unwrap_or_default())) {
                     return Ok(at);
                 }
+                labels_follow = true;
             }
             _ => {}
         }
@@ -130,8 +131,8 @@ pub(super) fn labels(series: &[u8]) -> Result<Labels, String> {
             }
             let (value, after) = self::quoted(after.trim_ascii_start())?;
             rest = after.trim_ascii_start();
-            if pairs.iter().any(|(name, _)| *name == key) {
-                return Err(format!("the label `{key}` stands there twice"));
+            if pairs.len() >= MOST_LABELS {
+                return Err(format!("a series of more than {MOST_LABELS} labels"));
             }
             pairs.push((key, value));
         } else if quoted && !pairs.iter().any(|(name, _)| &**name == METRIC_NAME) {
@@ -143,8 +144,13 @@ pub(super) fn labels(series: &[u8]) -> Result<Labels, String> {
         match rest.strip_prefix(b",") {
             Some(after) => rest = after.trim_ascii_start(),
             None if rest.is_empty() => {}
-            None => return Err(format!("a comma is missing before `{}`", rest.escape_ascii())),
+            None => return Err(format!("a comma is missing before `{}`", shown(rest))),
         }
+    }
+    let mut names: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.array_windows().find(|[one, next]| one == next).map(|[twice, _]| twice) {
+        return Err(format!("the label `{twice}` stands there twice"));
     }
     Ok(Labels::new(pairs))
 }

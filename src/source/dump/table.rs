@@ -2,14 +2,13 @@
 //! and labels in columns.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::BufRead;
 
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::error::DumpError;
 use super::format::Format;
-use super::intake::SeriesId;
+use super::intake::Remembered;
 use super::jtop;
 use super::reading::{OUT_OF_RANGE, Reading, Taken};
 use super::recognise::LEAST_MILLISECONDS;
@@ -25,8 +24,8 @@ const VALUE_NAMES: [&str; 2] = ["value", "val"];
 const METRIC_NAMES: [&str; 4] = ["metric", METRIC_NAME, "metric_name", "name"];
 /// Words of tables for a value that is missing.
 const MISSING: [&str; 6] = ["", "nan", "null", "na", "n/a", "none"];
-/// Series that are remembered by their cells; more are read anew each time.
-const REMEMBERED: usize = 1 << 20;
+/// No table has more: each is a label.
+const MOST_COLUMNS: usize = 4096;
 
 /// Which column of a table is what, where the names do not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +109,9 @@ impl Layout {
                 .iter()
                 .find_map(|usual| header.iter().position(|name| name.trim().eq_ignore_ascii_case(usual)))),
         };
+        if header.len() > MOST_COLUMNS {
+            return Err(format!("{} columns, more than {MOST_COLUMNS}", header.len()));
+        }
         let missing = |what: &str| {
             format!("no column is recognised as the {what}; there are `{}`", header.join("`, `"))
         };
@@ -258,7 +260,8 @@ pub(super) fn epoch_ms(number: f64) -> i64 {
 /// Rows of a table on their way to their series.
 pub(super) struct Rows {
     pub(super) layout: Layout,
-    seen: HashMap<Vec<u8>, SeriesId>,
+    /// By their cells.
+    seen: Remembered,
     key: Vec<u8>,
     /// The last time that was read, as text.
     last: Option<(String, i64)>,
@@ -270,7 +273,7 @@ impl Rows {
         let has_name = request.labels.get(METRIC_NAME).is_some();
         let layout = Layout::find(header, &request.columns, has_name)
             .map_err(|reason| DumpError::Columns { input: reading.input.name.clone(), reason })?;
-        Ok(Self { layout, seen: HashMap::new(), key: Vec::new(), last: None })
+        Ok(Self { layout, seen: Remembered::default(), key: Vec::new(), last: None })
     }
 
     /// A time as text, in the zone that local times are in.
@@ -304,13 +307,10 @@ impl Rows {
             self.key.push(0xff);
         }
         let id = match self.seen.get(&self.key) {
-            Some(id) => *id,
+            Some(id) => id,
             None => match self.labels(cell).and_then(|labels| reading.intake.series(&labels)) {
                 Ok(id) => {
-                    if self.seen.len() >= REMEMBERED {
-                        self.seen.clear();
-                    }
-                    self.seen.insert(self.key.clone(), id);
+                    self.seen.insert(&self.key, id);
                     id
                 }
                 Err(reason) => {

@@ -1,23 +1,19 @@
 //! Text formats with a sample a line: the exposition formats, and what promtool dumps.
 
-use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::error::DumpError;
 use super::format::Format;
-use super::intake::SeriesId;
+use super::intake::Remembered;
 use super::lines::Lines;
 use super::reading::{OUT_OF_RANGE, Reading, Taken};
 use super::sample_line::{self, SampleLine, cut};
 use crate::source::staging::Sink as _;
 
-/// Series whose texts are remembered; more are read anew each time.
-const REMEMBERED: usize = 1 << 20;
-
 /// Reads one of [`Format::Promtool`], [`Format::OpenMetrics`] and [`Format::Exposition`].
 pub(super) fn read(reader: impl BufRead, reading: &mut Reading<'_>) -> Result<(), DumpError> {
     let mut lines = Lines::new(reader);
-    let mut seen: HashMap<Box<[u8]>, SeriesId> = HashMap::new();
+    let mut seen = Remembered::default();
     // The series of the line before: most often that of the next, too.
     let mut before: Vec<u8> = Vec::new();
     let mut id = None;
@@ -47,13 +43,10 @@ pub(super) fn read(reader: impl BufRead, reading: &mut Reading<'_>) -> Result<()
         };
         if series != before || id.is_none() {
             id = match seen.get(series) {
-                Some(id) => Some(*id),
+                Some(id) => Some(id),
                 None => match sample_line::labels(series).and_then(|labels| reading.intake.series(&labels)) {
                     Ok(found) => {
-                        if seen.len() >= REMEMBERED {
-                            seen.clear();
-                        }
-                        seen.insert(series.into(), found);
+                        seen.insert(series, found);
                         Some(found)
                     }
                     Err(reason) => {

@@ -6,7 +6,7 @@ use super::protobuf::Fields;
 use crate::source::staging::{Sink, StagingError};
 use crate::time::Window;
 use crate::tsdb::bytes::Malformed;
-use crate::tsdb::{Labels, Samples};
+use crate::tsdb::{Labels, MOST_LABELS, Samples};
 
 /// Snappy's longest copy makes 64 bytes of 3: nothing unpacks to more than this many times itself.
 const SNAPPY_RATIO: usize = 24;
@@ -56,7 +56,7 @@ fn chunked_series(message: &[u8], window: Window, sink: &mut dyn Sink) -> Result
     let mut chunks = Vec::new();
     for field in Fields::new(message) {
         match field.map_err(Stop::Form)? {
-            (1, label) => labels.push(pair(label.bytes())?),
+            (1, label) => push_label(&mut labels, label.bytes())?,
             (2, chunk) => chunks.push(chunk.bytes()),
             _ => {}
         }
@@ -74,6 +74,15 @@ fn chunked_series(message: &[u8], window: Window, sink: &mut dyn Sink) -> Result
         }
         sink.chunk(&labels, encoding, data, window)?;
     }
+    Ok(())
+}
+
+/// Takes in one more label.
+fn push_label(labels: &mut Vec<(Arc<str>, Arc<str>)>, message: &[u8]) -> Result<(), Stop> {
+    if labels.len() >= MOST_LABELS {
+        return Err(Stop::Form(Malformed::new(0, format!("a series of more than {MOST_LABELS} labels"))));
+    }
+    labels.push(pair(message)?);
     Ok(())
 }
 
@@ -95,7 +104,7 @@ fn sampled_series(message: &[u8], window: Window, sink: &mut dyn Sink) -> Result
     let mut histograms = 0;
     for field in Fields::new(message) {
         match field.map_err(Stop::Form)? {
-            (1, label) => labels.push(pair(label.bytes())?),
+            (1, label) => push_label(&mut labels, label.bytes())?,
             (2, sample) => {
                 let (mut value, mut at_ms) = (0.0, 0);
                 for field in Fields::new(sample.bytes()) {

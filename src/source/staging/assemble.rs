@@ -1,12 +1,13 @@
 //! Pieces into blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::piece::{Piece, StoredChunk, Tally, put_in_order};
 use super::{META_SECTION, StagingError};
+use crate::hash::bytes_sha256;
 use crate::time::Window;
 use crate::tsdb::writer::{BlockOptions, BlockWriter, EncodedChunks, FloatEncoding};
 use crate::tsdb::{Labels, Samples, TsdbError, decode_chunk};
@@ -135,15 +136,15 @@ fn join(
     let mut group = group.to_vec();
     group.sort_by_key(|(nth, chunk)| (*nth, chunk.offset));
     let mut data: Vec<(u8, Vec<u8>)> = Vec::new();
+    let mut known = HashSet::new();
     for (nth, chunk) in &group {
         let mut bytes = Vec::new();
         if let Some(piece) = pieces.get_mut(*nth) {
             piece.read(chunk, &mut bytes)?;
         }
         // Asked for twice, by two selectors: the same chunk.
-        let same = (chunk.encoding, bytes);
-        if !data.contains(&same) {
-            data.push(same);
+        if known.insert((chunk.encoding, bytes_sha256(&bytes))) {
+            data.push((chunk.encoding, bytes));
         }
     }
     if let [(encoding, bytes)] = data.as_slice() {

@@ -21,8 +21,11 @@ const SNAPPY_BIT: u8 = 1 << 3;
 const ZSTD_BIT: u8 = 1 << 4;
 /// Snappy's densest element makes 64 bytes of three.
 const SNAPPY_MAX_RATIO: usize = 22;
-/// A server flushes its records long before this; a claim beyond it is damage.
-const ZSTD_MAX_RECORD_BYTES: u64 = 256 * 1024 * 1024;
+/// A server flushes its records long before this; what is longer is damage.
+const ZSTD_MAX_RECORD_BYTES: usize = 256 * 1024 * 1024;
+/// Labels and samples do not pack better, but for short records.
+const ZSTD_MAX_RATIO: usize = 200;
+const ZSTD_SHORT_BYTES: usize = 64 * 1024;
 
 /// A numbered file of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,10 +202,15 @@ impl LogReader {
             let failed = |error: String| failed(format!("not Zstandard data: {error}"));
             let source = StreamingDecoder::new_with_decoder(self.joined.as_slice(), &mut self.zstd)
                 .map_err(|error| failed(error.to_string()))?;
+            let most = self.joined.len().saturating_mul(ZSTD_MAX_RATIO);
+            let most = most.clamp(ZSTD_SHORT_BYTES, ZSTD_MAX_RECORD_BYTES);
             source
-                .take(ZSTD_MAX_RECORD_BYTES)
+                .take(most as u64 + 1)
                 .read_to_end(&mut self.record)
                 .map_err(|error| failed(error.to_string()))?;
+            if self.record.len() > most {
+                return Err(failed(format!("it unpacks to more than {most} bytes")));
+            }
         } else {
             self.record.extend_from_slice(&self.joined);
         }

@@ -63,12 +63,41 @@ pub(super) struct HeadChunk<'a> {
     pub(super) valid: Window,
 }
 
+/// How far a data directory's blocks go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InBlocks {
+    /// Earlier samples in order are in blocks, or were deleted there.
+    until_ms: i64,
+    /// After the last chunk of any block.
+    chunks_end_ms: i64,
+}
+
+impl Default for InBlocks {
+    fn default() -> Self {
+        Self { until_ms: i64::MIN, chunks_end_ms: i64::MIN }
+    }
+}
+
+impl InBlocks {
+    /// A block of samples in order that says that it ends at `until_ms`, and whose last chunk ends at `chunks_end_ms`.
+    pub(super) fn add(&mut self, until_ms: i64, chunks_end_ms: i64) {
+        self.until_ms = self.until_ms.max(until_ms);
+        self.chunks_end_ms = self.chunks_end_ms.max(chunks_end_ms);
+    }
+
+    /// True of a sample or chunk up to `last_ms` that a block claims to have, and that is behind all that blocks do have: it was
+    /// deleted there, or a block says of itself that it is longer than it is.
+    fn has_by_word_only(&self, last_ms: i64) -> bool {
+        (self.chunks_end_ms..self.until_ms).contains(&last_ms)
+    }
+}
+
 impl Head {
     /// Reads the head of the data directory `root`; `None` if there is nothing
-    /// of it. Samples in order before `min_valid_ms` are in blocks.
+    /// of it.
     pub(super) fn open(
         root: &Path,
-        min_valid_ms: i64,
+        in_blocks: InBlocks,
         left_out: &mut Vec<LeftOut>,
     ) -> Result<Option<Self>, TsdbError> {
         let parts = log_parts(root, left_out)?;
@@ -81,7 +110,7 @@ impl Head {
             return Ok(None);
         }
         note_missing(&segments(&root.join(CHUNKS_HEAD_DIRECTORY)).unwrap_or_default(), left_out);
-        let contents = Contents::read(&parts, chunks, min_valid_ms);
+        let contents = Contents::read(&parts, chunks, in_blocks);
         let torn = faults.torn.iter().chain(&contents.torn);
         left_out.extend(torn.map(|(path, at)| torn_off(path, *at)));
         left_out.extend(faults.damage.iter().chain(&contents.damage).map(damaged));
@@ -280,15 +309,21 @@ fn nameless(root: &Path, contents: &Contents) -> Vec<LeftOut> {
         is_problem: true,
     };
     let mut all = Vec::new();
-    if !contents.unknown_references.is_empty() {
+    if let Some(series) = contents.unknown_references.count() {
         let chunks = match contents.unknown_chunks {
             0 => String::new(),
             chunks => format!(" and {chunks} full chunks"),
         };
         all.push(left_out(format!(
-            "{} samples{chunks} of {} series are not read: the records that name these series are lost",
+            "{} samples{chunks} of {series} series are not read: the records that name these series are lost",
             contents.unknown_samples,
-            contents.unknown_references.len()
+        )));
+    }
+    if contents.in_blocks_by_word > 0 {
+        all.push(left_out(format!(
+            "{} samples or chunks lie behind the last sample of every block and before the end that a block's `meta.json` states: \
+             they were deleted from it, or that end is wrong",
+            contents.in_blocks_by_word
         )));
     }
     for (kind, count) in &contents.unknown_records {

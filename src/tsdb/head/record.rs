@@ -3,6 +3,7 @@
 //! Types and layouts as in Prometheus' `tsdb/record` (the page `wal.md` of its
 //! documentation lacks the newer ones and calls signed deltas unsigned).
 
+use crate::tsdb::MOST_LABELS;
 use crate::tsdb::bytes::{Cursor, Malformed};
 
 /// One thing that a record says.
@@ -64,7 +65,10 @@ pub(super) fn decode<'a>(record: &'a [u8], mut visit: impl FnMut(Entry<'a>)) -> 
 fn series<'a>(cursor: &mut Cursor<'a>, mut visit: impl FnMut(Entry<'a>)) -> Result<(), Malformed> {
     while !cursor.is_empty() {
         let reference = cursor.u64()?;
-        let count = cursor.length()?;
+        let (start, count) = (cursor.offset(), cursor.length()?);
+        if count > MOST_LABELS {
+            return Err(Malformed::new(start, format!("a series of {count} labels")));
+        }
         let mut labels = Vec::new();
         for _ in 0..count {
             labels.push((text(cursor)?, text(cursor)?));

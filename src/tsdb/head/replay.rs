@@ -6,12 +6,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::InBlocks;
 use super::chunk_files::FileChunk;
 use super::log::{LogReader, Segment};
 use super::record::{Entry, decode};
 use crate::tsdb::bytes::Malformed;
 use crate::tsdb::problem::Problem;
-use crate::tsdb::tombstones::Deleted;
+use crate::tsdb::tombstones::{Deleted, cover, merge};
 use crate::tsdb::writer::xor::OpenChunk;
 use crate::tsdb::{HistogramSample, Labels};
 
@@ -77,11 +78,13 @@ impl HeadSeries {
         self.span = Some((first.min(first_ms), last.max(last_ms)));
     }
 
-    /// True if a chunk in a file holds what the log has in order at this time.
-    fn has_in_file(&self, at_ms: i64) -> bool {
-        self.chunks
-            .iter()
-            .any(|chunk| !chunk.is_out_of_order && chunk.first_ms <= at_ms && at_ms <= chunk.last_ms)
+    /// Times of which chunks in files hold what the log has in order, merged.
+    fn in_files(&self) -> Vec<Deleted> {
+        let in_order = self.chunks.iter().filter(|chunk| !chunk.is_out_of_order);
+        let mut spans: Vec<Deleted> =
+            in_order.map(|chunk| Deleted { first_ms: chunk.first_ms, last_ms: chunk.last_ms }).collect();
+        merge(&mut spans);
+        spans
     }
 }
 
@@ -94,11 +97,14 @@ pub(super) struct Contents {
     texts: HashSet<Arc<str>>,
     /// Earlier samples in order are in blocks.
     pub(super) min_valid_ms: i64,
+    in_blocks: InBlocks,
+    /// Samples and chunks that are taken to be in blocks, and that no block has.
+    pub(super) in_blocks_by_word: u64,
     /// Samples in the log and chunks in files whose series no record names, and
     /// the references that they have.
     pub(super) unknown_samples: u64,
     pub(super) unknown_chunks: u64,
-    pub(super) unknown_references: BTreeSet<u64>,
+    pub(super) unknown_references: UnknownReferences,
     /// Records of types that are not known, by type.
     pub(super) unknown_records: BTreeMap<u8, u64>,
     pub(super) damage: Vec<Problem>,
@@ -106,10 +112,35 @@ pub(super) struct Contents {
     pub(super) torn: Vec<(PathBuf, u64)>,
 }
 
+/// References that no record names. Of very many not all are kept.
+#[derive(Debug, Default)]
+pub(super) struct UnknownReferences {
+    kept: BTreeSet<u64>,
+    has_more: bool,
+}
+
+impl UnknownReferences {
+    const MOST: usize = 1_000_000;
+
+    fn insert(&mut self, reference: u64) {
+        if self.kept.len() < Self::MOST {
+            self.kept.insert(reference);
+        } else {
+            self.has_more |= !self.kept.contains(&reference);
+        }
+    }
+
+    /// How many there are, in words; `None` without any.
+    pub(super) fn count(&self) -> Option<String> {
+        let more = if self.has_more { "more than " } else { "" };
+        (!self.kept.is_empty()).then(|| format!("{more}{}", self.kept.len()))
+    }
+}
+
 impl Contents {
     /// Reads all of the log once.
-    pub(super) fn read(parts: &[LogPart], chunks: Vec<(u64, FileChunk)>, min_valid_ms: i64) -> Self {
-        let mut contents = Self { min_valid_ms, ..Self::default() };
+    pub(super) fn read(parts: &[LogPart], chunks: Vec<(u64, FileChunk)>, in_blocks: InBlocks) -> Self {
+        let mut contents = Self { min_valid_ms: in_blocks.until_ms, in_blocks, ..Self::default() };
         let mut dropped = BTreeSet::new();
         let mut reader = LogReader::new();
         for part in parts {
@@ -138,7 +169,7 @@ impl Contents {
         contents.by_labels = HashMap::new();
         contents.texts = HashSet::new();
         for series in &mut contents.series {
-            crate::tsdb::tombstones::merge(&mut series.deleted);
+            merge(&mut series.deleted);
         }
         contents
     }
@@ -148,6 +179,7 @@ impl Contents {
             Entry::Series { reference, labels } => self.name(reference, &labels),
             Entry::Sample { reference, at_ms, .. } | Entry::Histogram { reference, at_ms, .. } => {
                 if kind == LogKind::Wal && at_ms < self.min_valid_ms {
+                    self.in_blocks_by_word += u64::from(self.in_blocks.has_by_word_only(at_ms));
                     return;
                 }
                 match self.of(reference) {
@@ -201,6 +233,8 @@ impl Contents {
     fn take_chunk(&mut self, reference: u64, chunk: FileChunk, dropped: &BTreeSet<u64>) {
         let is_in_block = !chunk.is_out_of_order && chunk.last_ms < self.min_valid_ms;
         if is_in_block || dropped.contains(&reference) {
+            let by_word = is_in_block && self.in_blocks.has_by_word_only(chunk.last_ms);
+            self.in_blocks_by_word += u64::from(by_word);
             return;
         }
         match self.of(reference) {
@@ -290,6 +324,10 @@ impl Contents {
             .filter_map(|(reference, position)| Some((*reference, *places.get(position)?)))
             .collect();
         let mut filling: Vec<Filling> = wanted.iter().map(|_| Filling::default()).collect();
+        let in_files: Vec<Vec<Deleted>> = wanted
+            .iter()
+            .map(|at| self.series.get(*at).map(HeadSeries::in_files).unwrap_or_default())
+            .collect();
         let mut problems = Vec::new();
         let mut reader = LogReader::new();
         for LogPart { segment, kind, .. } in parts {
@@ -309,10 +347,11 @@ impl Contents {
                     _ => return,
                 };
                 let Some(place) = place_of.get(&reference).copied() else { return };
-                let Some((filled, position)) = filling.get_mut(place).zip(wanted.get(place)) else { return };
+                let Some((filled, in_files)) = filling.get_mut(place).zip(in_files.get(place)) else {
+                    return;
+                };
                 if *kind == LogKind::Wal {
-                    let in_file =
-                        || self.series.get(*position).is_some_and(|series| series.has_in_file(at_ms));
+                    let in_file = || cover(in_files, at_ms, at_ms);
                     if at_ms < self.min_valid_ms || !filled.is_next(at_ms) || in_file() {
                         return;
                     }
