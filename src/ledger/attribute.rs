@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::claims::{Claim, NodeSize, ShareMethod, Slice, Split, Splits, Timeline};
-use super::device::Device;
+use super::device::{Device, DeviceReader};
 use super::entry::{Beneficiary, Entry};
 use super::usage::{ShareRule, Usage};
 use crate::meter::catalog::Component;
@@ -94,6 +94,13 @@ pub struct Attributed {
     pub fell_back: bool,
 }
 
+impl Attributed {
+    fn gave(&mut self, share: f64) {
+        let (least, most) = self.share_bounds;
+        self.share_bounds = (least.min(share), most.max(share));
+    }
+}
+
 /// Minutes of runs that are held for one node: 256 runs at any time of a year.
 const MOST_MINUTES: usize = 1 << 27;
 
@@ -115,8 +122,6 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
     let covered_edges: Vec<i64> =
         node.jobs_covered.iter().flat_map(|covered| [covered.start_ms, covered.end_ms]).collect();
     let timeline = Timeline::new(node.claims, buckets, &covered_edges);
-    let splits: Vec<Splits> =
-        timeline.sets.iter().map(|set| Splits::new(node.claims, set, node.size)).collect();
     let mut attributed = Attributed { share_bounds: (0.0, 0.0), ..Attributed::default() };
     let mut left = MOST_MINUTES;
     let mut minutes: Vec<MinutePower> = Vec::with_capacity(node.claims.len());
@@ -128,38 +133,39 @@ pub(super) fn attribute(node: &Node<'_>, buckets: &[Window]) -> Attributed {
         minutes.push(power);
     }
     let processors = processors_part(node, &timeline.slices);
-    let mut gpu = 0;
+    let mut gpus = 0..;
+    let mut sweeps: Vec<Sweep<'_>> = Vec::with_capacity(node.devices.len());
     for (index, device) in node.devices.iter().enumerate() {
-        let gpu_position = gpu;
-        if device.key.component == Component::Gpu {
-            gpu += 1;
-        }
-        let mut sweep = Sweep {
+        let gpu = if device.key.component == Component::Gpu { gpus.next() } else { None };
+        sweeps.push(Sweep {
             node,
             device,
             index,
-            gpu: gpu_position,
+            gpu: gpu.unwrap_or_default(),
+            reader: device.reader(),
+            bucket: 0,
             rows: BTreeMap::new(),
             by_minute: Vec::new(),
-            out: &mut attributed,
-        };
-        let mut reader = device.reader();
-        let mut bucket = 0;
-        for (nth, slice) in timeline.slices.iter().enumerate() {
-            if slice.bucket != bucket {
-                sweep.flush(bucket);
-                bucket = slice.bucket;
-            }
-            let Some(split) = splits.get(slice.set).and_then(|splits| split_of(splits, device, gpu_position))
-            else {
-                continue;
-            };
-            let active = timeline.sets.get(slice.set).map_or(&[][..], Vec::as_slice);
-            let processors = processors.get(nth).copied();
-            sweep.slice(slice, (split, active, processors), &mut reader, &mut minutes);
-        }
-        sweep.flush(bucket);
+        });
     }
+    for stretch in timeline.stretches(node.claims, node.size) {
+        for sweep in &mut sweeps {
+            for (slice, nth) in stretch.slices.iter().zip(stretch.first..) {
+                if slice.bucket != sweep.bucket {
+                    sweep.flush(&mut attributed);
+                    sweep.bucket = slice.bucket;
+                }
+                let splits = stretch.splits(slice);
+                let Some(split) = splits.and_then(|splits| split_of(splits, sweep.device, sweep.gpu)) else {
+                    continue;
+                };
+                let active = timeline.sets.get(slice.set).map_or(&[][..], |set| set);
+                let processors = processors.get(nth).copied();
+                sweep.slice(slice, (split, active, processors), &mut minutes, &mut attributed);
+            }
+        }
+    }
+    sweeps.iter_mut().for_each(|sweep| sweep.flush(&mut attributed));
     attributed.entries.sort_by_key(|entry| (entry.bucket, entry.device, entry.beneficiary));
     attributed.minutes = minutes;
     attributed
@@ -221,10 +227,12 @@ struct Sweep<'a> {
     index: usize,
     /// Its position among the node's GPUs, if it is one.
     gpu: usize,
+    reader: DeviceReader<'a>,
+    /// The bucket at hand, and its rows.
+    bucket: usize,
     rows: BTreeMap<Beneficiary, Row>,
     /// Energy of the slice at hand by UTC minute.
     by_minute: Vec<f64>,
-    out: &'a mut Attributed,
 }
 
 impl Sweep<'_> {
@@ -232,11 +240,11 @@ impl Sweep<'_> {
         &mut self,
         slice: &Slice,
         (allocated, active, processors): (&Split, &[usize], Option<f64>),
-        reader: &mut super::device::DeviceReader<'_>,
         minutes: &mut [MinutePower],
+        out: &mut Attributed,
     ) {
         let expected_s = self.node.presence.expected_s(slice.window);
-        let whole = reader.read(slice.bucket, slice.window);
+        let whole = self.reader.read(slice.bucket, slice.window);
         let static_j = self.device.static_w * whole.known_s();
         let used = self.node.usage.and_then(|usage| {
             let component = self.device.key.component;
@@ -249,7 +257,7 @@ impl Sweep<'_> {
                 usage.split(component, slice.window, held, allocated, (whole.energy_j, static_j))
             }
         });
-        self.out.fell_back |= used.is_none()
+        out.fell_back |= used.is_none()
             && self.node.usage.is_some()
             && matches!(self.device.key.component, Component::Cpu | Component::Dram)
             && !active.is_empty()
@@ -257,7 +265,7 @@ impl Sweep<'_> {
         let split = used.as_ref().unwrap_or(allocated);
         // For the runs' peaks.
         if !split.shares.is_empty() {
-            reader.steps(slice.bucket, slice.window, MINUTE_MS, &mut self.by_minute);
+            self.reader.steps(slice.bucket, slice.window, MINUTE_MS, &mut self.by_minute);
         }
         for share in &split.shares {
             if let Some(power) = minutes.get_mut(share.claim) {
@@ -273,15 +281,18 @@ impl Sweep<'_> {
                 expected_s,
                 edge_error_j,
             );
+            out.gave(share.share);
         }
         if split.outside > 0.0 {
             let to = if self.node.known { Beneficiary::Unattributed } else { Beneficiary::Infrastructure };
             self.give(to, split.outside, ShareMethod::Remainder, whole, expected_s, 0.0);
+            out.gave(split.outside);
         }
         if split.remainder > 0.0 {
             let covered = self.node.jobs_covered;
             let rest = Beneficiary::of_the_rest(self.node.known, covered, slice.window.start_ms);
             self.give(rest, split.remainder, ShareMethod::Remainder, whole, expected_s, 0.0);
+            out.gave(split.remainder);
         }
     }
 
@@ -306,8 +317,6 @@ impl Sweep<'_> {
         expected_s: f64,
         edge_error_j: f64,
     ) {
-        let (least, most) = self.out.share_bounds;
-        self.out.share_bounds = (least.min(share), most.max(share));
         let row = self.rows.entry(to).or_default();
         row.energy_j.add(reading.energy_j * share);
         row.edge_error_j += edge_error_j;
@@ -323,14 +332,15 @@ impl Sweep<'_> {
         row.share_method = row.share_method.max(Some(method));
     }
 
-    /// Ends a bucket.
-    fn flush(&mut self, bucket: usize) {
+    /// Ends the bucket at hand.
+    fn flush(&mut self, out: &mut Attributed) {
+        let bucket = self.bucket;
         for (beneficiary, row) in std::mem::take(&mut self.rows) {
             let energy_j = row.energy_j.value();
             if energy_j == 0.0 && row.covered_s == 0.0 && row.interpolated_s == 0.0 && row.expected_s == 0.0 {
                 continue;
             }
-            self.out.entries.push(Entry {
+            out.entries.push(Entry {
                 bucket,
                 device: self.index,
                 beneficiary,

@@ -2,6 +2,8 @@
 //! (rules W1 to W4, S1 to S5).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use crate::meter::edges::Holders;
 use crate::meter::inventory::GpuPart;
@@ -261,15 +263,34 @@ pub(super) struct Timeline {
     /// In order, without gaps, from the start of the first bucket to the end of the last.
     pub slices: Vec<Slice>,
     /// The sets of active claims: ascending positions. Set 0 is empty.
-    pub sets: Vec<Vec<usize>>,
+    pub sets: Vec<Arc<[usize]>>,
 }
+
+/// Slices that follow each other, with the shares of the sets in them.
+pub(super) struct Stretch<'t> {
+    /// The first's position among all slices.
+    pub first: usize,
+    pub slices: &'t [Slice],
+    splits: BTreeMap<usize, Splits>,
+}
+
+impl Stretch<'_> {
+    /// The shares during one of its slices.
+    pub(super) fn splits(&self, slice: &Slice) -> Option<&Splits> {
+        self.splits.get(&slice.set)
+    }
+}
+
+/// Claims in the sets of one stretch: a node that very many runs held, one after the other or together, is not shared out for all
+/// time at once.
+const CLAIMS_OF_A_STRETCH: usize = 1 << 18;
 
 impl Timeline {
     /// Cuts `buckets`, which follow each other without gaps, at the edges of
     /// `claims` and at `more_edges`.
     pub(super) fn new(claims: &[Claim], buckets: &[Window], more_edges: &[i64]) -> Self {
         let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
-            return Self { slices: Vec::new(), sets: vec![Vec::new()] };
+            return Self { slices: Vec::new(), sets: vec![Arc::default()] };
         };
         let whole = Window::new(first.start_ms, last.end_ms);
         let mut events: Vec<(i64, bool, usize)> = claims
@@ -286,8 +307,8 @@ impl Timeline {
         edges.sort_unstable();
         edges.dedup();
 
-        let mut sets = vec![Vec::new()];
-        let mut numbers: BTreeMap<Vec<usize>, usize> = BTreeMap::from([(Vec::new(), 0)]);
+        let mut sets: Vec<Arc<[usize]>> = vec![Arc::default()];
+        let mut numbers: BTreeMap<Arc<[usize]>, usize> = BTreeMap::from([(Arc::default(), 0)]);
         let mut active: Vec<usize> = Vec::new();
         let mut events = events.into_iter().peekable();
         let mut slices = Vec::with_capacity(edges.len());
@@ -304,10 +325,15 @@ impl Timeline {
                 }
             }
             let set = if changed || slices.is_empty() {
-                *numbers.entry(active.clone()).or_insert_with(|| {
-                    sets.push(active.clone());
-                    sets.len() - 1
-                })
+                match numbers.get(active.as_slice()) {
+                    Some(number) => *number,
+                    None => {
+                        let set: Arc<[usize]> = active.as_slice().into();
+                        numbers.insert(Arc::clone(&set), sets.len());
+                        sets.push(set);
+                        sets.len() - 1
+                    }
+                }
             } else {
                 slices.last().map_or(0, |slice: &Slice| slice.set)
             };
@@ -317,6 +343,35 @@ impl Timeline {
             slices.push(Slice { window: Window::new(start_ms, end_ms), bucket, set });
         }
         Self { slices, sets }
+    }
+
+    /// All slices in order, a stretch at a time.
+    pub(super) fn stretches<'t>(
+        &'t self,
+        claims: &'t [Claim],
+        size: NodeSize,
+    ) -> impl Iterator<Item = Stretch<'t>> {
+        let mut first = 0;
+        std::iter::from_fn(move || {
+            let rest = self.slices.get(first..).filter(|rest| !rest.is_empty())?;
+            let mut splits: BTreeMap<usize, Splits> = BTreeMap::new();
+            let (mut weight, mut count) = (0, 0);
+            for slice in rest {
+                let set = self.sets.get(slice.set).map_or(&[][..], |set| set);
+                if let Entry::Vacant(place) = splits.entry(slice.set) {
+                    weight += set.len() + 1;
+                    if count > 0 && weight > CLAIMS_OF_A_STRETCH {
+                        break;
+                    }
+                    place.insert(Splits::new(claims, set, size));
+                }
+                count += 1;
+            }
+            let (slices, _) = rest.split_at_checked(count)?;
+            let stretch = Stretch { first, slices, splits };
+            first += count;
+            Some(stretch)
+        })
     }
 
     /// Which set of runs holds the node, as the curve needs to know it.
@@ -437,7 +492,7 @@ mod tests {
         let cut: Vec<(i64, usize, &[usize])> = timeline
             .slices
             .iter()
-            .map(|slice| (slice.window.start_ms, slice.bucket, timeline.sets[slice.set].as_slice()))
+            .map(|slice| (slice.window.start_ms, slice.bucket, &*timeline.sets[slice.set]))
             .collect();
         assert_eq!(cut, [(0, 0, &[][..]), (50, 0, &[0]), (100, 1, &[0]), (120, 1, &[0]), (150, 1, &[1])]);
         // Bucket edges are no run edges.

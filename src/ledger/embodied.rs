@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::claims::{Claim, NodeSize, Split, Splits, Timeline};
+use super::claims::{Claim, NodeSize, Split, Timeline};
 use super::entry::Beneficiary;
 use super::rules::NodeHardware;
 use crate::carbon::{DeviceKind, Footprint, Footprints, LIFETIME_YEARS, amortised_g};
@@ -47,14 +47,19 @@ pub(super) struct EmbodiedNode<'a> {
     pub(super) jobs_covered: Option<Window>,
 }
 
+/// For how long a device was there, and who held it.
+#[derive(Default)]
+struct Held {
+    in_service: Sum,
+    seconds: BTreeMap<Beneficiary, Sum>,
+}
+
 impl EmbodiedNode<'_> {
     /// Every device of which a footprint is known.
     pub(super) fn devices(&self, table: &Footprints, buckets: &[Window]) -> Vec<EmbodiedDevice> {
         let edges: Vec<i64> =
             self.jobs_covered.iter().flat_map(|covered| [covered.start_ms, covered.end_ms]).collect();
         let timeline = Timeline::new(self.claims, buckets, &edges);
-        let splits: Vec<Splits> =
-            timeline.sets.iter().map(|set| Splits::new(self.claims, set, self.size)).collect();
         let server = (
             DeviceKind::Server { has_gpus: !self.gpus.is_empty() },
             "server",
@@ -69,34 +74,41 @@ impl EmbodiedNode<'_> {
             let of_site =
                 |kgco2e| Footprint { kgco2e, source: Arc::from("stated by the site"), is_of_model: true };
             let Some(footprint) = stated.map(of_site).or_else(|| table.find(kind, model)) else { continue };
-            let lifetime_years = self.stated.lifetime_years.unwrap_or(LIFETIME_YEARS);
-            let mut in_service = Sum::new();
-            let mut seconds: BTreeMap<Beneficiary, Sum> = BTreeMap::new();
-            for slice in &timeline.slices {
+            let device = EmbodiedDevice {
+                device: id.to_owned(),
+                model: model.to_owned(),
+                shares: Vec::new(),
+                footprint,
+                lifetime_years: self.stated.lifetime_years.unwrap_or(LIFETIME_YEARS),
+                in_service_s: 0.0,
+            };
+            found.push((position, kind, device, Held::default()));
+        }
+        for stretch in timeline.stretches(self.claims, self.size) {
+            for slice in stretch.slices {
                 let length_s = self.presence.there_s(slice.window);
-                let split = splits.get(slice.set).and_then(|splits| match kind {
-                    DeviceKind::Gpu => splits.gpus.get(position),
-                    DeviceKind::Server { .. } => Some(&splits.other),
-                });
                 if length_s <= 0.0 {
                     continue;
                 }
-                in_service.add(length_s);
-                self.give(split, slice.window, length_s, &mut seconds);
+                for (position, kind, _, held) in &mut found {
+                    let split = stretch.splits(slice).and_then(|splits| match kind {
+                        DeviceKind::Gpu => splits.gpus.get(*position),
+                        DeviceKind::Server { .. } => Some(&splits.other),
+                    });
+                    held.in_service.add(length_s);
+                    self.give(split, slice.window, length_s, &mut held.seconds);
+                }
             }
-            let shares = seconds.into_iter().map(|(beneficiary, seconds)| {
-                (beneficiary, amortised_g(footprint.kgco2e, lifetime_years, seconds.value()))
-            });
-            found.push(EmbodiedDevice {
-                device: id.to_owned(),
-                model: model.to_owned(),
-                shares: shares.collect(),
-                footprint,
-                lifetime_years,
-                in_service_s: in_service.value(),
-            });
         }
-        found
+        let finished = found.into_iter().map(|(_, _, device, held)| {
+            let (kgco2e, years) = (device.footprint.kgco2e, device.lifetime_years);
+            let shares = held
+                .seconds
+                .into_iter()
+                .map(|(beneficiary, seconds)| (beneficiary, amortised_g(kgco2e, years, seconds.value())));
+            EmbodiedDevice { shares: shares.collect(), in_service_s: held.in_service.value(), ..device }
+        });
+        finished.collect()
     }
 
     fn give(

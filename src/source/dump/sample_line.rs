@@ -149,7 +149,8 @@ pub(super) fn labels(series: &[u8]) -> Result<Labels, String> {
     }
     let mut names: Vec<&str> = pairs.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
-    if let Some(twice) = names.array_windows().find(|[one, next]| one == next).map(|[twice, _]| twice) {
+    let mut neighbours = names.iter().zip(names.iter().skip(1));
+    if let Some((twice, _)) = neighbours.find(|(one, next)| one == next) {
         return Err(format!("the label `{twice}` stands there twice"));
     }
     Ok(Labels::new(pairs))
