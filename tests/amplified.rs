@@ -82,6 +82,54 @@ fn a_list_of_series_that_is_named_many_times() {
 }
 
 #[test]
+fn series_that_lie_inside_each_other() {
+    let bench = Bench::new();
+    let samples = [(1_700_000_000_000, 1.0), (1_700_000_015_000, 1.0)];
+    let other = [GPU[0], GPU[1], ("gpu", "1")];
+    let mut block = TestBlock::new(A, (1_700_000_000_000, 1_700_000_015_001))
+        .series(&GPU, vec![chunk(&samples)])
+        .series(&other, vec![chunk(&samples)]);
+    block.index_version = 1;
+    block.write(&bench.path("apart"));
+    let ended = limited(&bench, "inspect --snapshot apart");
+    assert!(ended.code == 0 && !ended.stderr.contains("inside another"), "{}{}", ended.stdout, ended.stderr);
+    // Of entries in entries each checksum goes over all that follow: 60 MB took hours.
+    block.nested = true;
+    block.write(&bench.path("nested"));
+    let ended = limited(&bench, "inspect --snapshot nested");
+    assert!(
+        ended.stderr.contains("a series that begins inside another one"),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+}
+
+#[test]
+fn rows_that_take_no_bytes() {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    let bench = Bench::new();
+    let schema = "message runs { required binary run_id (UTF8); required binary start (UTF8); required binary end (UTF8); \
+                  required binary nodes (UTF8); }";
+    let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let file = std::fs::File::create(bench.path("runs.parquet")).unwrap();
+    let mut writer =
+        parquet::file::writer::SerializedFileWriter::new(file, schema, std::sync::Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for value in ["a", "1767225600", "1767229200", "n1"] {
+        let mut column = group.next_column().unwrap().unwrap();
+        let values = vec![ByteArray::from(value); 2_000_000];
+        column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    assert!(std::fs::metadata(bench.path("runs.parquet")).unwrap().len() < 100_000);
+    let ended = limited(&bench, "jobs runs.parquet");
+    assert!(ended.code == 1 && ended.stderr.contains("claim to hold 2000000 rows"), "{}", ended.stderr);
+}
+
+#[test]
 fn host_lists_of_very_many_and_of_very_long_names() {
     let bench = Bench::new();
     let header = "JobID|JobIDRaw|User|Account|Partition|State|Submit|Start|End|NodeList|JobName\n";

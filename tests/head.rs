@@ -19,7 +19,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use wal_builder::{
     Compression, deletion, head_chunk_file, integer_histogram, minimum, record_of_type, samples, samples_v2,
-    segment, series,
+    segment, series, stored,
 };
 use wattledger::time::Window;
 use wattledger::tsdb::writer::{BlockOptions, BlockWriter, xor};
@@ -263,6 +263,35 @@ fn samples_that_are_in_a_block() {
         said.iter().any(|said| said.starts_with("2 samples or chunks lie behind the last sample")),
         "{said:?}"
     );
+}
+
+/// Eight kilobytes made eight gigabytes.
+#[test]
+fn records_that_unfold() {
+    let data = Data::new();
+    let labels = 100_000_000_u32;
+    // A series of very many empty labels, in all 200 MB of noughts.
+    let head = [&[1_u8][..], &1_u64.to_be_bytes(), &[0x80, 0xc2, 0xd7, 0x2f]].concat();
+    let record = [head, vec![0; 2 * labels as usize]].concat();
+    let packed = zstd::bulk::compress(&record, 3).unwrap();
+    assert!(packed.len() < 50_000);
+    let bytes = stored(Compression::Zstd, &packed);
+    data.file(
+        "wal/00000000",
+        &[bytes, segment(Compression::None, &[series(&[(1, &POWER)]), at(&[1000])])].concat(),
+    );
+    let read = data.read();
+    assert_eq!(read.only(), pairs(&[1000]));
+    let said = format!("{:?}", data.open().left_out());
+    assert!(said.contains("it unpacks to more than"), "{said}");
+
+    let data = Data::new();
+    let names: Vec<String> = (0..5000).map(|nth| format!("l{nth:04}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    data.wal("00000000", &[series(&[(1, &many)]), series(&[(2, &POWER)]), samples(&[(2, 1000, 1.0)])]);
+    assert_eq!(data.read().only(), pairs(&[1000]));
+    let said = format!("{:?}", data.open().left_out());
+    assert!(said.contains("a series of 5000 labels"), "{said}");
 }
 
 /// A chunk in a file holds what the log has for its time; a damaged one does not.

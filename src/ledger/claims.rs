@@ -351,6 +351,15 @@ impl Timeline {
         claims: &'t [Claim],
         size: NodeSize,
     ) -> impl Iterator<Item = Stretch<'t>> {
+        self.stretches_of(claims, size, CLAIMS_OF_A_STRETCH)
+    }
+
+    fn stretches_of<'t>(
+        &'t self,
+        claims: &'t [Claim],
+        size: NodeSize,
+        most: usize,
+    ) -> impl Iterator<Item = Stretch<'t>> {
         let mut first = 0;
         std::iter::from_fn(move || {
             let rest = self.slices.get(first..).filter(|rest| !rest.is_empty())?;
@@ -360,7 +369,7 @@ impl Timeline {
                 let set = self.sets.get(slice.set).map_or(&[][..], |set| set);
                 if let Entry::Vacant(place) = splits.entry(slice.set) {
                     weight += set.len() + 1;
-                    if count > 0 && weight > CLAIMS_OF_A_STRETCH {
+                    if count > 0 && weight > most {
                         break;
                     }
                     place.insert(Splits::new(claims, set, size));
@@ -421,6 +430,31 @@ mod tests {
     }
 
     const HOUR: Window = Window::new(0, 3_600_000);
+
+    #[test]
+    fn stretches_are_all_slices_with_their_shares() {
+        let minute = |nth: i64| nth * 60_000;
+        let claims: Vec<Claim> = (0..20)
+            .map(|nth| claim(Window::new(minute(nth), minute(nth + 1 + nth % 7)), Some(2.0), None))
+            .collect();
+        let size = NodeSize { cpus: Some(64.0), memory_bytes: None, gpus: 1 };
+        let timeline = Timeline::new(&claims, &[HOUR], &[]);
+        for most in [0, 1, 5, 40, usize::MAX] {
+            let mut slices = Vec::new();
+            let mut count = 0;
+            for stretch in timeline.stretches_of(&claims, size, most) {
+                assert_eq!(stretch.first, slices.len());
+                for slice in stretch.slices {
+                    let expected = Splits::new(&claims, &timeline.sets[slice.set], size);
+                    assert_eq!(stretch.splits(slice), Some(&expected));
+                }
+                slices.extend_from_slice(stretch.slices);
+                count += 1;
+            }
+            assert_eq!(slices, timeline.slices);
+            assert_eq!(count == 1, most == usize::MAX, "{most}: {count} stretches");
+        }
+    }
 
     #[test]
     fn cores_share_a_node_and_leave_the_rest() {

@@ -29,3 +29,24 @@ impl Peaks {
         self.of_runs.into_values().filter_map(most).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_add_up_minute_by_minute() {
+        let power = |run, first: i64, energy_j: &[f64]| MinutePower {
+            run,
+            first_minute_ms: first * 60_000,
+            energy_j: energy_j.to_vec(),
+        };
+        let mut peaks = Peaks::default();
+        // By hand: minutes 3 to 6 of run 0 are 600, 60 + 6000, 600, 60 J; run 1 has one node, run 2 no whole minute.
+        peaks.add(power(0, 4, &[60.0, 600.0, 60.0]));
+        peaks.add(power(1, 4, &[120.0]));
+        peaks.add(power(2, 4, &[]));
+        peaks.add(power(0, 3, &[600.0, 6000.0]));
+        assert_eq!(peaks.watts(), BTreeMap::from([(0, 101.0), (1, 2.0)]));
+    }
+}

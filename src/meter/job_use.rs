@@ -99,7 +99,8 @@ fn cpu_curve(read: &MeterSamples, held: Window) -> Curve {
     let (Some(&(first_ms, first_s)), Some(&(last_ms, _))) = (samples.first(), samples.last()) else {
         return Curve::new(Vec::new());
     };
-    let step_ms = median_step_ms(samples).unwrap_or(0);
+    // Of one sample: as long as from the start to it.
+    let step_ms = median_step_ms(samples).unwrap_or(first_ms.saturating_sub(held.start_ms));
     let mut intervals = Vec::with_capacity(samples.len() + 1);
     // A job that was restarted under its number may go on counting: what it had before is not its own now.
     let fresh = first_ms.saturating_sub(held.start_ms) <= read.gaps.at(first_ms);
@@ -118,8 +119,7 @@ fn cpu_curve(read: &MeterSamples, held: Window) -> Curve {
         intervals.push(Interval::flat(from_ms, to_ms, rise_s, coverage));
     }
     let rate = intervals.last().filter(|last| last.is_known()).map(Interval::mean_power_w);
-    let tail_ms =
-        held.end_ms.saturating_sub(last_ms).min(step_ms.max(held.start_ms.abs_diff(first_ms) as i64));
+    let tail_ms = held.end_ms.saturating_sub(last_ms).min(step_ms);
     if let Some(rate) = rate.filter(|_| tail_ms > 0) {
         let seconds = tail_ms as f64 / 1000.0;
         intervals.push(Interval::flat(last_ms, last_ms + tail_ms, rate * seconds, Coverage::Interpolated));

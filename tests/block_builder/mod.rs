@@ -153,6 +153,8 @@ pub(crate) struct TestBlock {
     pub(crate) index_version: u8,
     /// How often each chunk of a series and each list of postings is named: more than once in no honest index.
     pub(crate) repeats: (usize, usize),
+    /// True to put the entry of the second series inside that of the first; for index version 1.
+    pub(crate) nested: bool,
 }
 
 impl TestBlock {
@@ -165,6 +167,7 @@ impl TestBlock {
             more_meta: String::new(),
             index_version: 2,
             repeats: (1, 1),
+            nested: false,
         }
     }
 
@@ -241,18 +244,12 @@ impl TestBlock {
         let unit = if is_first { 1 } else { 16 };
         file.resize(file.len().next_multiple_of(unit), 0);
         let series_at = file.len();
-        let mut ids = Vec::new();
-        let mut postings: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
+        let mut entries: Vec<Vec<u8>> = Vec::new();
         for ((labels, chunks), references) in self.series.iter().zip(references) {
-            file.resize(file.len().next_multiple_of(unit), 0);
-            let id = (file.len() / unit) as u32;
-            ids.push(id);
-            postings.entry(Default::default()).or_default().push(id);
             let mut body = uvarint(labels.len() as u64);
             for (name, value) in labels {
                 body.extend(uvarint(references_to[name]));
                 body.extend(uvarint(references_to[value]));
-                postings.entry((name.clone(), value.clone())).or_default().push(id);
             }
             let named =
                 chunks.iter().zip(references).flat_map(|chunk| std::iter::repeat_n(chunk, self.repeats.0));
@@ -270,8 +267,29 @@ impl TestBlock {
                 }
                 before = Some((chunk.last_ms, *reference));
             }
-            file.extend(uvarint(body.len() as u64));
-            file.extend(with_checksum(body));
+            entries.push(body);
+        }
+        let mut ids = Vec::new();
+        for (nth, body) in entries.iter().enumerate() {
+            if self.nested && nth > 0 {
+                // Behind what the one before says of itself, and before its checksum.
+                let inner = entry(body.clone());
+                let outer = entry([entries[nth - 1].clone(), inner.clone()].concat());
+                file.truncate(ids[nth - 1] as usize);
+                ids.push((file.len() + outer.len() - 4 - inner.len()) as u32);
+                file.extend(outer);
+                break;
+            }
+            file.resize(file.len().next_multiple_of(unit), 0);
+            ids.push((file.len() / unit) as u32);
+            file.extend(entry(body.clone()));
+        }
+        let mut postings: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
+        for (id, (labels, _)) in ids.iter().zip(&self.series) {
+            postings.entry(Default::default()).or_default().push(*id);
+            for (name, value) in labels {
+                postings.entry((name.clone(), value.clone())).or_default().push(*id);
+            }
         }
         let series_end = file.len();
 
@@ -322,6 +340,11 @@ fn with_checksum(mut body: Vec<u8>) -> Vec<u8> {
     let checksum = crc32c::crc32c(&body);
     body.extend(checksum.to_be_bytes());
     body
+}
+
+/// A series in the index.
+fn entry(body: Vec<u8>) -> Vec<u8> {
+    [uvarint(body.len() as u64), with_checksum(body)].concat()
 }
 
 fn section(body: Vec<u8>) -> Vec<u8> {
