@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::TsdbError;
 use super::block::Block;
 use super::head::{Head, InBlocks};
@@ -33,8 +35,16 @@ pub(crate) fn discover(paths: &[PathBuf]) -> Result<Found, TsdbError> {
         let directories = if is_block { vec![path.clone()] } else { block_directories(path)? };
         let has_blocks = !directories.is_empty();
         let mut in_blocks = InBlocks::default();
-        for directory in directories {
-            match open_block(&directory) {
+        // Each index is walked once, which takes a second for ten million chunks.
+        let opened: Vec<_> = directories
+            .into_par_iter()
+            .map(|directory| {
+                let opened = open_block(&directory);
+                (directory, opened)
+            })
+            .collect();
+        for (directory, opened) in opened {
+            match opened {
                 Ok(Opened::Usable(meta, block)) => {
                     if !meta.is_out_of_order {
                         in_blocks.add(block.window.end_ms, block.chunks_end_ms);
