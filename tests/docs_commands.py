@@ -33,6 +33,7 @@ NOT_RUN = {
     "SECONDS_EACH=60 fuzz/run.sh": "needs a nightly compiler and twenty minutes; the same readers are called in `cargo test`",
     "python3 -B tests/faults/inject.py --wattledger target/release/wattledger": "step `faults` of .ci/run",
     "python3 tests/reference/compare.py --seeds 60": "step `the second implementation` of .ci/run",
+    "python3 tests/reference/promql.py --seeds 12": "step `the second implementation` of .ci/run",
     "python3 tests/reference/formats.py": "step `the second implementation` of .ci/run",
     "cargo build --release --bins --examples && benches/load.sh": "needs 3 GB and minutes: what is far beyond a cluster is measured by hand",
     "benches/intensity_tiers.sh all": "needs the hours of a year of 157 zones, which are not part of the project",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -13,6 +14,9 @@ use crate::time::{Window, local_day};
 
 /// Relative tolerance of sums.
 const TOLERANCE: f64 = 1e-9;
+
+/// How long a check waits for a writer between one look at a ledger that changes and the next, in ms.
+const WAITS_MS: [u64; 5] = [100, 200, 400, 800, 1600];
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +77,22 @@ impl Store {
     /// Where the directory itself cannot be read, and where files do not fit each other while another process changes them;
     /// else what is wrong with files is found, not an error.
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        let verified = self.verify_now()?;
-        if verified.is_sound() {
-            return Ok(verified);
-        }
-        // Another process may have changed it meanwhile: once more, while nobody does.
-        match self.lock_days() {
-            Ok(_lock) => self.verify_now(),
-            Err(locked @ StoreError::Locked { .. }) => Err(locked),
-            // Who may only read it has no lock for it.
-            Err(_) => Ok(verified),
+        let mut waits = WAITS_MS.into_iter();
+        loop {
+            let verified = self.verify_now()?;
+            if verified.is_sound() {
+                return Ok(verified);
+            }
+            // Another process may have changed it meanwhile: once more, while nobody does, or a little later.
+            match (self.lock_days(), waits.next()) {
+                (Ok(_lock), _) => return self.verify_now(),
+                (Err(StoreError::Locked { .. }), Some(wait_ms)) => {
+                    std::thread::sleep(Duration::from_millis(wait_ms));
+                }
+                (Err(locked @ StoreError::Locked { .. }), None) => return Err(locked),
+                // Who may only read it has no lock for it.
+                (Err(_), _) => return Ok(verified),
+            }
         }
     }
 
