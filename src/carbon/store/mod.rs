@@ -97,13 +97,14 @@ impl Store {
         }
         let failed = |source| CarbonError::Write { path: directory.to_path_buf(), source };
         fs::create_dir_all(directory).map_err(failed)?;
+        // One at a time begins it, and the others find it begun.
+        let _held = there::hold(directory);
+        if Self::is_one(directory)? {
+            return Self::open(directory);
+        }
         for entry in fs::read_dir(directory).map_err(failed)? {
             // What an interrupted beginning left is no reason to stop.
             if !whole_file::is_leftover(&entry.map_err(failed)?.path()) {
-                // Another process may just have begun it.
-                if Self::is_one(directory)? {
-                    return Self::open(directory);
-                }
                 return Err(CarbonError::Store {
                     path: directory.to_path_buf(),
                     reason: "it holds other files".to_owned(),

@@ -125,6 +125,11 @@ impl Store {
             };
         }
         fs::create_dir_all(directory).map_err(StoreError::io("make", directory))?;
+        // One at a time begins it, and the others find it begun.
+        let _held = there::hold(directory);
+        if Self::is_one(directory)? {
+            return Self::open_or_create(directory, time_zone);
+        }
         let entries = fs::read_dir(directory).map_err(StoreError::io("list", directory))?;
         // What an interrupted beginning left is no reason to stop.
         let mut has_others = false;
@@ -134,10 +139,6 @@ impl Store {
             has_others |= name != LOCK && name != INPUTS_LOCK && !whole_file::is_leftover(Path::new(&*name));
         }
         if has_others {
-            // Another process may just have begun it.
-            if Self::is_one(directory)? {
-                return Self::open_or_create(directory, time_zone);
-            }
             return Err(StoreError::OtherFiles { path: directory.to_path_buf() });
         }
         let zone = time_zone.unwrap_or(Tz::UTC);
