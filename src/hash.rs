@@ -13,17 +13,7 @@ use sha2::{Digest, Sha256};
 ///
 /// Where the file cannot be read.
 pub fn file_sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-    }
-    Ok(hexadecimal(&hasher.finalize()))
+    Hashing::new(File::open(path)?).finish()
 }
 
 /// A reader that notes what passes through it.

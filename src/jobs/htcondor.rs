@@ -13,10 +13,10 @@ use super::json::each_entry;
 use super::lines::{Lines, each_line};
 use super::tres::{MIB, Tres};
 use super::{JobsError, RejectReason, Run, tres};
+use crate::metered::LONGEST_BYTES;
 
-/// Attributes that one job may have, and their length.
+/// Attributes that one job may have.
 const MOST_ATTRIBUTES: usize = 10_000;
-const MOST_BYTES: usize = 64 << 20;
 
 /// True for a line of `condor_history -long`, or for what ends a job in a history file.
 pub(super) fn looks_like(line: &str) -> bool {
@@ -42,7 +42,7 @@ pub(super) fn read(
     path: &Path,
 ) -> Result<(), JobsError> {
     let mut job: BTreeMap<String, String> = BTreeMap::new();
-    let (mut first, mut count, mut bytes) = (0, 0_usize, 0_usize);
+    let (mut first, mut count, mut bytes) = (0, 0_usize, 0_u64);
     let end = |collector: &mut Collector, job: &mut BTreeMap<String, String>, first: u64, count: usize| {
         if !job.is_empty() {
             let outcome = match count {
@@ -74,8 +74,8 @@ pub(super) fn read(
             first = number;
         }
         count = count.saturating_add(1);
-        bytes = bytes.saturating_add(line.len());
-        if bytes > MOST_BYTES {
+        bytes = bytes.saturating_add(line.len() as u64);
+        if bytes > LONGEST_BYTES {
             count = usize::MAX;
         } else if count <= MOST_ATTRIBUTES {
             job.insert(name.trim().to_ascii_lowercase(), unquoted(value.trim()));

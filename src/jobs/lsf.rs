@@ -12,10 +12,10 @@ use super::error::shorten;
 use super::lines::Lines;
 use super::tres::Tres;
 use super::{Allocation, JobsError, RejectReason, Run};
+use crate::metered::LONGEST_BYTES;
 
 /// Lines that one record may have: a script of more is none.
 const MOST_LINES: usize = 10_000;
-const MOST_BYTES: usize = 64 << 20;
 
 /// True for the first line of a record.
 pub(super) fn looks_like(line: &str) -> bool {
@@ -32,7 +32,7 @@ pub(super) fn read(
     let (mut first, mut count) = (0, 0_usize);
     while let Some((number, text)) = lines.next_text(collector, path)? {
         // Every record begins so; a quote that is never closed costs one record and not the rest of the file.
-        if looks_like(&text) || count >= MOST_LINES || record.len() >= MOST_BYTES {
+        if looks_like(&text) || count >= MOST_LINES || record.len() as u64 >= LONGEST_BYTES {
             take(collector, first, &record);
             record.clear();
             (first, count) = (number, 0);

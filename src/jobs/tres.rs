@@ -103,7 +103,7 @@ pub struct Gres {
     pub ids: Option<Vec<String>>,
 }
 
-/// Indices of the GPUs of a node that are kept; more tell nothing.
+/// Most GPUs of a node: more indices are not kept.
 const MOST_IDS: usize = 1024;
 
 /// Reads generic resources as `scontrol show job -d` and the `AllocGRES` of old have them:
@@ -145,16 +145,15 @@ pub fn gres(text: &str) -> Option<Gres> {
 
 /// `0-3,7` as five indices. Empty if it is no such list, or a node had more than 1,024 GPUs.
 fn index_list(text: &str) -> Vec<String> {
-    const MOST: u32 = 1024;
     let mut ids = Vec::new();
     for item in text.split(',') {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { return Vec::new() };
-        if last >= MOST || last < first {
+        if last as usize >= MOST_IDS || last < first {
             return Vec::new();
         }
         ids.extend((first..=last).map(|id| id.to_string()));
-        if ids.len() > MOST as usize {
+        if ids.len() > MOST_IDS {
             return Vec::new();
         }
     }

@@ -104,8 +104,7 @@ pub(super) fn realign(kinds: &[Kind], fields: &[&str], separator: char) -> Optio
     let name = kinds.iter().position(|&kind| kind == Kind::JobName);
     let in_name = |way: &[String]| name.and_then(|at| way.get(at)).map_or(0, String::len);
     let differ = |one: &[String], other: &[String]| {
-        let fixed = kinds.iter().zip(one.iter().zip(other)).filter(|(kind, _)| !kind.is_free());
-        fixed.into_iter().any(|(_, (one, other))| one != other)
+        kinds.iter().zip(one.iter().zip(other)).any(|(kind, (one, other))| !kind.is_free() && one != other)
     };
     let mut best: Option<Vec<String>> = None;
     for way in search.found.iter().map(|way| texts(way, fields, separator)) {

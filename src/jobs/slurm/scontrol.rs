@@ -12,10 +12,10 @@ use crate::jobs::error::shorten;
 use crate::jobs::lines::Lines;
 use crate::jobs::tres::{self, MIB, Tres};
 use crate::jobs::{Allocation, JobsError, Options, RejectReason, Run, SchedulerNode, expand_nodes};
+use crate::metered::LONGEST_BYTES;
 
 /// A record is a few dozen lines; what goes on for longer is none.
 const MOST_LINES: usize = 200_000;
-const MOST_BYTES: usize = 64 << 20;
 
 /// Reads every record.
 pub(crate) fn read(
@@ -24,14 +24,14 @@ pub(crate) fn read(
     path: &Path,
     options: &Options,
 ) -> Result<(), JobsError> {
-    let (mut record, mut bytes) = (Record::default(), 0_usize);
+    let (mut record, mut bytes) = (Record::default(), 0_u64);
     while let Some((number, text)) = lines.next_text(collector, path)? {
         let begins = ["JobId=", "NodeName="].iter().any(|key| text.trim_start().starts_with(key));
-        if begins || record.lines.len() >= MOST_LINES || bytes >= MOST_BYTES {
+        if begins || record.lines.len() >= MOST_LINES || bytes >= LONGEST_BYTES {
             record.take(collector, options);
             (record, bytes) = (Record { number, lines: Vec::new() }, 0);
         }
-        bytes = bytes.saturating_add(text.len());
+        bytes = bytes.saturating_add(text.len() as u64);
         if !text.trim().is_empty() {
             record.lines.push(text.trim().to_owned());
         }

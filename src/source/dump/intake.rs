@@ -3,16 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use crate::metered::{LONGEST_BYTES, MOST_TIMES};
 use crate::source::staging::{Mark, PieceWriter, Sink, StagingError, Tally};
 use crate::time::{DAY_MS, Window, day_of};
 use crate::tsdb::{ChunkError, Labels, Samples, decode_chunk, encoding_name};
 
 /// Samples held before they are put on the disk: 16 bytes each.
 const HELD_SAMPLES: usize = 4 << 20;
-/// Bytes of labels that are held whatever the input's length, and for each of its bytes besides: texts do not pack better. They are
-/// held from the first to the last sample.
-const LABEL_BYTES: u64 = 64 << 20;
-const LABEL_BYTES_A_BYTE: u64 = 200;
 /// Texts of series that are remembered; more are read anew each time.
 const REMEMBERED: usize = 1 << 20;
 const REMEMBERED_BYTES: usize = 64 << 20;
@@ -70,7 +67,8 @@ impl Intake {
         added: Labels,
         input_bytes: Option<u64>,
     ) -> Result<Self, StagingError> {
-        let most = |bytes: u64| bytes.saturating_mul(LABEL_BYTES_A_BYTE).saturating_add(LABEL_BYTES);
+        // They are held from the first to the last sample, and texts do not pack better.
+        let most = |bytes: u64| bytes.saturating_mul(MOST_TIMES).saturating_add(LONGEST_BYTES);
         Ok(Self {
             label_bytes: input_bytes.map_or(u64::MAX, most),
             piece: PieceWriter::create(piece)?,
